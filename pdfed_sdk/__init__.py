@@ -1,0 +1,1 @@
+"""PDFed: decentralised, asynchronous federated learning of diffusion models."""

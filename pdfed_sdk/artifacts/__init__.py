@@ -1,0 +1,1 @@
+"""Models as bytes: packages, provenance, content-addressed stores. Knows no chain."""

@@ -1,0 +1,1 @@
+"""Talk to the contracts: commitments, calls, transport, events, clients. Neither torch nor brownie."""

@@ -1,0 +1,1 @@
+"""A node: strategy, publishing, the persisted loop that joins chain, artifacts and ml."""
