@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @title Sponsor's money, metered by time, paid by gain, poured along the lineage
+/// @notice reward = allowance * (1 - (1 - r)^gain). Of it 1 - rho goes to the author; half of the rest to the reference
+///         and half to the declared parents that are Final, by weight (what is not Final goes to the reference).
+///         `pour(m)` pays m's author pending * (1 - lambda^gain(m)) and passes the rest to reference(m); at genesis it
+///         returns to the pool. Payouts round down, remainders are carried. Never loops over participants.
+interface IRewardPool {
+    event Funded(address indexed sponsor, uint256 amount);
+    event Dripped(uint256 amount, uint256 allowance);
+    event Rewarded(uint256 indexed id, address indexed author, uint256 reward, uint256 toAuthor, uint256 toLineage);
+    event LineageShared(uint256 indexed from, uint256 indexed to, uint256 amount);
+    event Poured(uint256 indexed id, address indexed author, uint256 toAuthor, uint256 passed, uint256 indexed referenceId);
+    event Reclaimed(address indexed to, uint256 amount);
+
+    error PoolNotSponsor(address caller);
+    error PoolClosed();
+    error PoolNotClosed();
+    error PoolUnfinished(uint256 nextToFinalize, uint256 count);
+    error PoolGraceRunning(uint48 until, uint48 now_);
+    error PoolUnknownId(uint256 id);
+    error PoolUnauthorized(address caller);
+    error PoolZeroAddress();
+
+    /// @notice Sponsor only: add to the pool. The first funding releases one day's drip at once.
+    function fund(uint256 amount) external;
+
+    /// @notice Sponsor only: no new reservations.
+    function close() external;
+
+    /// @notice Sponsor only: take the unspent pool and allowance, after close, the last finalise, and grace.
+    function reclaim(address to) external returns (uint256 amount);
+
+    /// @notice Share out what `id` owes to its lineage and pour what is pending for it. Anyone; idempotent when empty.
+    function pour(uint256 id) external;
+
+    /// @notice Pour several, in the given order (descendants first).
+    function pourMany(uint256[] calldata ids) external;
+
+    function pending(uint256 id) external view returns (uint256);
+
+    /// @notice Pool and allowance as they would be now, drip included.
+    function balances() external view returns (uint256 pool, uint256 allowance);
+
+    // --- cross-contract ---
+
+    /// @notice Pay the reward of a model that became best. Only ScoreBook, inside finalise; cannot revert.
+    function reward(uint256 id, uint8 gain) external;
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ScoreVote} from "./PdfedTypes.sol";
+
+/// @title Sealed votes on models: commit, reveal, finalise, settle
+/// @notice A vote is sealed as its EIP-712 digest, opened after a dead gap, and counted into a histogram of 32 buckets,
+///         so that finalising costs the same for any number of voters. Holds no money.
+interface IScoreBook {
+    /// @notice What is kept of one voter's vote on one id.
+    struct Vote {
+        bytes32 commitment; // zero: none
+        uint64 weight; // frozen at commit
+        uint64 rate; // voter's own shrunk rate f, frozen at commit, 1e18 = 1
+        int8 improvement; // valid once revealed
+        bool revealed;
+        bool settled;
+    }
+
+    /// @notice Running tally of an id.
+    struct Tally {
+        uint64 committedWeight;
+        uint64 revealedWeight;
+        uint64 yesWeight; // weight of votes above tau
+        uint32 commits;
+        uint32 reveals;
+        uint32 unsettledReveals; // set when finalised
+        uint128 escrowLeft; // scoring fee not yet settled
+    }
+
+    event Committed(uint256 indexed id, address indexed voter, bytes32 commitment, uint64 weight, uint64 rate, uint256 bond);
+    event Revealed(uint256 indexed id, address indexed voter, int8 improvement, bytes32 evidenceRoot);
+    event VoteSettled(uint256 indexed id, address indexed voter, int256 pay, uint256 bondReleased, uint256 bondForfeited);
+    event SettleSkipped(uint256 indexed id, address indexed voter);
+
+    error BookUnknownId(uint256 id);
+    error BookNotOpen(uint256 id);
+    error BookCommitOver(uint256 id, uint48 commitEnd, uint48 now_);
+    error BookNotRevealTime(uint256 id, uint48 revealStart, uint48 revealEnd, uint48 now_);
+    error BookAuthorCannotVote(uint256 id, address author);
+    error BookNotVoter(address voter, address caller);
+    error BookZeroCommitment();
+    error BookAlreadyCommitted(uint256 id, address voter);
+    error BookNoWeight(uint256 id, address voter);
+    error BookNoCommitment(uint256 id, address voter);
+    error BookAlreadyRevealed(uint256 id, address voter);
+    error BookCommitmentMismatch(uint256 id, address voter, bytes32 committed, bytes32 opened);
+    error BookImprovementOutOfRange(int8 improvement);
+    error BookZeroEvidence();
+    error BookNotNext(uint256 id, uint256 next);
+    error BookTooEarly(uint256 id, uint48 revealEnd, uint48 now_);
+    error BookNotTerminal(uint256 id);
+    error BookUnauthorized(address caller);
+
+    // --- voters ---
+
+    /// @notice Seal a vote of `voter` on `id`; the caller is the voter or its voting key. Locks the vote bond.
+    function commit(address voter, uint256 id, bytes32 commitment) external;
+
+    /// @notice Open the caller's own vote, or anyone's: the opening proves authorship.
+    function reveal(ScoreVote calldata vote) external;
+
+    // --- anyone ---
+
+    /// @notice Finalise the next id of the queue, from its revealEnd on. Cannot revert once it is due.
+    function finalize(uint256 id) external;
+
+    /// @notice Finalise up to `max` due ids in order.
+    function finalizeMany(uint256 max) external returns (uint256 done);
+
+    /// @notice Pay, charge and release the named voters of a terminal id; silent ones forfeit their bond.
+    /// @dev A voter without a commitment or already settled is skipped and emitted.
+    function settle(uint256 id, address[] calldata voters) external;
+
+    // --- views ---
+
+    function hashVote(ScoreVote calldata vote) external view returns (bytes32);
+
+    function voteOf(uint256 id, address voter) external view returns (Vote memory);
+
+    function tally(uint256 id) external view returns (Tally memory);
+
+    /// @notice Revealed weight in each of the 32 buckets, LOWEST first.
+    function histogram(uint256 id) external view returns (uint64[32] memory);
+
+    function nextToFinalize() external view returns (uint256);
+
+    /// @notice Threshold and majority rate that the next reservation will freeze.
+    function tauAndRate() external view returns (int8 tau, uint64 q);
+
+    /// @notice A node's own history for voters' pay: votes above tau, votes.
+    function history(address voter) external view returns (uint32 yes, uint32 seen);
+
+    function eip712Domain()
+        external
+        view
+        returns (
+            bytes1 fields,
+            string memory name,
+            string memory version,
+            uint256 chainId,
+            address verifyingContract,
+            bytes32 salt,
+            uint256[] memory extensions
+        );
+}
