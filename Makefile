@@ -1,0 +1,107 @@
+# PDFed: `make demo` and `make test` are all one needs; `make help` lists the rest.
+# Needs Python 3.11 and Node 20 on PATH, and pip and npm that reach their registries. Everything else lands in this folder.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ROOT := $(CURDIR)
+PY := .venv/bin/python
+SOLC_VERSION := 0.8.37
+SOLC := .solc/solc-v$(SOLC_VERSION)
+SOURCES := $(shell find contracts interfaces -name '*.sol' 2>/dev/null)
+
+# One thread a process: the processes are many and the cores few. Brownie reads HOME for its data, so it gets its own.
+export OMP_NUM_THREADS ?= 1
+export PYTHONNOUSERSITE := 1
+export SOLCX_BINARY_PATH := $(ROOT)/.solc
+export PATH := $(ROOT)/node_modules/.bin:$(ROOT)/.venv/bin:$(PATH)
+PRIVATE := HOME="$(ROOT)/build/home"
+
+.PHONY: help
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+
+# --- set-up ----------------------------------------------------------------------------------------------------------
+
+.PHONY: setup
+setup: .venv/.installed node_modules/.installed build/.compiled  ## Python environment, node tools, compiled contracts
+
+.venv/.installed: pyproject.toml .ci/constraints.txt scripts/toolchain/check_versions.sh
+	python=$$(scripts/toolchain/check_versions.sh); \
+	$(PY) -m pip --version >/dev/null 2>&1 || "$$python" -m venv --clear .venv
+	@# torch is named with exactly its pin so that a small CPU build is taken where one is offered
+	$(PY) -m pip install --quiet --constraint .ci/constraints.txt 'torch==2.13.0' --editable '.[dev]'
+	touch $@
+
+node_modules/.installed: package.json package-lock.json scripts/toolchain/check_versions.sh
+	scripts/toolchain/check_versions.sh >/dev/null
+	npm ci --no-audit --no-fund
+	touch $@
+
+$(SOLC): scripts/toolchain/solc.js node_modules/.installed
+	mkdir -p .solc
+	install -m 755 scripts/toolchain/solc.js $@
+
+build/.compiled: .venv/.installed $(SOLC) brownie-config.yaml $(SOURCES)
+	mkdir -p build/home
+	$(PRIVATE) $(PY) -m brownie compile
+	touch $@
+
+.PHONY: fingerprint
+fingerprint: setup  ## train the shipped fingerprinter and verifier again (minutes)
+	$(PY) -m pdfed_sdk.ml.train_fingerprint
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: setup  ## a federation of real nodes trains, scores and pays; writes runs/demo/
+	.venv/bin/pdfed demo
+
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+PYTEST := $(PRIVATE) $(PY) -m pytest
+
+.PHONY: test
+test: setup lint  ## all checks and tests, one pytest process
+	$(PYTEST) tests
+
+.PHONY: test-contracts
+test-contracts: setup  ## contracts on a real local chain: unit, stateful, gas
+	$(PYTEST) tests/contracts
+
+.PHONY: test-sdk
+test-sdk: setup  ## chain, artifacts, node, CLI
+	$(PYTEST) tests/sdk
+
+.PHONY: test-ml
+test-ml: setup  ## data, training, scoring
+	$(PYTEST) tests/ml
+
+.PHONY: test-e2e
+test-e2e: setup  ## set-up, scripts, and a short federation of real processes
+	$(PYTEST) tests/e2e
+
+.PHONY: test-wheel
+test-wheel: setup  ## build the wheel, install it alone into a fresh environment with the newest libraries, use it
+	$(PY) scripts/toolchain/check_wheel.py
+
+.PHONY: lint
+lint: setup  ## style, types, import rules, generated files
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	node_modules/.bin/forge fmt --check
+	$(PY) scripts/export_abi.py --check
+
+# --- tidy ------------------------------------------------------------------------------------------------------------
+
+.PHONY: clean
+clean:  ## remove what was built, keep what was installed
+	rm -rf build out cache dist runs reports .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.PHONY: distclean
+distclean: clean  ## remove everything that is not in git's care
+	rm -rf .venv node_modules .solc pdfed_sdk.egg-info
