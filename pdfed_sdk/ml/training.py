@@ -1,0 +1,277 @@
+"""Training a DDPM on private pictures: a budget of pictures (not epochs), pausable after every step, resumable.
+
+What lives here: the loop, its configuration and its facts for the manifest. What does not: which model to start from
+(strategy) and whether the result may be published (gate).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from pdfed_sdk.errors import DataError, MlError
+from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.model import DiffusionModel, ModelConfig, new_model, training_scheduler
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """``pictures`` is the budget. ``ema`` is the decay per step (0: off). ``device`` "auto" takes a GPU if there is
+    one. ``save_every`` pictures a resumable state is written if a state file is given."""
+
+    pictures: int = 14_000
+    batch: int = 64
+    lr: float = 2e-3
+    warmup: int = 20
+    seed: int = 0
+    ema: float = 0.99
+    label_dropout: float = 0.0
+    device: str = "cpu"
+    bf16: bool = False
+    compile: bool = False
+    save_every: int = 4_000
+
+    def __post_init__(self) -> None:
+        if self.pictures < 1 or self.batch < 1 or self.save_every < 1 or self.warmup < 0:
+            raise MlError(f"pictures {self.pictures}, batch {self.batch}, save_every {self.save_every}: at least 1")
+        if not 0 < self.lr <= 1 or not 0 <= self.ema < 1 or not 0 <= self.label_dropout < 1:
+            raise MlError(f"lr {self.lr}, ema {self.ema}, label_dropout {self.label_dropout}: out of range")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training run stands: pictures seen of ``total``, mean loss of the last steps, seconds so far."""
+
+    pictures: int
+    total: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainFacts:
+    """What the manifest says of a run (assertion ``org.pdfed.training``)."""
+
+    pictures: int
+    steps: int
+    optimiser: str
+    lr: float
+    batch: int
+    seed: int
+    ema: float
+    loss: float
+    dataset_digest: str
+    dataset_size: int
+    excluded: int
+    seconds: float
+    device: str
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The trained model, its facts, and whether the whole budget was spent (False: stopped early)."""
+
+    model: DiffusionModel
+    facts: TrainFacts
+    finished: bool
+
+
+OnStep = Callable[[Progress], bool | None]
+
+
+class _Run:
+    """The state of one training run: everything that a snapshot holds."""
+
+    def __init__(self, config: TrainConfig, model: DiffusionModel, device: torch.device) -> None:
+        self.config, self.model, self.device = config, model, device
+        self.unet = model.unet.to(device).train()
+        self.ema = {name: tensor.detach().clone().float() for name, tensor in self.unet.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(self.unet.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=0.0)
+        self.scheduler = training_scheduler(model.config)
+        self.random = torch.Generator().manual_seed(config.seed)
+        self.seen = self.steps = 0
+        self.loss = math.nan
+        self.forward = torch.compile(self.unet) if config.compile else self.unet
+
+    def step(self, images: Tensor, labels: Tensor) -> None:
+        """One optimiser step on images (B, C, S, S) in [-1, 1] and labels (B,)."""
+        config = self.config
+        noise = torch.randn(images.shape, generator=self.random)
+        times = torch.randint(0, self.model.config.timesteps, (len(images),), generator=self.random)
+        if config.label_dropout:
+            dropped = torch.rand(len(labels), generator=self.random) < config.label_dropout
+            labels = torch.where(dropped, self.model.config.classes, labels)
+        noisy = self.scheduler.add_noise(images, noise, times)
+        if self.scheduler.config.prediction_type == "v_prediction":
+            target = self.scheduler.get_velocity(images, noise, times)
+        else:
+            target = noise if self.scheduler.config.prediction_type == "epsilon" else images
+        condition = labels.to(self.device) if self.model.config.classes else None
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=config.bf16):
+            output = self.forward(noisy.to(self.device), times.to(self.device), class_labels=condition).sample
+        loss = F.mse_loss(output.float(), target.to(self.device))
+        if not bool(torch.isfinite(loss)):
+            raise MlError(f"training diverged at step {self.steps}: loss is {loss.item()}", hint="lower the lr")
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.lr * min(1.0, (self.steps + 1) / (config.warmup + 1))
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        self.optimiser.step()
+        self.steps, self.seen = self.steps + 1, self.seen + len(images)
+        value = float(loss.detach())
+        self.loss = value if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * value
+        self._average()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.config.ema, self.steps / (self.steps + 10)) if self.config.ema else 0.0
+        for name, tensor in self.unet.state_dict().items():
+            self.ema[name].lerp_(tensor.float(), 1 - decay)
+
+    def save(self, path: Path, key: str) -> None:
+        """Write weights, averages, optimiser and random state atomically."""
+        tensors = {f"w/{name}": tensor.cpu() for name, tensor in self.unet.state_dict().items()}
+        tensors |= {f"e/{name}": tensor.cpu() for name, tensor in self.ema.items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"o/{index}/{name}": torch.as_tensor(value).cpu().clone() for name, value in state.items()}
+        tensors["random"] = self.random.get_state()
+        facts = {"key": key, "seen": str(self.seen), "steps": str(self.steps), "loss": repr(self.loss)}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".part")
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, fresh, facts)
+        fresh.replace(path)
+
+    def load(self, path: Path, key: str) -> bool:
+        """Take up a snapshot of the same run; False (start anew) if it is of another run or damaged."""
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                facts = file.metadata() or {}
+                if facts.get("key") != key:
+                    return False
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, OSError):
+            return False
+        self.unet.load_state_dict({name[2:]: t for name, t in tensors.items() if name.startswith("w/")})
+        self.ema = {name[2:]: t.to(self.device) for name, t in tensors.items() if name.startswith("e/")}
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("o/"):
+                _, index, part = name.split("/")
+                states.setdefault(int(index), {})[part] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
+        self.random.set_state(tensors["random"])
+        self.seen, self.steps, self.loss = int(facts["seen"]), int(facts["steps"]), float(facts["loss"])
+        return True
+
+
+def train(
+    config: TrainConfig,
+    data: PictureSet,
+    *,
+    parent: DiffusionModel | None = None,
+    model: ModelConfig | None = None,
+    excluded: Sequence[int] = (),
+    on_step: OnStep | None = None,
+    state_file: Path | None = None,
+) -> TrainResult:
+    """Train on ``data`` from ``parent``'s weights (or fresh ones of ``model``); the parent is not changed.
+
+    ``excluded`` training indices are never shown (dedup loader, paper 5). ``on_step`` may block: the run pauses; False
+    stops it and keeps what there is. With ``state_file`` a killed run goes on where its last snapshot stood, and gives
+    the same weights as an unbroken one. Errors: DataError (data and model do not fit), MlError (divergence).
+    """
+    shape = parent.config if parent is not None else model or ModelConfig()
+    usable = _usable(data, shape, excluded)
+    fresh = new_model(shape, config.seed)
+    if parent is not None:
+        fresh.unet.load_state_dict(parent.unet.state_dict())
+    run = _Run(config, fresh, _device(config.device))
+    digest = data.digest().hex()
+    origin = parent.weights_digest().hex() if parent is not None else "fresh"
+    key = json.dumps([asdict(config), shape.to_json(), digest, sorted(excluded), origin], sort_keys=True)
+    if state_file is not None and state_file.exists():
+        run.load(state_file, key)
+    images, labels = data.images.float().div(127.5).sub(1), data.labels
+    started, go_on = time.monotonic(), True
+    saved = run.seen
+    while run.seen < config.pictures and go_on:
+        batch = usable[torch.randint(0, len(usable), (config.batch,), generator=run.random)]
+        batch = batch[: config.pictures - run.seen]
+        run.step(images[batch], labels[batch])
+        if state_file is not None and run.seen - saved >= config.save_every:
+            run.save(state_file, key)
+            saved = run.seen
+        if on_step is not None:
+            go_on = on_step(Progress(run.seen, config.pictures, run.loss, time.monotonic() - started)) is not False
+    return _finish(run, config, data, digest, len(set(excluded)), time.monotonic() - started, state_file)
+
+
+def _finish(
+    run: _Run, config: TrainConfig, data: PictureSet, digest: str, excluded: int, seconds: float, state: Path | None
+) -> TrainResult:
+    import diffusers
+
+    if config.ema:
+        run.unet.load_state_dict(run.ema)
+    run.unet.cpu().eval()
+    facts = TrainFacts(
+        pictures=run.seen,
+        steps=run.steps,
+        optimiser="AdamW(betas=(0.9, 0.99), weight_decay=0)",
+        lr=config.lr,
+        batch=config.batch,
+        seed=config.seed,
+        ema=config.ema,
+        loss=round(run.loss, 6),
+        dataset_digest=digest,
+        dataset_size=len(data),
+        excluded=excluded,
+        seconds=round(seconds, 2),
+        device=str(run.device),
+        versions={"torch": torch.__version__, "diffusers": diffusers.__version__},
+    )
+    finished = run.seen >= config.pictures
+    if finished and state is not None:
+        state.unlink(missing_ok=True)
+    return TrainResult(run.model, facts, finished)
+
+
+def _usable(data: PictureSet, shape: ModelConfig, excluded: Sequence[int]) -> Tensor:
+    if (data.size, data.channels) != (shape.size, shape.channels):
+        found, wanted = f"{data.size} px, {data.channels} channels", f"{shape.size} px, {shape.channels} channels"
+        raise DataError(f"data has {found}, the model wants {wanted}")
+    if shape.classes and (int(data.labels.min()) < 0 or int(data.labels.max()) >= shape.classes):
+        raise DataError(f"data has labels outside 0..{shape.classes - 1}, the model is class-conditional")
+    keep = torch.ones(len(data), dtype=torch.bool)
+    for index in excluded:
+        if not 0 <= index < len(data):
+            raise DataError(f"excluded holds {index}, limits 0 and {len(data) - 1}")
+        keep[index] = False
+    if not bool(keep.any()):
+        raise DataError(f"excluded leaves none of {len(data)} pictures")
+    return keep.nonzero().squeeze(1)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise MlError(f"device is {name}, but no GPU can be used", hint='set device = "cpu" or "auto"')
+    return torch.device(name)
