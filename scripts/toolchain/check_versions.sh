@@ -32,7 +32,7 @@ done
 if [ -z "$python" ]; then
     complain "Python 3.$NEED_PYTHON_MINOR or newer is needed; found ${seen:-none}${PYTHON:+ (PYTHON=$PYTHON)}." \
         "install Python 3.$NEED_PYTHON_MINOR, or name one: make setup PYTHON=/path/to/python3.$NEED_PYTHON_MINOR"
-elif ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+elif ! "$python" -c 'import venv, ensurepip' >/dev/null 2>&1; then
     complain "$python ($version) cannot make virtual environments: its modules venv and ensurepip are missing." \
         "install them (Debian and Ubuntu: apt-get install python3-venv)"
 fi

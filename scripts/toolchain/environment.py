@@ -1,7 +1,7 @@
 """The environment variables under which this checkout's tools run: its own anvil, solc, and brownie data folder.
 
-Brownie keeps networks and accounts in ``~/.brownie`` and reads ``~/brownie-config.yaml``; a private HOME makes every run
-independent of what the user has there. The Makefile sets the same variables.
+Brownie keeps networks and accounts in ``~/.brownie`` and reads ``~/brownie-config.yaml``; a private HOME makes every
+run independent of what the user has there. The Makefile sets the same variables.
 """
 
 from __future__ import annotations
