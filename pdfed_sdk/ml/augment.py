@@ -1,0 +1,94 @@
+"""Degradations of pictures as a diffusion model that memorised them would produce, for training and testing (3.1.1).
+
+All take and give float pictures (N, C, S, S) in [0, 1] and draw from the generator that is passed in.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+
+def degrade(images: Tensor, random: Generator, *, strength: float = 1.0, jpeg: float = 0.2) -> Tensor:
+    """Colour jitter, shift and crop, blur, resolution change, noise, JPEG: each picture draws its own parameters.
+
+    ``strength`` scales all ranges, ``jpeg`` is the share of pictures that go through a JPEG file.
+    """
+    values = _warp(images, random, strength)
+    values = _blur(values, random, strength)
+    values = _resolution(values, random, strength)
+    values = _jitter(values, random, strength)
+    values = _noise(values, random, strength)
+    chosen = (torch.rand(len(values), generator=random) < jpeg).nonzero().squeeze(1)
+    if len(chosen):
+        quality = torch.randint(35, 90, (len(chosen),), generator=random)
+        values[chosen] = jpeg_roundtrip(values[chosen], quality.tolist())
+    return values
+
+
+def jpeg_roundtrip(images: Tensor, quality: list[int]) -> Tensor:
+    """Each picture through a JPEG file of its quality."""
+    from PIL import Image
+
+    result = []
+    for picture, level in zip(images, quality, strict=True):
+        pixels = picture.clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+        stream = io.BytesIO()
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(stream, "JPEG", quality=level)
+        back = np.array(Image.open(stream))
+        result.append(torch.from_numpy(back.reshape(pixels.shape)).permute(2, 0, 1).float() / 255)
+    return torch.stack(result)
+
+
+def _uniform(count: int, low: float, high: float, random: Generator) -> Tensor:
+    return (torch.rand(count, generator=random) * (high - low) + low).view(-1, 1, 1, 1)
+
+
+def _warp(images: Tensor, random: Generator, strength: float) -> Tensor:
+    """Shift by up to 2 px in 32 and scale by up to 8 %."""
+    count = len(images)
+    scale = 1 + _uniform(count, -0.08, 0.08, random).view(-1) * strength
+    shift = (torch.rand(count, 2, generator=random) * 2 - 1) * (2 * 2 / 32) * strength
+    theta = torch.zeros(count, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = scale
+    theta[:, :, 2] = shift
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _blur(images: Tensor, random: Generator, strength: float) -> Tensor:
+    """A mixture of the picture and its binomial 5x5 blur."""
+    channels = images.shape[1]
+    row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    kernel = (row[:, None] * row[None, :]).expand(channels, 1, 5, 5)
+    blurred = F.conv2d(F.pad(images, (2, 2, 2, 2), mode="replicate"), kernel, groups=channels)
+    share = _uniform(len(images), 0, 1, random) * min(1.0, strength)
+    return images + share * (blurred - images)
+
+
+def _resolution(images: Tensor, random: Generator, strength: float) -> Tensor:
+    """A third of the pictures lose half of their resolution."""
+    size = images.shape[-1]
+    low = F.interpolate(images, (max(4, size // 2),) * 2, mode="bilinear", antialias=True, align_corners=False)
+    back = F.interpolate(low, (size, size), mode="bilinear", align_corners=False)
+    chosen = torch.rand(len(images), 1, 1, 1, generator=random) < 0.33 * strength
+    return torch.where(chosen, back, images)
+
+
+def _jitter(images: Tensor, random: Generator, strength: float) -> Tensor:
+    """Contrast 0.6-1.3, brightness +-0.15, each channel a little."""
+    count, channels = images.shape[:2]
+    contrast = 1 + _uniform(count, -0.4, 0.3, random) * strength
+    bright = _uniform(count, -0.15, 0.15, random) * strength
+    tint = _uniform(count * channels, -0.08, 0.08, random).view(count, channels, 1, 1) * strength
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return ((images - mean) * contrast + mean + bright + tint).clamp(0, 1)
+
+
+def _noise(images: Tensor, random: Generator, strength: float) -> Tensor:
+    sigma = _uniform(len(images), 0, 0.15, random) * strength
+    return (images + sigma * torch.randn(images.shape, generator=random)).clamp(0, 1)

@@ -1,0 +1,258 @@
+"""The Q-N score (paper, section 3.3) and the improvement between two of them.
+
+Fingerprint -> class threshold -> K nearest -> verifier -> V_A, V_C, R_C; FID against the node's test pictures; floors
+of both on held-out real pictures. A `Scorer` keeps what depends on the node's data only, so that an evaluation costs
+sampling plus one pass over the samples.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pdfed_sdk.errors import DataError, ExtractorMismatch, MlError
+from pdfed_sdk.ml.data import NodeSplit, PictureSet
+from pdfed_sdk.ml.detector import Detector, Prints
+from pdfed_sdk.ml.features import FeatureExtractor, load_extractor
+from pdfed_sdk.ml.fingerprint import class_thresholds
+from pdfed_sdk.ml.frechet import fid
+from pdfed_sdk.ml.model import DiffusionModel
+from pdfed_sdk.ml.neighbours import nearest
+from pdfed_sdk.ml.report_types import MatchedPair, QNReport, ScoringSettings, objective_value
+from pdfed_sdk.ml.sampling import sample
+from pdfed_sdk.ml.verifier import Calibration, calibrate
+from pdfed_sdk.types import HIGHEST, LOWEST
+
+__all__ = ["QNReport", "Scorer", "ScoringSettings", "dedup_exclusions", "improvement", "improvement_of", "qn_score"]
+
+
+@dataclass(frozen=True)
+class Search:
+    """Pairs that passed the class threshold and their verifier scores; ``best`` (n,) is each sample's highest."""
+
+    rows: Tensor
+    columns: Tensor
+    scores: Tensor
+    best: Tensor
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """V_A, V_C, R_C and their product times the weight; the matched pairs; confirmed pairs per training picture."""
+
+    v_a: float
+    v_c: float
+    r_c: float
+    value: float
+    pairs: tuple[MatchedPair, ...]
+    confirmed_samples: int
+    counts: tuple[int, ...]
+
+
+class Scorer:
+    """Scores models on one node's pictures. Making one fingerprints the split, sets the class thresholds (eq. 5),
+    calibrates the verifier on the node's own held-out and test pictures and computes both floors."""
+
+    def __init__(
+        self,
+        split: NodeSplit,
+        settings: ScoringSettings | None = None,
+        *,
+        detector: Detector | None = None,
+        extractor: FeatureExtractor | None = None,
+    ) -> None:
+        self.settings = settings = settings or ScoringSettings()
+        for name, part in (("train", split.train), ("test", split.test), ("heldout", split.heldout)):
+            self._check(part.images, name)
+            if len(part) < 2:
+                raise DataError(f"{name} has {len(part)} pictures, scoring needs at least 2")
+        self.split = split
+        self.detector = detector or Detector.load(sha256=settings.fingerprint_sha256 or None)
+        self.extractor = extractor or load_extractor(
+            settings.extractor,
+            size=settings.size,
+            channels=settings.channels,
+            sha256=settings.extractor_sha256 or None,
+        )
+        self._train = self.detector.prints(split.train.images)
+        self._limits = class_thresholds(self._train.vectors, split.train.labels)
+        unseen = torch.cat([split.heldout.images, split.test.images])
+        calm = self._search(self.detector.prints(unseen))
+        self.calibration: Calibration = calibrate(calm.best, settings.fpr, settings.least_threshold)
+        self.novelty_floor = self._novelty(calm, len(unseen)).value
+        self._test = self.extractor(split.test.images)
+        self.fid_floor = fid(self.extractor(split.heldout.images[: settings.samples]), self._test)
+
+    def evaluate(self, model: DiffusionModel, seed: bytes) -> QNReport:
+        """Sample ``settings.samples`` pictures from the seed and score them."""
+        started = time.perf_counter()
+        images, labels = sample(model, self.settings.samples, seed, steps=self.settings.sampler_steps)
+        report = self.score(images, labels)
+        spent = round(time.perf_counter() - started - report.timings["total"], 4)
+        return dataclasses.replace(report, timings={"sampling": spent, **report.timings})
+
+    def score(self, images: Tensor, labels: Tensor | None = None) -> QNReport:
+        """Score generated pictures (n, C, S, S) uint8, n == settings.samples. ``labels`` are accepted for symmetry;
+        by default the search is not restricted to the generated class (paper.md 4). Errors: DataError."""
+        self._check(images, "generated")
+        if len(images) != self.settings.samples:
+            raise DataError(
+                f"generated has {len(images)} pictures, the settings say {self.settings.samples}",
+                hint="scores of different sample counts cannot be compared",
+            )
+        clock = _Clock()
+        prints = self.detector.prints(images)
+        clock.lap("fingerprint")
+        search = self._search(prints)
+        clock.lap("search_verify")
+        novelty = self._novelty(search, len(images))
+        quality = fid(self.extractor(images), self._test)
+        clock.lap("fid")
+        return self._report(quality, novelty, len(search.rows), clock.laps)
+
+    def _report(self, quality: float, novelty: Novelty, checked: int, laps: dict[str, float]) -> QNReport:
+        settings, calibration = self.settings, self.calibration
+        objective = objective_value(
+            settings.objective, (quality, self.fid_floor), (novelty.value, self.novelty_floor), settings
+        )
+        return QNReport(
+            fid=quality,
+            fid_floor=self.fid_floor,
+            v_a=novelty.v_a,
+            v_c=novelty.v_c,
+            r_c=novelty.r_c,
+            novelty=novelty.value,
+            novelty_floor=self.novelty_floor,
+            qn=(quality + novelty.value) / 2,
+            objective=objective,
+            samples=settings.samples,
+            checked_pairs=checked,
+            confirmed_samples=novelty.confirmed_samples,
+            threshold=calibration.threshold,
+            false_positive_rate=(calibration.rate, calibration.low, calibration.high),
+            pairs=novelty.pairs,
+            train_counts=novelty.counts,
+            settings=settings,
+            extractor_id=self.extractor.id,
+            extractor_sha256=self.extractor.weights_sha256,
+            fingerprint_sha256=self.detector.sha256,
+            timings=laps,
+        )
+
+    def _check(self, images: Tensor, name: str) -> None:
+        want = (self.settings.channels, self.settings.size, self.settings.size)
+        if not isinstance(images, Tensor) or images.dtype != torch.uint8 or tuple(images.shape[1:]) != want:
+            what = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else type(images).__name__
+            raise DataError(f"{name} is {what}, the settings want uint8 pictures (n, {', '.join(map(str, want))})")
+        if not len(images):
+            raise DataError(f"{name} is empty")
+
+    def _search(self, prints: Prints) -> Search:
+        """K nearest training pictures of each print, those within the class threshold verified."""
+        k = min(self.settings.neighbours, len(self._train.vectors))
+        distances, index = nearest(prints.vectors, self._train.vectors, k)
+        rows, ranks = (distances <= self._limits[index]).nonzero(as_tuple=True)
+        columns = index[rows, ranks]
+        scores = self.detector.score(prints.descriptors[rows], self._train.descriptors[columns])
+        best = torch.zeros(len(prints.vectors), dtype=torch.float64)
+        best.scatter_reduce_(0, rows, scores, "amax")
+        return Search(rows, columns, scores, best)
+
+    def _novelty(self, search: Search, samples: int) -> Novelty:
+        hits = search.scores >= self.calibration.threshold
+        rows, columns = search.rows[hits].tolist(), search.columns[hits].tolist()
+        pairs = match_once(rows, columns, search.scores[hits].tolist())
+        v_a = float(search.scores.mean()) if len(search.scores) else 0.0
+        v_c = sum(pair.score for pair in pairs) / len(pairs) if pairs else 0.0
+        r_c = len(pairs) / samples
+        counted = Counter(columns)
+        counts = tuple(counted.get(i, 0) for i in range(len(self._train.vectors)))
+        value = self.settings.novelty_weight * v_a * v_c * r_c
+        return Novelty(v_a, v_c, r_c, value, pairs, len(set(rows)), counts)
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.laps = {"total": 0.0}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 4)
+        self.laps["total"] = round(self.laps["total"] + now - self._last, 4)
+        self._last = now
+
+
+def match_once(rows: Sequence[int], columns: Sequence[int], scores: Sequence[float]) -> tuple[MatchedPair, ...]:
+    """Greedy one-to-one matching by descending score, ties by (sample, training index): each sample and each training
+    picture counts at most once (paper 3.2.2)."""
+    taken_rows, taken_columns, pairs = set[int](), set[int](), []
+    for score, row, column in sorted(zip(scores, rows, columns, strict=True), key=lambda t: (-t[0], t[1], t[2])):
+        if row not in taken_rows and column not in taken_columns:
+            taken_rows.add(row)
+            taken_columns.add(column)
+            pairs.append(MatchedPair(row, column, score))
+    return tuple(pairs)
+
+
+def qn_score(
+    generated: Tensor,
+    train: Tensor,
+    test: Tensor,
+    *,
+    heldout: Tensor | None = None,
+    generated_labels: Tensor | None = None,
+    train_labels: Tensor | None = None,
+    settings: ScoringSettings | None = None,
+) -> QNReport:
+    """Q-N of ``generated`` pictures against a node's ``train`` and ``test`` pictures, all (n, C, S, S) uint8.
+
+    Without ``heldout`` every second test picture calibrates. n, size and channels of ``settings`` follow the
+    pictures. For more than one model make a `Scorer`. Errors: DataError.
+    """
+    parts = {"train": train, "test": test if heldout is not None else test[::2]}
+    parts["heldout"] = heldout if heldout is not None else test[1::2]
+    sets = {name: PictureSet(images, torch.full((len(images),), -1)) for name, images in parts.items()}
+    if train_labels is not None:
+        names = tuple(str(i) for i in range(int(train_labels.max()) + 1)) if len(train_labels) else ()
+        sets["train"] = PictureSet(train, train_labels, names)
+    chosen = dataclasses.replace(
+        settings or ScoringSettings(), samples=len(generated), size=train.shape[-1], channels=train.shape[1]
+    )
+    return Scorer(NodeSplit(sets["train"], sets["test"], sets["heldout"]), chosen).score(generated, generated_labels)
+
+
+def improvement_of(reference: float, candidate: float) -> int:
+    """round(8 log2(J_reference / J_candidate)) in [-8, 23], halves up; J must be finite and positive (MlError)."""
+    for name, value in (("reference", reference), ("candidate", candidate)):
+        if not math.isfinite(value) or value <= 0:
+            raise MlError(f"the {name}'s objective is {value}, expected a finite positive number")
+    octaves = math.log2(reference) - math.log2(candidate)
+    return max(LOWEST, min(HIGHEST, math.floor(8 * octaves + 0.5)))
+
+
+def improvement(reference: QNReport, candidate: QNReport) -> int:
+    """How much better the candidate is than the reference, in eighths of an octave of the objective. Both reports
+    must come from the same scorer: ExtractorMismatch otherwise."""
+    for name in ("settings", "extractor_sha256", "fingerprint_sha256", "fid_floor", "novelty_floor", "threshold"):
+        if getattr(reference, name) != getattr(candidate, name):
+            raise ExtractorMismatch(
+                f"{name} differs: {getattr(reference, name)} and {getattr(candidate, name)}",
+                hint="score both models with one Scorer",
+            )
+    return improvement_of(reference.objective, candidate.objective)
+
+
+def dedup_exclusions(counts: Sequence[int], share: float = 0.05) -> list[int]:
+    """Training pictures the dedup loader drops (paper 5): counts min-max normalised, those above the (1 - share)
+    quantile of all: every flagged picture, at most ``share`` of them, most copied first; ties by index."""
+    flagged = [index for index, count in enumerate(counts) if count > 0]
+    flagged.sort(key=lambda index: (-counts[index], index))
+    return sorted(flagged[: int(share * len(counts))])

@@ -1,0 +1,182 @@
+"""Match verification (3.1.2): is this picture a copy of that one? R-MAC windows, GeM, correlation, MLP; calibration.
+
+Symmetric to the bit: score(q, i) == score(i, q) for the same batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from scipy.stats import beta
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.augment import degrade
+from pdfed_sdk.ml.fingerprint import MAP_CHANNELS, SmallEncoder, encoder_input, normalised
+from pdfed_sdk.ml.neighbours import nearest
+
+SIDE = 8
+SCALES = (8, 6, 4, 3, 2)
+"""Window side at R-MAC scale l = 1..5; l x l windows each, 55 in all, distinct on an 8x8 map."""
+WINDOWS = 55
+REDUCED = MAP_CHANNELS // 4
+PUBLISHED_THRESHOLD = 0.8
+"""The paper's threshold; the least one that calibration gives."""
+
+
+def windows() -> Tensor:
+    """Pooling matrix (55, 64): row w averages the cells of window w."""
+    rows = []
+    for scale, side in enumerate(SCALES, start=1):
+        offsets = [round(i * (SIDE - side) / max(1, scale - 1)) for i in range(scale)]
+        for top in offsets:
+            for left in offsets:
+                mask = torch.zeros(SIDE, SIDE)
+                mask[top : top + side, left : left + side] = 1 / side**2
+                rows.append(mask.flatten())
+    return torch.stack(rows)
+
+
+class Verifier(nn.Module):
+    """Eqs. 2-4 on maps (N, 128, 8, 8)."""
+
+    pooling: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(MAP_CHANNELS, REDUCED, 1)
+        self.power = nn.Parameter(torch.tensor(3.0))
+        self.centre = nn.BatchNorm1d(REDUCED, affine=False)
+        self.mlp = nn.Sequential(
+            nn.Linear(WINDOWS * WINDOWS, 256), nn.ReLU(inplace=True), nn.Linear(256, 64), nn.ReLU(inplace=True),
+            nn.Linear(64, 1),
+        )  # fmt: skip
+        self.register_buffer("pooling", windows(), persistent=False)
+
+    def descriptors(self, maps: Tensor) -> Tensor:
+        """Eq. 2: unit vectors (N, 55, 32), one a window: 1x1 convolution, GeM, centred."""
+        power = self.power.clamp(1, 8)
+        cells = F.softplus(self.reduce(maps)).flatten(2).clamp_min(1e-4)
+        pooled = (cells.pow(power) @ self.pooling.T).pow(1 / power)
+        centred = self.centre(pooled).transpose(1, 2)
+        return F.normalize(centred, dim=2)
+
+    def logits(self, query: Tensor, item: Tensor) -> Tensor:
+        """MLP(C_qi) + MLP(C_iq) for descriptors (N, 55, 32) each, (N,)."""
+        there = torch.bmm(query, item.transpose(1, 2))
+        back = torch.bmm(item, query.transpose(1, 2))
+        matrix = (there + back.transpose(1, 2)) * 0.5  # exact: swapping the arguments transposes it to the bit
+        swapped = (back + there.transpose(1, 2)) * 0.5
+        total: Tensor = self.mlp(matrix.flatten(1)) + self.mlp(swapped.flatten(1))
+        return total.squeeze(1)
+
+    def forward(self, query: Tensor, item: Tensor) -> Tensor:
+        """Eq. 4: similarity in [0, 1], (N,) float64 so that near-certain scores keep their order."""
+        return self.logits(query, item).double().sigmoid()
+
+
+def train_verifier(
+    images: Tensor,
+    encoder: SmallEncoder,
+    *,
+    steps: int,
+    batch: int = 128,
+    lr: float = 1e-3,
+    seed: int = 0,
+    rounds: int = 6,
+    hard: int = 10,
+    seconds: float = float("inf"),
+    on_step: Callable[[int, float], None] | None = None,
+) -> Verifier:
+    """Binary cross-entropy on degraded copies (positive) and hard negatives: for a degraded or clean query the
+    pictures nearest by fingerprint that are not its original. The encoder is frozen; queries are drawn anew
+    ``rounds`` times. Seeded."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = Verifier()
+    random = Generator().manual_seed(seed)
+    optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.1)
+    vectors, maps = encode(encoder, encoder_input(images))
+    started, step = time.monotonic(), 0
+    net.train()
+    for round_ in range(rounds):
+        pixels = encoder_input(images)
+        strength = 0.0 if round_ == 0 else 1.0
+        queries, query_maps = encode(encoder, degrade(pixels, random, strength=strength) if strength else pixels)
+        rivals = _rivals(queries, vectors, hard)
+        for _ in range(steps // rounds):
+            chosen = torch.randint(0, len(images), (batch,), generator=random)
+            wrong = rivals[chosen, torch.randint(0, hard, (batch,), generator=random)]
+            query = net.descriptors(query_maps[chosen].float())
+            item = net.descriptors(maps[torch.cat([chosen, wrong])].float())
+            logits = net.logits(query.repeat(2, 1, 1), item)
+            truth = torch.cat([torch.ones(batch), torch.zeros(batch)])
+            loss = F.binary_cross_entropy_with_logits(logits, truth)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            step += 1
+            if on_step is not None:
+                on_step(step, float(loss.detach()))
+            if time.monotonic() - started > seconds:
+                return net.eval()
+    return net.eval()
+
+
+@torch.no_grad()
+def encode(encoder: SmallEncoder, pixels: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
+    """Fingerprints (N, 256) and maps (N, 128, 8, 8, half precision) of pixels in [0, 1]."""
+    parts = [encoder(normalised(pixels[i : i + block])) for i in range(0, len(pixels), block)]
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1].half() for part in parts])
+
+
+def _rivals(queries: Tensor, vectors: Tensor, hard: int) -> Tensor:
+    """For each query i the ``hard`` nearest pictures other than i and its exact duplicates."""
+    index = nearest(queries, vectors, hard + 4)[1]
+    truth = torch.arange(len(queries))[:, None]
+    twin = (vectors[index] - vectors[truth.squeeze(1)][:, None]).norm(dim=2) < 1e-3
+    rank = torch.where((index == truth) | twin, hard + 4, torch.arange(hard + 4))
+    return index.gather(1, rank.argsort(1)[:, :hard])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The threshold chosen on held-out real pictures, its false-positive rate per picture with the 95 %
+    Clopper-Pearson interval, and the curve (threshold, rate) it was read from."""
+
+    threshold: float
+    target: float
+    rate: float
+    low: float
+    high: float
+    pictures: int
+    curve: tuple[tuple[float, float], ...]
+
+
+def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_THRESHOLD) -> Calibration:
+    """Least threshold >= ``floor`` at which at most a share ``fpr`` of held-out pictures is confirmed.
+
+    ``best_scores`` (N,): each held-out picture's highest verifier score over its candidates, 0 without any. Errors:
+    DataError for an empty set or a rate outside (0, 1).
+    """
+    if best_scores.ndim != 1 or not len(best_scores) or not bool(torch.isfinite(best_scores).all()):
+        raise DataError("best_scores must be finite numbers, one a held-out picture, and at least one")
+    if not 0 < fpr < 1:
+        raise DataError(f"fpr is {fpr}, limits 0 and 1, both excluded")
+    scores = best_scores.double().sort(descending=True).values
+    count = len(scores)
+    allowed = int(fpr * count)
+    above = float(scores[allowed]) if allowed < count else 0.0
+    threshold = max(floor, torch.nextafter(torch.tensor(above, dtype=torch.float64), torch.tensor(2.0).double()).item())
+    hits = int((scores >= threshold).sum())
+    low = float(beta.ppf(0.025, hits, count - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(0.975, hits + 1, count - hits)) if hits < count else 1.0
+    grid = [0.05 * i for i in range(1, 20)] + [0.975, 0.99, 0.999, 0.9999]
+    curve = tuple((round(t, 6), float((scores >= t).double().mean())) for t in grid)
+    return Calibration(threshold, fpr, hits / count, low, high, count, curve)
