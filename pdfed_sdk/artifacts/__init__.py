@@ -1,7 +1,7 @@
 """Models as bytes: packages, provenance, content-addressed stores. Knows no chain.
 
-``cid``, ``store``, ``kubo`` need the standard library only; ``archive``, ``tensors``, ``package`` read and write packages;
-``identity``, ``manifests``, ``provenance`` sign and verify them (c2pa, cryptography).
+``cid``, ``store``, ``kubo`` need the standard library only; ``archive``, ``tensors``, ``package`` read and write
+packages; ``identity``, ``manifests``, ``provenance`` sign and verify them (c2pa, cryptography).
 """
 
 from pdfed_sdk.artifacts.cid import Cid, cid_of

@@ -17,7 +17,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, utils
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pdfed_sdk.artifacts.store import storage_errors, sync_folder, temporary_file
@@ -41,10 +41,11 @@ class SigningIdentity:
         """The node's own root certificate: give it to those who want to read ``Trusted`` instead of ``Valid``."""
         return "-----BEGIN" + self.certificates.split("-----BEGIN")[-1]
 
-    def sign(self, data: bytes) -> bytes:
-        """ECDSA with SHA-256, as the 64 bytes r ‖ s that COSE asks for."""
-        r, s = utils.decode_dss_signature(self.key.sign(data, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+    def private_pem(self) -> bytes:
+        """The private key in clear, for the signing library's memory only; it must never reach a file."""
+        return self.key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
 
     @classmethod
     def create(cls, name: str = "node") -> SigningIdentity:
