@@ -37,7 +37,7 @@ setup: .venv/.installed node_modules/.installed build/.compiled  ## Python envir
 
 node_modules/.installed: package.json package-lock.json scripts/toolchain/check_versions.sh
 	scripts/toolchain/check_versions.sh >/dev/null
-	npm ci --no-audit --no-fund
+	npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
 $(SOLC): scripts/toolchain/solc.js node_modules/.installed
