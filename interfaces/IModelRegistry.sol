@@ -10,26 +10,62 @@ interface IModelRegistry {
     /// @notice A submission. Windows run from `reservedAt`; reference, tau, q and eligible weight are frozen at reserve.
     struct Submission {
         address author;
-        uint48 reservedAt;
+        uint40 reservedAt;
         Status status;
         int8 outcome; // weighted kappa-quantile of the improvements; set when Final
-        int8 tau;
+        int8 median; // lower weighted median of the improvements; set when Final
+        int8 tau; // threshold of voters' pay
         uint8 gain; // part of the level above the old best, in buckets; zero unless it became best
         uint32 referenceId; // best when the id was reserved
         int32 level; // level(reference) + outcome; set when Final
-        uint64 eligible; // weight that could vote, at reserve
+        uint40 eligible; // weight that could vote at reserve, the author's own left out
         uint64 q; // running rate of the majority bit, 1e18 = 1
-        bytes32 recordHash; // reservation hash until submitted, then keccak256 of the abi-encoded ModelRecord
-        bytes32 weightsDigest;
+        uint40 revealedWeight; // set when Final or Void
+        uint40 yesWeight; // part of it above tau; set when Final or Void
+        bytes32 recordHash; // reservation hash until submitted, then keccak256(abi.encode(ModelRecord))
+        bytes32 weightsDigest; // zero until submitted
+    }
+
+    /// @notice What votes on an id depend on.
+    struct Ballot {
+        address author;
+        uint40 reservedAt;
+        Status status;
+        int8 median;
+        int8 tau;
+        uint64 q;
+        uint40 eligible;
+        uint40 revealedWeight;
+        uint40 yesWeight;
+    }
+
+    /// @notice Result of voting, and the threshold and majority rate that the next reservation freezes.
+    struct Conclusion {
+        Status status;
+        int8 outcome;
+        int8 median;
+        uint40 revealedWeight;
+        uint40 yesWeight;
+        int8 nextTau;
+        uint64 nextQ;
+    }
+
+    /// @notice Who shares in what an id earns. Parents that are not Final have weight zero here.
+    struct Heirs {
+        address author;
+        Status status;
+        uint8 gain;
+        uint32 referenceId;
+        Parent[] parents;
     }
 
     /// @notice Limits in seconds since the epoch: submit [reservedAt, submitEnd), commit [submit, commitEnd),
     ///         reveal [revealStart, revealEnd), finalise from revealEnd on.
     struct Windows {
-        uint48 submitEnd;
-        uint48 commitEnd;
-        uint48 revealStart;
-        uint48 revealEnd;
+        uint40 submitEnd;
+        uint40 commitEnd;
+        uint40 revealStart;
+        uint40 revealEnd;
     }
 
     event Reserved(
@@ -39,24 +75,30 @@ interface IModelRegistry {
         uint256 referenceId,
         int8 tau,
         uint64 q,
-        uint64 eligible,
-        uint48 reservedAt
+        uint40 eligible,
+        uint40 reservedAt
     );
     event Submitted(uint256 indexed id, address indexed author, ModelRecord record);
     event Finalized(
-        uint256 indexed id, Status status, int8 outcome, int8 median, int32 level, uint8 gain, uint64 revealedWeight
+        uint256 indexed id,
+        Status status,
+        int8 outcome,
+        int8 median,
+        int32 level,
+        uint8 gain,
+        uint40 revealedWeight,
+        uint40 yesWeight
     );
     event BestChanged(uint256 indexed id, uint256 indexed previous, int32 level);
-    event Closed(uint48 at);
+    event Closed(uint40 at);
 
-    error RegistryNotTrainer(address caller);
     error RegistryClosed();
-    error RegistryPaused(uint48 until);
+    error RegistryPaused(uint40 until);
     error RegistryZeroReservation();
     error RegistryUnknownId(uint256 id);
     error RegistryNotAuthor(uint256 id, address author, address caller);
     error RegistryWrongStatus(uint256 id, Status status);
-    error RegistrySubmitWindowOver(uint256 id, uint48 submitEnd, uint48 now_);
+    error RegistrySubmitWindowOver(uint256 id, uint40 submitEnd, uint40 now_);
     error RegistryReservationMismatch(uint256 id, bytes32 reserved, bytes32 opened);
     error RegistryBadParentCount(uint256 count);
     error RegistryBadParent(uint256 id, uint256 parent, Status status);
@@ -91,7 +133,16 @@ interface IModelRegistry {
 
     function closed() external view returns (bool);
 
-    function closedAt() external view returns (uint48);
+    function closedAt() external view returns (uint40);
+
+    /// @notice The id that finalises next; equal to `count` when all are terminal.
+    function nextToFinalize() external view returns (uint256);
+
+    /// @notice When the last id became Final or Void; creation if none did.
+    function lastFinalizedAt() external view returns (uint40);
+
+    /// @notice Threshold and majority rate that the next reservation will freeze.
+    function tauAndRate() external view returns (int8 tau, uint64 q);
 
     function params() external view returns (TaskParams memory);
 
@@ -99,12 +150,17 @@ interface IModelRegistry {
 
     function siblings() external view returns (address vault, address book, address pool);
 
-    // --- cross-contract ---
+    // --- for the siblings ---
 
-    /// @notice Record the result of voting. Only ScoreBook. Returns the gain (zero unless it became best).
-    function conclude(uint256 id, Status status, int8 outcome, int8 median, uint64 revealedWeight)
-        external
-        returns (uint8 gain);
+    function ballot(uint256 id) external view returns (Ballot memory);
+
+    function weightsDigestOf(uint256 id) external view returns (bytes32);
+
+    function heirs(uint256 id) external view returns (Heirs memory);
+
+    /// @notice Record the result of voting on the next id of the queue. Only ScoreBook.
+    /// @return gain zero unless it became best
+    function conclude(uint256 id, Conclusion calldata result) external returns (uint8 gain);
 
     /// @notice Stop new reservations for good. Only RewardPool, on the sponsor's word.
     function close() external;

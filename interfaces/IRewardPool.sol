@@ -8,7 +8,6 @@ pragma solidity 0.8.37;
 ///         returns to the pool. Payouts round down, remainders are carried. Never loops over participants.
 interface IRewardPool {
     event Funded(address indexed sponsor, uint256 amount);
-    event Dripped(uint256 amount, uint256 allowance);
     event Rewarded(uint256 indexed id, address indexed author, uint256 reward, uint256 toAuthor, uint256 toLineage);
     event LineageShared(uint256 indexed from, uint256 indexed to, uint256 amount);
     event Poured(uint256 indexed id, address indexed author, uint256 toAuthor, uint256 passed, uint256 indexed referenceId);
@@ -18,10 +17,9 @@ interface IRewardPool {
     error PoolClosed();
     error PoolNotClosed();
     error PoolUnfinished(uint256 nextToFinalize, uint256 count);
-    error PoolGraceRunning(uint48 until, uint48 now_);
+    error PoolGraceRunning(uint40 until, uint40 now_);
     error PoolUnknownId(uint256 id);
     error PoolUnauthorized(address caller);
-    error PoolZeroAddress();
 
     /// @notice Sponsor only: add to the pool. The first funding releases one day's drip at once.
     function fund(uint256 amount) external;
@@ -40,11 +38,14 @@ interface IRewardPool {
 
     function pending(uint256 id) external view returns (uint256);
 
-    /// @notice Pool and allowance as they would be now, drip included.
+    /// @notice What `id` owes to its lineage out of its own rewards, shared out by the next pour.
+    function owed(uint256 id) external view returns (uint256);
+
+    /// @notice Unreleased pool and allowance as they would be now, drip included; their sum is the vault's pool.
     function balances() external view returns (uint256 pool, uint256 allowance);
 
     // --- cross-contract ---
 
     /// @notice Pay the reward of a model that became best. Only ScoreBook, inside finalise; cannot revert.
-    function reward(uint256 id, uint8 gain) external;
+    function reward(uint256 id, address author, uint8 gain) external;
 }

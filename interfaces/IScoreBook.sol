@@ -10,35 +10,59 @@ interface IScoreBook {
     /// @notice What is kept of one voter's vote on one id.
     struct Vote {
         bytes32 commitment; // zero: none
-        uint64 weight; // frozen at commit
-        uint64 rate; // voter's own shrunk rate f, frozen at commit, 1e18 = 1
+        uint40 weight; // frozen at commit
+        uint32 yes; // the voter's votes above tau so far, frozen at commit
+        uint32 seen; // the voter's votes so far, frozen at commit
         int8 improvement; // valid once revealed
         bool revealed;
         bool settled;
     }
 
-    /// @notice Running tally of an id.
+    /// @notice Running tally of an id, read from its histogram.
     struct Tally {
-        uint64 committedWeight;
-        uint64 revealedWeight;
-        uint64 yesWeight; // weight of votes above tau
-        uint32 commits;
+        uint40 revealedWeight;
+        uint40 yesWeight; // weight of votes above tau
         uint32 reveals;
-        uint32 unsettledReveals; // set when finalised
-        uint128 escrowLeft; // scoring fee not yet settled
     }
 
-    event Committed(uint256 indexed id, address indexed voter, bytes32 commitment, uint64 weight, uint64 rate, uint256 bond);
+    /// @param bond locked until the vote is settled
+    event Committed(
+        uint256 indexed id,
+        address indexed voter,
+        bytes32 commitment,
+        uint40 weight,
+        uint32 yes,
+        uint32 seen,
+        uint256 bond
+    );
     event Revealed(uint256 indexed id, address indexed voter, int8 improvement, bytes32 evidenceRoot);
-    event VoteSettled(uint256 indexed id, address indexed voter, int256 pay, uint256 bondReleased, uint256 bondForfeited);
+    /// @notice What became of the author's bond and scoring fee when `id` was finalised. The fee returns to the
+    ///         author's credit; what goes to the pool is rounding dust of a Final id or the whole fee of a Void one.
+    event SubmissionSettled(
+        uint256 indexed id,
+        address indexed author,
+        uint256 bondReleased,
+        uint256 bondForfeited,
+        uint256 feeReturned,
+        uint256 feeToPool
+    );
+    /// @notice `paid` fee -> voter's credit, `feeToPool` the rest of the voter's slice of the fee -> pool,
+    ///         `bondForfeited` locked -> pool, `bondReleased` locked -> stake.
+    event VoteSettled(
+        uint256 indexed id,
+        address indexed voter,
+        uint256 paid,
+        uint256 bondReleased,
+        uint256 bondForfeited,
+        uint256 feeToPool
+    );
     event SettleSkipped(uint256 indexed id, address indexed voter);
 
     error BookUnknownId(uint256 id);
     error BookNotOpen(uint256 id);
-    error BookCommitOver(uint256 id, uint48 commitEnd, uint48 now_);
-    error BookNotRevealTime(uint256 id, uint48 revealStart, uint48 revealEnd, uint48 now_);
+    error BookCommitOver(uint256 id, uint40 commitEnd, uint40 now_);
+    error BookNotRevealTime(uint256 id, uint40 revealStart, uint40 revealEnd, uint40 now_);
     error BookAuthorCannotVote(uint256 id, address author);
-    error BookNotVoter(address voter, address caller);
     error BookZeroCommitment();
     error BookAlreadyCommitted(uint256 id, address voter);
     error BookNoWeight(uint256 id, address voter);
@@ -48,7 +72,7 @@ interface IScoreBook {
     error BookImprovementOutOfRange(int8 improvement);
     error BookZeroEvidence();
     error BookNotNext(uint256 id, uint256 next);
-    error BookTooEarly(uint256 id, uint48 revealEnd, uint48 now_);
+    error BookTooEarly(uint256 id, uint40 revealEnd, uint40 now_);
     error BookNotTerminal(uint256 id);
     error BookUnauthorized(address caller);
 
@@ -81,7 +105,7 @@ interface IScoreBook {
     function tally(uint256 id) external view returns (Tally memory);
 
     /// @notice Revealed weight in each of the 32 buckets, LOWEST first.
-    function histogram(uint256 id) external view returns (uint64[32] memory);
+    function histogram(uint256 id) external view returns (uint40[32] memory);
 
     function nextToFinalize() external view returns (uint256);
 

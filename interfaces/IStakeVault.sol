@@ -3,8 +3,9 @@ pragma solidity 0.8.37;
 
 /// @title The only holder of a task's tokens, and the ledgers of who owns them
 /// @notice Nodes register, stake, unbond and claim here. The vault does not know what a model is.
-/// @dev Invariant solvency: balanceOf(this) == Σ stake + Σ locked + Σ unbonding + Σ credit + escrow + pool + allowance
-///      + Σ pending, where escrow is the scoring fees not yet settled and pending the lineage shares not yet poured.
+/// @dev Invariant solvency: balanceOf(this) == Σ stake + Σ locked + Σ unbonding + Σ credit + escrow + pool
+///      + Σ pending, where escrow is the scoring fees not yet settled, pool includes the allowance that RewardPool
+///      meters, and pending is the lineage shares not yet poured. A plain transfer to the vault belongs to nobody.
 interface IStakeVault {
     /// @notice A node's account. `stake` is free, `locked` is bonded to open acts; their sum carries weight.
     struct Account {
@@ -12,42 +13,37 @@ interface IStakeVault {
         uint128 locked;
         uint128 unbonding;
         uint128 credit;
-        uint48 unbondingAt; // withdrawable from here on
+        uint40 unbondingAt; // withdrawable from here on
+        uint40 since; // when the weight last changed
         uint8 roles; // zero: not registered
         address votingKey;
-        bytes32 metadataDigest;
     }
 
     event NodeRegistered(address indexed node, uint8 roles, address votingKey, bytes32 metadataDigest);
     event VotingKeyChanged(address indexed node, address votingKey);
     event MetadataChanged(address indexed node, bytes32 metadataDigest);
     event Deposited(address indexed node, uint256 amount);
-    event UnstakeRequested(address indexed node, uint256 amount, uint48 withdrawableAt);
+    event UnstakeRequested(address indexed node, uint256 amount, uint40 withdrawableAt);
     event Withdrawn(address indexed node, address indexed to, uint256 amount);
     event Claimed(address indexed node, address indexed to, uint256 amount);
-    event Locked(address indexed node, uint256 amount);
-    event Released(address indexed node, uint256 amount);
-    event Forfeited(address indexed node, uint256 amount);
-    event FeeTaken(address indexed node, uint256 amount);
-    event FeeReturned(address indexed node, uint256 amount);
-    event EscrowPaid(address indexed node, uint256 amount);
-    event EscrowReturned(uint256 amount);
-    event Credited(address indexed node, uint256 amount);
 
     error VaultAlreadyRegistered(address node);
     error VaultNotRegistered(address node);
     error VaultBadRoles(uint8 roles);
     error VaultZeroAmount();
-    error VaultZeroAddress();
+    error VaultBadRecipient(address to);
     error VaultInsufficientStake(address node, uint256 available, uint256 needed);
-    error VaultUnbondingPending(address node, uint256 amount, uint48 withdrawableAt);
+    error VaultUnbondingPending(address node, uint256 amount, uint40 withdrawableAt);
     error VaultNothingToWithdraw(address node);
-    error VaultStillUnbonding(address node, uint48 withdrawableAt);
+    error VaultStillUnbonding(address node, uint40 withdrawableAt);
     error VaultNothingToClaim(address node);
     error VaultTokenTookFee(uint256 expected, uint256 received);
     error VaultUnauthorized(address caller);
-    error VaultVotingKeyTaken(address votingKey);
+    error VaultTooMuch(uint256 balance, uint256 most);
+    error VaultTooMuchWeight(uint256 weight, uint256 most);
     error VaultIneligible(address node);
+    error VaultNotVoter(address node, address key);
+    error VaultNotTrainer(address node);
 
     // --- a node's own journey ---
 
@@ -78,51 +74,60 @@ interface IStakeVault {
     function token() external view returns (address);
 
     /// @notice Whole minimum stakes of `node` at `timepoint`: (stake + locked) / minStake, unbonding left out.
-    function weightAt(address node, uint48 timepoint) external view returns (uint64);
+    function weightAt(address node, uint40 timepoint) external view returns (uint40);
 
-    function weightNow(address node) external view returns (uint64);
+    function weightNow(address node) external view returns (uint40);
 
-    function totalWeightAt(uint48 timepoint) external view returns (uint64);
+    function totalWeightAt(uint40 timepoint) external view returns (uint40);
+
+    /// @notice Total weight at `timepoint` without `author`'s own: who may vote on its submission.
+    function eligibleAt(address author, uint40 timepoint) external view returns (uint40);
 
     /// @notice Whether `key` may vote for `node`: the node itself or its voting key.
     function mayVoteFor(address node, address key) external view returns (bool);
 
     /// @notice Ledgers that belong to nobody yet.
-    function totals()
-        external
-        view
-        returns (uint128 escrow, uint128 pool, uint128 allowance, uint128 pendingTotal);
+    function totals() external view returns (uint128 escrow, uint128 pool, uint128 pendingTotal);
 
-    // --- cross-contract, one caller each (see contracts for the caller of each entry) ---
+    // --- cross-contract: each entry accepts one caller ---
 
-    function lock(address node, uint256 amount) external;
+    /// @notice The author's bond from free to locked, the scoring fee from free into escrow. Only ModelRegistry.
+    function openSubmission(address author, uint256 bond, uint256 fee) external;
 
-    function release(address node, uint256 amount) external;
+    /// @notice Freeze a voter's weight and lock its bond. Only ScoreBook.
+    /// @param caller who sent the commit; must be `voter` or its voting key
+    /// @param timepoint stake counts as it was then
+    /// @return weight zero if the voter may not vote; then nothing is locked
+    function lockVote(address voter, address caller, uint40 timepoint) external returns (uint40 weight, uint256 bond);
 
-    /// @notice Locked stake of a silent voter or an unsubmitted author to the pool.
-    function forfeit(address node, uint256 amount) external;
+    /// @notice Undo `openSubmission`: bond to free stake or to the pool, fee to the author's credit or the pool.
+    ///         Only ScoreBook, inside finalise; cannot revert.
+    function closeSubmission(
+        address author,
+        uint256 bondReleased,
+        uint256 bondForfeited,
+        uint256 feeReturned,
+        uint256 feeToPool
+    ) external;
 
-    /// @notice Scoring fee from the author's free stake into escrow.
-    function takeFee(address node, uint256 amount) external;
+    /// @notice Escrow to the voter's credit and to the pool, bond to free stake and to the pool. Only ScoreBook.
+    function settleVote(
+        address voter,
+        uint256 paid,
+        uint256 bondReleased,
+        uint256 bondForfeited,
+        uint256 feeToPool
+    ) external;
 
-    /// @notice Escrow back to the author's free stake (nobody revealed).
-    function returnFee(address node, uint256 amount) external;
+    /// @notice Take the sponsor's tokens into the pool. Only RewardPool.
+    function fund(address sponsor, uint256 amount) external;
 
-    /// @notice Escrow to a voter's credit.
-    function payFromEscrow(address node, uint256 amount) external;
+    /// @notice Pay the whole pool to `to`. Only RewardPool.
+    function refund(address to) external returns (uint256 amount);
 
-    /// @notice Escrow to the pool: what is not paid to voters.
-    function escrowToPool(uint256 amount) external;
-
-    function pullToPool(address from, uint256 amount) external;
-
-    function pushFromPool(address to) external returns (uint256 amount);
-
-    function poolToAllowance(uint256 amount) external;
-
-    /// @notice Allowance to an author's credit and to pending lineage shares.
+    /// @notice Pool to an author's credit and to pending lineage shares. Only RewardPool.
     function payReward(address author, uint256 toAuthor, uint256 toPending) external;
 
-    /// @notice Pending lineage share to an author's credit and to the pool.
+    /// @notice Pending lineage share to an author's credit and to the pool. Only RewardPool.
     function payPour(address author, uint256 toAuthor, uint256 toPool) external;
 }

@@ -15,8 +15,11 @@ interface ITaskFactory {
         bytes32 salt
     );
 
-    error FactoryParameterOutOfBounds(string name, uint256 value, uint256 least, uint256 most);
+    error FactoryParameterOutOfBounds(string name, int256 value, int256 least, int256 most);
     error FactoryNotAContract(string name, address value);
+    error FactoryNoSponsor();
+    error FactoryNoObjective();
+    error FactoryZeroGenesis();
 
     /// @param nonce lets one sender create equal tasks; salt = keccak256(sender, params, nonce)
     function createTask(TaskParams calldata params, ModelDigests calldata genesis, bytes32 nonce)

@@ -14,6 +14,7 @@ interface ITaskLens {
         Parent[] parents;
         IScoreBook.Tally tally;
         uint256 pending;
+        uint256 owed;
     }
 
     struct TaskView {
@@ -26,7 +27,7 @@ interface ITaskLens {
         bool closed;
         uint256 pool;
         uint256 allowance;
-        uint48 now_;
+        uint40 now_;
     }
 
     function task(address registry) external view returns (TaskView memory);

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-/// @notice Roles of a node, a bit set. Every registered node may vote; only a TRAINER may reserve.
+/// @dev Roles of a node, a bit set. Every registered node may vote; only a TRAINER may reserve.
 uint8 constant ROLE_TRAINER = 1;
 uint8 constant ROLE_VALIDATOR = 2;
 
-/// @notice Improvement buckets: eighths of an octave of the objective. LOWEST also means "unusable".
+/// @dev Improvement buckets: eighths of an octave of the objective. LOWEST also means "unusable".
 int8 constant LOWEST = -8;
 int8 constant HIGHEST = 23;
 
-/// @notice Parts of a whole in basis points.
+/// @dev Parts of a whole in basis points.
 uint256 constant BPS = 10_000;
 
 /// @notice Status of a submission; only ever moves forward (invariant one_way_status).

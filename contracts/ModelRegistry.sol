@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.sol";
+
+import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
+import {IStakeVault} from "../interfaces/IStakeVault.sol";
+import {BPS, ModelDigests, ModelRecord, Parent, Status, TaskParams} from "../interfaces/PdfedTypes.sol";
+import {RegistryConfig} from "./libraries/TaskConfig.sol";
+import {TaskPart} from "./libraries/TaskPart.sol";
+
+/// @title ModelRegistry
+/// @dev Ids finalise strictly in order. All windows are constants of the task that run from reserve, so the order of
+///      ids is the order of their reveal ends and the queue always moves.
+contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
+    uint256 private constant MOST_PARENTS = 4;
+    /// @dev Threshold of voters' pay starts from the task's parameter and their majority rate from one half.
+    uint64 private constant FIRST_Q = 0.5e18;
+
+    /// @dev Everything that a reservation reads and a conclusion moves, in one slot.
+    struct Head {
+        uint32 count;
+        uint32 next;
+        uint32 bestId;
+        int32 bestLevel;
+        int8 tau;
+        uint64 q;
+        uint40 lastFinalizedAt;
+    }
+
+    /// @dev `parents` packs up to four (uint32 id, uint16 weightBps), first parent lowest; weights are never zero.
+    struct Entry {
+        address author;
+        uint40 reservedAt;
+        Status status;
+        int8 outcome;
+        int8 median;
+        int8 tau;
+        uint8 gain;
+        uint32 referenceId;
+        int32 level;
+        uint40 eligible;
+        uint64 q;
+        uint40 revealedWeight;
+        uint40 yesWeight;
+        bytes32 recordHash;
+        bytes32 weightsDigest;
+        uint256 parents;
+    }
+
+    Head private _head;
+    uint40 private _closedAt;
+    mapping(uint256 id => Entry) private _entries;
+
+    constructor() {
+        _disableInitializers();
+    }
+
+    /// @notice Put the genesis in place. The factory calls it in the transaction that creates the task.
+    function initialize() external initializer {
+        (RegistryConfig memory config,, ModelDigests memory first) =
+            abi.decode(_args(), (RegistryConfig, TaskParams, ModelDigests));
+        uint40 now_ = uint40(block.timestamp);
+        _head = Head({
+            count: 1,
+            next: 1,
+            bestId: 0,
+            bestLevel: 0,
+            tau: config.startTau,
+            q: FIRST_Q,
+            lastFinalizedAt: now_
+        });
+        Entry storage entry = _entries[0];
+        entry.reservedAt = now_;
+        entry.status = Status.Final;
+        entry.weightsDigest = first.weightsDigest;
+        entry.recordHash = keccak256(abi.encode(ModelRecord(first, new Parent[](0))));
+    }
+
+    // ---------------------------------------------------------------------------------------------------- trainers
+
+    /// @inheritdoc IModelRegistry
+    function reserve(bytes32 reservation) external returns (uint256 id) {
+        if (reservation == 0) revert RegistryZeroReservation();
+        if (_closedAt != 0) revert RegistryClosed();
+        RegistryConfig memory config = _config();
+        Head memory head = _head;
+        id = head.count;
+        _head.count = head.count + 1;
+
+        uint40 now_ = uint40(block.timestamp);
+        uint40 eligible = IStakeVault(config.vault).eligibleAt(msg.sender, now_ - config.warmUp);
+        Entry storage entry = _entries[id];
+        entry.author = msg.sender;
+        entry.reservedAt = now_;
+        entry.status = Status.Reserved;
+        entry.tau = head.tau;
+        entry.referenceId = head.bestId;
+        entry.eligible = eligible;
+        entry.q = head.q;
+        entry.recordHash = reservation;
+        emit Reserved(id, msg.sender, reservation, head.bestId, head.tau, head.q, eligible, now_);
+
+        IStakeVault(config.vault).openSubmission(msg.sender, config.submissionBond, config.scoringFee);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function submit(uint256 id, ModelRecord calldata record, bytes32 salt) external {
+        Entry storage entry = _entries[id];
+        Status status = entry.status;
+        if (status == Status.None) revert RegistryUnknownId(id);
+        if (status != Status.Reserved) revert RegistryWrongStatus(id, status);
+        if (entry.author != msg.sender) revert RegistryNotAuthor(id, entry.author, msg.sender);
+        uint40 submitEnd = entry.reservedAt + _config().schedule.submitWindow;
+        if (block.timestamp >= submitEnd) revert RegistrySubmitWindowOver(id, submitEnd, uint40(block.timestamp));
+        bytes32 opened = reservationHash(msg.sender, record.digests.packageDigest, salt);
+        if (opened != entry.recordHash) revert RegistryReservationMismatch(id, entry.recordHash, opened);
+        _checkDigests(record.digests);
+
+        entry.status = Status.Open;
+        entry.recordHash = keccak256(abi.encode(record));
+        entry.weightsDigest = record.digests.weightsDigest;
+        entry.parents = _packParents(id, record.parents);
+        emit Submitted(id, msg.sender, record);
+    }
+
+    // ------------------------------------------------------------------------------------------------------- views
+
+    /// @inheritdoc IModelRegistry
+    function reservationHash(address author, bytes32 packageDigest, bytes32 salt) public pure returns (bytes32) {
+        return keccak256(abi.encode(author, packageDigest, salt));
+    }
+
+    /// @inheritdoc IModelRegistry
+    function submission(uint256 id) external view returns (Submission memory) {
+        Entry storage e = _known(id);
+        return Submission({
+            author: e.author,
+            reservedAt: e.reservedAt,
+            status: e.status,
+            outcome: e.outcome,
+            median: e.median,
+            tau: e.tau,
+            gain: e.gain,
+            referenceId: e.referenceId,
+            level: e.level,
+            eligible: e.eligible,
+            q: e.q,
+            revealedWeight: e.revealedWeight,
+            yesWeight: e.yesWeight,
+            recordHash: e.recordHash,
+            weightsDigest: e.weightsDigest
+        });
+    }
+
+    /// @inheritdoc IModelRegistry
+    function parents(uint256 id) external view returns (Parent[] memory) {
+        return _unpackParents(_known(id).parents);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function windows(uint256 id) external view returns (Windows memory w) {
+        uint40 start = _known(id).reservedAt;
+        RegistryConfig memory config = _config();
+        w.submitEnd = start + config.schedule.submitWindow;
+        w.commitEnd = start + config.schedule.commitWindow;
+        w.revealStart = w.commitEnd + config.schedule.revealGap;
+        w.revealEnd = w.revealStart + config.schedule.revealWindow;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function count() external view returns (uint256) {
+        return _head.count;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function best() external view returns (uint256 id, int32 level) {
+        return (_head.bestId, _head.bestLevel);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function closed() external view returns (bool) {
+        return _closedAt != 0;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function closedAt() external view returns (uint40) {
+        return _closedAt;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function nextToFinalize() external view returns (uint256) {
+        return _head.next;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function lastFinalizedAt() external view returns (uint40) {
+        return _head.lastFinalizedAt;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function tauAndRate() external view returns (int8 tau, uint64 q) {
+        return (_head.tau, _head.q);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function params() external view returns (TaskParams memory p) {
+        (, p,) = abi.decode(_args(), (RegistryConfig, TaskParams, ModelDigests));
+    }
+
+    /// @inheritdoc IModelRegistry
+    function genesis() external view returns (ModelDigests memory digests) {
+        (,, digests) = abi.decode(_args(), (RegistryConfig, TaskParams, ModelDigests));
+    }
+
+    /// @inheritdoc IModelRegistry
+    function siblings() external view returns (address vault, address book, address pool) {
+        RegistryConfig memory config = _config();
+        return (config.vault, config.book, config.pool);
+    }
+
+    // ------------------------------------------------------------------------------------------------ the siblings
+
+    /// @inheritdoc IModelRegistry
+    function ballot(uint256 id) external view returns (Ballot memory) {
+        Entry storage e = _known(id);
+        return Ballot({
+            author: e.author,
+            reservedAt: e.reservedAt,
+            status: e.status,
+            median: e.median,
+            tau: e.tau,
+            q: e.q,
+            eligible: e.eligible,
+            revealedWeight: e.revealedWeight,
+            yesWeight: e.yesWeight
+        });
+    }
+
+    /// @inheritdoc IModelRegistry
+    function weightsDigestOf(uint256 id) external view returns (bytes32) {
+        return _entries[id].weightsDigest;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function heirs(uint256 id) external view returns (Heirs memory h) {
+        Entry storage e = _known(id);
+        h = Heirs(e.author, e.status, e.gain, e.referenceId, _unpackParents(e.parents));
+        for (uint256 i; i < h.parents.length; ++i) {
+            if (_entries[h.parents[i].id].status != Status.Final) h.parents[i].weightBps = 0;
+        }
+    }
+
+    /// @inheritdoc IModelRegistry
+    /// @dev level = level(reference) + outcome. Levels never overflow: |outcome| <= 23 and ids are far below 2^26.
+    function conclude(uint256 id, Conclusion calldata result) external returns (uint8 gain) {
+        if (msg.sender != _config().book) revert RegistryUnauthorized(msg.sender);
+        Head memory head = _head;
+        Entry storage entry = _entries[id];
+        int32 level;
+        uint256 previous = head.bestId;
+        if (result.status == Status.Final) {
+            level = _entries[entry.referenceId].level + result.outcome;
+            int256 delta = int256(level) - head.bestLevel; // <= outcome, as the best level never falls
+            if (delta >= int256(uint256(_config().minStep))) {
+                gain = uint8(uint256(delta));
+                (head.bestId, head.bestLevel) = (uint32(id), level);
+            }
+            (head.tau, head.q) = (result.nextTau, result.nextQ);
+        }
+        head.next = uint32(id + 1);
+        head.lastFinalizedAt = uint40(block.timestamp);
+        _head = head;
+
+        entry.status = result.status;
+        entry.outcome = result.outcome;
+        entry.median = result.median;
+        entry.gain = gain;
+        entry.level = level;
+        entry.revealedWeight = result.revealedWeight;
+        entry.yesWeight = result.yesWeight;
+        emit Finalized(
+            id, result.status, result.outcome, result.median, level, gain, result.revealedWeight, result.yesWeight
+        );
+        if (gain != 0) emit BestChanged(id, previous, level);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function close() external {
+        if (msg.sender != _config().pool) revert RegistryUnauthorized(msg.sender);
+        if (_closedAt != 0) revert RegistryClosed();
+        _closedAt = uint40(block.timestamp);
+        emit Closed(uint40(block.timestamp));
+    }
+
+    // ---------------------------------------------------------------------------------------------------- internal
+
+    function _config() private view returns (RegistryConfig memory) {
+        return abi.decode(_args(), (RegistryConfig));
+    }
+
+    function _known(uint256 id) private view returns (Entry storage entry) {
+        entry = _entries[id];
+        if (entry.status == Status.None) revert RegistryUnknownId(id);
+    }
+
+    function _checkDigests(ModelDigests calldata digests) private pure {
+        if (digests.packageDigest == 0 || digests.weightsDigest == 0 || digests.manifestDigest == 0) {
+            revert RegistryZeroDigest();
+        }
+    }
+
+    /// @dev Parents are earlier ids, Open or Final, each once; so lineage is acyclic.
+    function _packParents(uint256 id, Parent[] calldata list) private view returns (uint256 packed) {
+        if (list.length == 0 || list.length > MOST_PARENTS) revert RegistryBadParentCount(list.length);
+        uint256 sum;
+        for (uint256 i; i < list.length; ++i) {
+            Parent calldata parent = list[i];
+            Status status = _entries[parent.id].status;
+            if (parent.id >= id || (status != Status.Open && status != Status.Final)) {
+                revert RegistryBadParent(id, parent.id, status);
+            }
+            for (uint256 j; j < i; ++j) {
+                if (list[j].id == parent.id) revert RegistryDuplicateParent(parent.id);
+            }
+            if (parent.weightBps == 0) revert RegistryBadParentWeights(0);
+            sum += parent.weightBps;
+            packed |= ((uint256(parent.weightBps) << 32) | parent.id) << (48 * i);
+        }
+        if (sum != BPS) revert RegistryBadParentWeights(sum);
+    }
+
+    function _unpackParents(uint256 packed) private pure returns (Parent[] memory list) {
+        uint256 n;
+        while (n < MOST_PARENTS && (packed >> (48 * n)) & type(uint48).max != 0) ++n;
+        list = new Parent[](n);
+        for (uint256 i; i < n; ++i) {
+            uint256 one = packed >> (48 * i);
+            list[i] = Parent(uint32(one), uint16(one >> 32));
+        }
+    }
+}

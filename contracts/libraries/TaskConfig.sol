@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {TaskAddresses, TaskParams} from "../../interfaces/PdfedTypes.sol";
+
+/// @notice Windows of a submission, in seconds; all run from reserve.
+struct Schedule {
+    uint32 submitWindow;
+    uint32 commitWindow;
+    uint32 revealGap;
+    uint32 revealWindow;
+}
+
+/// @notice What each contract of a task reads of the task's parameters and siblings.
+struct VaultConfig {
+    address registry;
+    address book;
+    address pool;
+    address token;
+    address eligibility;
+    uint128 minStake;
+    uint16 voteBondBps;
+    uint32 unbonding;
+}
+
+struct RegistryConfig {
+    address vault;
+    address book;
+    address pool;
+    address guardian;
+    uint128 submissionBond;
+    uint128 scoringFee;
+    Schedule schedule;
+    uint32 warmUp;
+    uint8 minStep;
+    int8 startTau;
+}
+
+struct BookConfig {
+    address vault;
+    address registry;
+    address pool;
+    uint128 minStake;
+    uint128 submissionBond;
+    uint128 scoringFee;
+    uint16 voteBondBps;
+    Schedule schedule;
+    uint32 warmUp;
+    uint16 kappaBps;
+    uint16 quorumBps;
+    uint64 quorumFloor;
+    uint8 minVoters;
+}
+
+struct PoolConfig {
+    address vault;
+    address registry;
+    address book;
+    address sponsor;
+    uint32 grace;
+    uint16 stepRateBps;
+    uint16 lineageBps;
+    uint16 decayBps;
+    uint16 dripBps;
+}
+
+/// @title Splits the parameters of a task into what each of its contracts reads
+library TaskConfig {
+    function schedule(TaskParams memory p) internal pure returns (Schedule memory) {
+        return Schedule(p.submitWindow, p.commitWindow, p.revealGap, p.revealWindow);
+    }
+
+    function vault(TaskParams memory p, TaskAddresses memory t) internal pure returns (VaultConfig memory) {
+        return
+            VaultConfig(t.registry, t.book, t.pool, p.token, p.eligibility, p.minStake, p.voteBondBps, p.unbonding);
+    }
+
+    function registry(TaskParams memory p, TaskAddresses memory t) internal pure returns (RegistryConfig memory) {
+        return RegistryConfig(
+            t.vault,
+            t.book,
+            t.pool,
+            p.guardian,
+            p.submissionBond,
+            p.scoringFee,
+            schedule(p),
+            p.warmUp,
+            p.minStep,
+            p.startTau
+        );
+    }
+
+    function book(TaskParams memory p, TaskAddresses memory t) internal pure returns (BookConfig memory) {
+        return BookConfig(
+            t.vault,
+            t.registry,
+            t.pool,
+            p.minStake,
+            p.submissionBond,
+            p.scoringFee,
+            p.voteBondBps,
+            schedule(p),
+            p.warmUp,
+            p.kappaBps,
+            p.quorumBps,
+            p.quorumFloor,
+            p.minVoters
+        );
+    }
+
+    function pool(TaskParams memory p, TaskAddresses memory t) internal pure returns (PoolConfig memory) {
+        return PoolConfig(
+            t.vault, t.registry, t.book, p.sponsor, p.grace, p.stepRateBps, p.lineageBps, p.decayBps, p.dripBps
+        );
+    }
+}
