@@ -61,15 +61,8 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         (RegistryConfig memory config,, ModelDigests memory first) =
             abi.decode(_args(), (RegistryConfig, TaskParams, ModelDigests));
         uint40 now_ = uint40(block.timestamp);
-        _head = Head({
-            count: 1,
-            next: 1,
-            bestId: 0,
-            bestLevel: 0,
-            tau: config.startTau,
-            q: FIRST_Q,
-            lastFinalizedAt: now_
-        });
+        _head =
+            Head({count: 1, next: 1, bestId: 0, bestLevel: 0, tau: config.startTau, q: FIRST_Q, lastFinalizedAt: now_});
         Entry storage entry = _entries[0];
         entry.reservedAt = now_;
         entry.status = Status.Final;

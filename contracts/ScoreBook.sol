@@ -249,9 +249,7 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         IStakeVault(config.vault).closeSubmission(ballot.author, released, forfeited, returned, toPool);
     }
 
-    function _settle(uint256 id, address voter, IModelRegistry.Ballot memory ballot, BookConfig memory config)
-        private
-    {
+    function _settle(uint256 id, address voter, IModelRegistry.Ballot memory ballot, BookConfig memory config) private {
         Vote storage vote = _votes[id][voter];
         if (vote.commitment == 0 || vote.settled) {
             emit SettleSkipped(id, voter);

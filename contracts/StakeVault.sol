@@ -224,13 +224,9 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IStakeVault
-    function settleVote(
-        address voter,
-        uint256 paid,
-        uint256 bondReleased,
-        uint256 bondForfeited,
-        uint256 feeToPool
-    ) external {
+    function settleVote(address voter, uint256 paid, uint256 bondReleased, uint256 bondForfeited, uint256 feeToPool)
+        external
+    {
         VaultConfig memory config = _config();
         if (msg.sender != config.book) revert VaultUnauthorized(msg.sender);
         _unlock(_ledgers[voter], voter, config.minStake, bondReleased, bondForfeited);

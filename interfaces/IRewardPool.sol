@@ -10,7 +10,9 @@ interface IRewardPool {
     event Funded(address indexed sponsor, uint256 amount);
     event Rewarded(uint256 indexed id, address indexed author, uint256 reward, uint256 toAuthor, uint256 toLineage);
     event LineageShared(uint256 indexed from, uint256 indexed to, uint256 amount);
-    event Poured(uint256 indexed id, address indexed author, uint256 toAuthor, uint256 passed, uint256 indexed referenceId);
+    event Poured(
+        uint256 indexed id, address indexed author, uint256 toAuthor, uint256 passed, uint256 indexed referenceId
+    );
     event Reclaimed(address indexed to, uint256 amount);
 
     error PoolNotSponsor(address caller);

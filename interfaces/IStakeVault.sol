@@ -111,13 +111,8 @@ interface IStakeVault {
     ) external;
 
     /// @notice Escrow to the voter's credit and to the pool, bond to free stake and to the pool. Only ScoreBook.
-    function settleVote(
-        address voter,
-        uint256 paid,
-        uint256 bondReleased,
-        uint256 bondForfeited,
-        uint256 feeToPool
-    ) external;
+    function settleVote(address voter, uint256 paid, uint256 bondReleased, uint256 bondForfeited, uint256 feeToPool)
+        external;
 
     /// @notice Take the sponsor's tokens into the pool. Only RewardPool.
     function fund(address sponsor, uint256 amount) external;

@@ -71,8 +71,7 @@ library TaskConfig {
     }
 
     function vault(TaskParams memory p, TaskAddresses memory t) internal pure returns (VaultConfig memory) {
-        return
-            VaultConfig(t.registry, t.book, t.pool, p.token, p.eligibility, p.minStake, p.voteBondBps, p.unbonding);
+        return VaultConfig(t.registry, t.book, t.pool, p.token, p.eligibility, p.minStake, p.voteBondBps, p.unbonding);
     }
 
     function registry(TaskParams memory p, TaskAddresses memory t) internal pure returns (RegistryConfig memory) {
@@ -109,8 +108,9 @@ library TaskConfig {
     }
 
     function pool(TaskParams memory p, TaskAddresses memory t) internal pure returns (PoolConfig memory) {
-        return PoolConfig(
-            t.vault, t.registry, t.book, p.sponsor, p.grace, p.stepRateBps, p.lineageBps, p.decayBps, p.dripBps
-        );
+        return
+            PoolConfig(
+                t.vault, t.registry, t.book, p.sponsor, p.grace, p.stepRateBps, p.lineageBps, p.decayBps, p.dripBps
+            );
     }
 }
