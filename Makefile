@@ -40,11 +40,11 @@ node_modules/.installed: package.json package-lock.json scripts/toolchain/check_
 	npm ci --ignore-scripts --no-audit --no-fund
 	touch $@
 
-$(SOLC): scripts/toolchain/solc.js node_modules/.installed
+$(SOLC):
 	mkdir -p .solc
-	install -m 755 scripts/toolchain/solc.js $@
+	ln -sfn ../scripts/toolchain/solc.js $@
 
-build/.compiled: .venv/.installed $(SOLC) brownie-config.yaml $(SOURCES)
+build/.compiled: .venv/.installed node_modules/.installed brownie-config.yaml $(SOURCES) | $(SOLC)
 	mkdir -p build/home
 	$(PRIVATE) $(PY) -m brownie compile
 	touch $@
