@@ -1,0 +1,51 @@
+"""The command line: ``pdfed``. Each command is a few lines over the SDK; no logic of its own.
+
+Exit codes: 0 ok, 1 unexpected, 2 usage, 10-19 chain, 20-29 contract refused, 30-39 store and packages,
+40-49 data, training and scoring, 50-59 audit, demo and environment, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from pdfed_sdk.cli import chain, host, model, node
+from pdfed_sdk.cli.common import err
+from pdfed_sdk.errors import PdfedError
+
+app = typer.Typer(
+    name="pdfed",
+    help="Train diffusion models together without a server: nodes, votes and rewards on an EVM chain.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+host.add_to(app)
+app.add_typer(chain.task, name="task")
+app.add_typer(chain.stake, name="stake")
+app.add_typer(chain.reward, name="reward")
+app.add_typer(chain.events, name="events")
+app.add_typer(node.app, name="node")
+app.add_typer(model.app, name="model")
+chain.add_to(app)
+
+
+def main() -> None:
+    """Run a command and leave with the documented exit code."""
+    try:
+        app(standalone_mode=True)
+    except PdfedError as error:
+        err.print(f"[bold red]error:[/] {_escaped(error.message)}")
+        if error.hint:
+            err.print(f"  next: {_escaped(error.hint)}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        err.print("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,85 @@
+"""``pdfed demo | doctor | keys``: what concerns this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from pdfed_sdk.chain.signers import LocalSigner
+from pdfed_sdk.cli.common import Json, PasswordFile, emit, out, read_password
+from pdfed_sdk.errors import EnvironmentProblem, UsageError
+
+keys = typer.Typer(help="Encrypted keystores (Web3 v3).", no_args_is_help=True)
+
+
+@keys.command("new")
+def keys_new(
+    path: Annotated[Path, typer.Argument(help="Keystore file to write.")],
+    password_file: PasswordFile = None,
+    as_json: Json = False,
+) -> None:
+    """Make a new key in an encrypted keystore."""
+    if path.exists():
+        raise UsageError(f"{path} exists already", hint="choose another name; nothing was changed")
+    signer = LocalSigner.create_keystore(path, read_password(password_file))
+    emit({"address": signer.address, "keystore": str(path)}, as_json, lambda: out.print(signer.address))
+
+
+@keys.command("show")
+def keys_show(
+    path: Annotated[Path, typer.Argument(help="Keystore file.")],
+    password_file: PasswordFile = None,
+    as_json: Json = False,
+) -> None:
+    """Open a keystore and print its address."""
+    signer = LocalSigner.from_keystore(path, password=read_password(password_file))
+    emit({"address": signer.address, "keystore": str(path)}, as_json, lambda: out.print(signer.address))
+
+
+def doctor(as_json: Json = False) -> None:
+    """Check what this machine has: versions, tools, disk. Says what is missing and what that stops."""
+    from pdfed_sdk.node.demo.stage import examine
+
+    findings = examine(Path.cwd())
+
+    def show() -> None:
+        table = Table(show_header=True)
+        for column in ("what", "found", "needed", "ok"):
+            table.add_column(column)
+        for f in findings:
+            table.add_row(f.what, f.found, f.needed, "ok" if f.ok else "MISSING")
+        out.print(table)
+
+    emit({"ok": all(f.ok for f in findings), "findings": [f.__dict__ for f in findings]}, as_json, show)
+    missing = [f for f in findings if not f.ok]
+    if missing:
+        raise EnvironmentProblem(
+            "; ".join(f"{f.what}: found {f.found}, needed {f.needed}" for f in missing), hint=missing[0].hint
+        )
+
+
+def demo(
+    folder: Annotated[Path, typer.Option("--out", help="Folder of the run; an older run there is replaced.")] = Path(
+        "runs/demo"
+    ),
+    seconds: Annotated[int, typer.Option(help="Time limit of the federation.")] = 300,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A short federation for tests: fewer, smaller submissions.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of splits and weights.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """A whole federation on this machine: chain, contracts, five nodes, real training and scoring, then the audit."""
+    from pdfed_sdk.node.demo.play import run_demo
+
+    summary = run_demo(folder, seconds=seconds, quick=quick, seed=seed, quiet=as_json)
+    emit(summary, as_json, lambda: None)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+    app.command("demo")(demo)
+    app.add_typer(keys, name="keys")

@@ -1,0 +1,134 @@
+"""``pdfed.toml`` of a node: what may be set, its default, and a clear refusal of anything else."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pdfed_sdk.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class ChainSection:
+    """``task`` is the registry's address; ``password_file`` opens the keystore where no one can type."""
+
+    rpc: str = "http://127.0.0.1:8545"
+    task: str = ""
+    keystore: str = "keystore.json"
+    password_file: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSection:
+    """``path`` of a local store, or ``kubo`` the RPC address of a Kubo node (it wins)."""
+
+    path: str = "store"
+    kubo: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSection:
+    """``role``: "trainer", "validator" or "both". ``stake`` in whole tokens. ``poll`` in seconds. ``pace``: share of the
+    time training may use. ``gate_ceiling``: highest novelty a candidate may have, in units of the node's novelty floor.
+    """
+
+    role: str = "validator"
+    data: str = "data"
+    stake: float = 0.0
+    poll: float = 0.7
+    pace: float = 1.0
+    gate: bool = True
+    gate_ceiling: float = 5.0
+    threads: int = 1
+    device: str = "cpu"
+    until_closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSection:
+    """``only``: train on the split's first so many shared pictures instead of all (0: all)."""
+
+    batch: int = 64
+    lr: float = 2e-3
+    ema: float = 0.99
+    only: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StrategySection:
+    """``class_`` (``class`` in the file) is a dotted path "package.module:Class"; the rest are its arguments."""
+
+    class_: str = "pdfed_sdk.node.strategy:TrainFromBest"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    chain: ChainSection = field(default_factory=ChainSection)
+    store: StoreSection = field(default_factory=StoreSection)
+    node: NodeSection = field(default_factory=NodeSection)
+    training: TrainingSection = field(default_factory=TrainingSection)
+    strategy: StrategySection = field(default_factory=StrategySection)
+
+
+def _section(cls: type[Any], name: str, given: Any, path: Path) -> Any:
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: [{name}] is not a table", hint=f"write [{name}] and its settings below it")
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for key, value in given.items():
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            meant = f'did you mean "{near[0]}"?' if near else f"known: {', '.join(fields)}"
+            raise ConfigError(f'{path}: unknown setting "{key}" in [{name}]', hint=meant)
+        default = getattr(cls(), key)
+        wanted = (int, float) if isinstance(default, float) else type(default)
+        if not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool)):
+            raise ConfigError(
+                f"{path}: [{name}] {key} is {value!r}, not of type {type(default).__name__}",
+                hint=f"its default is {default!r}",
+            )
+    return cls(**given)
+
+
+def load_config(path: Path) -> NodeConfig:
+    """Read ``pdfed.toml``. Raises ConfigError naming the file, the setting and what was meant."""
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", hint="make one with: pdfed node init") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", hint="correct the line it names") from error
+    strategy = raw.pop("strategy", {})
+    if not isinstance(strategy, dict):
+        raise ConfigError(f"{path}: [strategy] is not a table", hint="write [strategy] and its settings below it")
+    sections = {
+        "chain": ChainSection,
+        "store": StoreSection,
+        "node": NodeSection,
+        "training": TrainingSection,
+    }
+    for name in raw:
+        if name not in sections:
+            raise ConfigError(f"{path}: unknown section [{name}]", hint=f"known: {', '.join(sections)}, strategy")
+    built = {name: _section(cls, name, raw.get(name, {}), path) for name, cls in sections.items()}
+    chosen = StrategySection(
+        class_=strategy.pop("class", StrategySection().class_),
+        options=strategy,
+    )
+    return NodeConfig(strategy=chosen, **built)
+
+
+def load_class(dotted: str) -> Any:
+    """The class behind "package.module:Class"."""
+    module, _, name = dotted.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f'cannot load "{dotted}": {error}', hint='a dotted path looks like "package.module:Class"'
+        ) from error

@@ -1,0 +1,371 @@
+"""The demo from the first process to the last check. Order of scenes: set the stage, play, settle, sum up, audit."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from pdfed_sdk.artifacts.identity import SigningIdentity
+from pdfed_sdk.artifacts.store import LocalStore
+from pdfed_sdk.chain import logs
+from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.deploy import Manifest, write_genesis
+from pdfed_sdk.chain.signers import LocalSigner
+from pdfed_sdk.errors import ChainError, DemoFailed, EnvironmentProblem, UsageError
+from pdfed_sdk.ml import set_threads
+from pdfed_sdk.ml.data import partition, split_nodes
+from pdfed_sdk.ml.scoring import ScoringSettings
+from pdfed_sdk.ml.sources import load_pictures
+from pdfed_sdk.node.board import Board
+from pdfed_sdk.node.demo import stage
+from pdfed_sdk.node.demo.cast import ARTWORK, STAKE, Player, cast
+from pdfed_sdk.node.demo.summary import check_promises, sum_up, tell
+from pdfed_sdk.node.demo.watch import Watch
+from pdfed_sdk.node.genesis import make_genesis
+from pdfed_sdk.types import Address, Status
+
+MARK = ".pdfed-demo"
+POOL = 1_000_000
+"""Whole tokens the sponsor puts into the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How large the federation is. The demo's figures are the outcome of docs/decisions/0010; ``quick`` is for tests."""
+
+    pictures: int = 10_000
+    overtrain: int = 9_000
+    genesis: int = 1_500
+    submissions: int = 8
+    most: int = 4
+    close_by: float = 215.0
+    kill_after: int = 1
+    windows: dict[str, int] = field(default_factory=lambda: {"commit_window": 30, "reveal_gap": 1, "reveal_window": 10})
+    promises: bool = True
+
+    @staticmethod
+    def quick() -> Script:
+        return Script(
+            pictures=1_500, overtrain=1_500, genesis=500, submissions=3, most=2, close_by=60.0, promises=False
+        )
+
+
+@dataclass
+class Run:
+    """Everything the scenes share."""
+
+    folder: Path
+    root: Path
+    script: Script
+    seed: int
+    console: Console
+    started: float
+    rpc: str = ""
+    sponsor: LocalSigner | None = None
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    players: list[Player] = field(default_factory=list)
+    addresses: dict[str, Address] = field(default_factory=dict)
+    processes: dict[str, stage.Process] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    def home(self, player: Player) -> Path:
+        return self.folder / "nodes" / player.name
+
+
+def checkout() -> Path:
+    """The checkout that holds the brownie scripts."""
+    for place in (Path.cwd(), *Path(__file__).resolve().parents):
+        if (place / "scripts" / "deploy.py").exists() and (place / "brownie-config.yaml").exists():
+            return place
+    raise EnvironmentProblem(
+        "the brownie scripts are not here: the demo runs from a checkout", hint="clone the repository, then: make demo"
+    )
+
+
+def run_demo(folder: Path, *, seconds: int, quick: bool, seed: int, quiet: bool = False) -> dict[str, Any]:
+    """Play the demo in ``folder`` and return the summary. Raises DemoFailed when something promised did not happen."""
+    root, folder = checkout(), folder.resolve()
+    stage.require_tools(root, folder)
+    clear(folder)
+    set_threads(1)
+    script = Script.quick() if quick else Script()
+    console = Console(stderr=True, highlight=False, quiet=quiet)
+    run = Run(folder, root, script, seed, console, time.monotonic())
+    with closing(run):
+        client, board = set_stage(run)
+        play(run, client, board, seconds)
+        summary = sum_up(folder, client, run.players, run.addresses, run.notes, run.started)
+    tell(console, summary, folder)
+    check_promises(summary, full=script.promises)
+    return summary
+
+
+def clear(folder: Path) -> None:
+    """An older demo there is replaced; anything else is left alone."""
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MARK).exists():
+            raise UsageError(
+                f"{folder} is not empty and not a former demo",
+                hint="choose an empty folder with --out; nothing changed",
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).write_text("made by pdfed demo; replaced by the next run\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def closing(run: Run) -> Iterator[None]:
+    """Whatever happens, no process is left behind."""
+    try:
+        yield
+    finally:
+        for process in reversed(list(run.processes.values())):
+            process.end(grace=2.0)
+
+
+# --- scene 1: the stage ----------------------------------------------------------------------------------------------
+
+
+def set_stage(run: Run) -> tuple[PdfedClient, Board]:
+    """Chain, contracts, genesis, splits, keys, task; the nodes are started as soon as the task exists."""
+    run.players = cast(run.script.pictures, run.script.overtrain, most=run.script.most)
+    run.processes["anvil"], run.rpc = stage.start_anvil(run.root, run.folder / "logs" / "anvil.log")
+    password_file = private_file(run.folder / "sponsor" / "password", run.password)
+    run.sponsor = LocalSigner.create_keystore(run.folder / "sponsor" / "keystore.json", run.password)
+    give_ether(run, run.sponsor.address)
+    script = {"PDFED_PASSWORD": run.password}
+    deploying = Background(lambda: brownie(run, "deploy", ["--test-token"], script))
+    prepare_nodes(run)
+    genesis = prepare_genesis(run)
+    deploying.join()
+    say(run, "contracts deployed with scripts/deploy.py")
+    windows = [item for name, value in run.script.windows.items() for item in ("--set", f"{name}={value}")]
+    card = ["--card", str(run.folder / "card.json")]
+    brownie(run, "create_task", ["--genesis", str(genesis), "--fund", str(POOL), "--mint", *windows, *card], script)
+    manifest = Manifest.load(stage.CHAIN_ID, run.folder / "deployments")
+    task = manifest.tasks[-1]
+    say(run, f"task {task} created and funded with scripts/create_task.py")
+    client = PdfedClient.connect(run.rpc, task=task, signer=run.sponsor, state=run.folder / "sponsor" / "state")
+    for player in run.players:
+        client.mint(run.addresses[player.name], STAKE * 10**18)
+        config = player.config(run.rpc, task, run.store)
+        (run.home(player) / "pdfed.toml").write_text(config, encoding="utf-8")
+    del password_file
+    board = Board(client)
+    return client, board
+
+
+def say(run: Run, text: str) -> None:
+    run.console.print(f"[dim]{time.monotonic() - run.started:5.0f}s[/] {text}", highlight=False)
+
+
+def private_file(path: Path, text: str) -> Path:
+    """A file only its owner reads."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+    return path
+
+
+def give_ether(run: Run, address: Address) -> None:
+    """Gas money on the private chain."""
+    from web3 import Web3
+    from web3.types import RPCEndpoint
+
+    Web3(Web3.HTTPProvider(run.rpc)).provider.make_request(
+        RPCEndpoint("anvil_setBalance"), [address, hex(100 * 10**18)]
+    )
+
+
+def brownie(run: Run, name: str, arguments: list[str], secret: dict[str, str]) -> None:
+    """Run one of the brownie scripts against the demo's chain."""
+    common = ["--rpc", run.rpc, "--from", str(run.folder / "sponsor" / "keystore.json")]
+    place = ["--deployments", str(run.folder / "deployments"), "--yes"]
+    command = [sys.executable, str(run.root / "scripts" / f"{name}.py"), *common, *place, *arguments]
+    log = run.folder / "logs" / f"{name}.log"
+    stage.run_script(f"scripts/{name}.py", command, log, {**os.environ, **secret}, run.root)
+
+
+def prepare_nodes(run: Run) -> None:
+    """Each player gets a home: an encrypted key, a password file only it reads, and its private split."""
+    _, private = partition(load_pictures("mnist", size=16))
+    holders = [i for i, player in enumerate(run.players) if player.holds_artwork]
+    splits = split_nodes(private, len(run.players), seed=run.seed, shared=ARTWORK, holders=holders)
+    for player, split in zip(run.players, splits, strict=True):
+        home = run.home(player)
+        private_file(home / "password", run.password)
+        signer = LocalSigner.create_keystore(home / "keystore.json", run.password)
+        run.addresses[player.name] = signer.address
+        split.save(home / "data")
+        give_ether(run, signer.address)
+        log = run.folder / "logs" / f"{player.name}.log"
+        command = [sys.executable, "-m", "pdfed_sdk.cli", "node", "run", "--home", str(home)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+        run.processes[player.name] = stage.Process(player.name, command, log, environment)
+
+
+def prepare_genesis(run: Run) -> Path:
+    """Train the genesis model on public pictures, sign it, store it; write the task card with the frozen settings."""
+    assert run.sponsor is not None
+    identity = SigningIdentity.load_or_create(run.folder / "sponsor" / "identity.json", run.password)
+    made = make_genesis(
+        run.folder / "genesis",
+        data="mnist",
+        size=16,
+        pictures=run.script.genesis,
+        identity=identity,
+        wallet=run.sponsor.address,
+        seed=run.seed,
+    )
+    card = {
+        "title": "handwritten digits, 16 x 16, in one command",
+        "scoring": json.loads(ScoringSettings().to_json()),
+        "model": "genesis",
+    }
+    text = json.dumps(card, indent=1, sort_keys=True)
+    (run.folder / "card.json").write_text(text, encoding="utf-8")
+    store = LocalStore(run.store)
+    store.put(made.path)
+    kept = store.put(text.encode())
+    assert kept.digest == hashlib.sha256(text.encode()).digest()
+    path = run.folder / "genesis" / "genesis.json"
+    write_genesis(path, made.digests)
+    say(run, f"genesis trained on {run.script.genesis} public pictures, {made.size:,} bytes, {made.cid}")
+    return path
+
+
+class Background:
+    """A call in a thread, its error raised where it is joined."""
+
+    def __init__(self, call: Any) -> None:
+        self._error: BaseException | None = None
+
+        def body() -> None:
+            try:
+                call()
+            except BaseException as error:
+                self._error = error
+
+        self._thread = threading.Thread(target=body, daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+
+# --- scene 2: the play -----------------------------------------------------------------------------------------------
+
+
+def play(run: Run, client: PdfedClient, board: Board, seconds: int) -> None:
+    """Start the nodes, tell what happens, kill one and start it again, close the task, wait until all have left."""
+    names = {address: name for name, address in run.addresses.items()}
+    watch = Watch(run.console, board, names, run.started)
+    director = Director(run, client, board, watch)
+    for player in run.players:
+        if not player.joins_after:
+            director.start(player)
+    try:
+        while not director.over:
+            if time.monotonic() - run.started > seconds + 60:
+                raise DemoFailed(
+                    f"the federation did not end within {seconds} s (+60 s)",
+                    hint=f"read the logs in {run.folder / 'logs'}; a slower machine needs more --seconds",
+                )
+            director.watch_processes()
+            try:
+                director.direct(watch.look(client.now()))
+            except ChainError:
+                director.watch_processes()
+                raise
+            time.sleep(0.5)
+    finally:
+        watch.close()
+
+
+class Director:
+    """Late joiner, the killed node, the closing of the task."""
+
+    def __init__(self, run: Run, client: PdfedClient, board: Board, watch: Watch) -> None:
+        self.run, self.client, self.board, self.watch = run, client, board, watch
+        self.curtain = time.monotonic()
+        self.late = [p for p in run.players if p.joins_after]
+        self.victim = run.players[0]
+        self.restart_at: float | None = None
+        self.over = False
+
+    def start(self, player: Player) -> None:
+        self.run.processes[player.name].start()
+        self.watch.say(f"[bold]{player.name}[/] ({player.role}) starts: {player.tells}")
+
+    def watch_processes(self) -> None:
+        """A process that ended before its time is an error that says why."""
+        for name, process in self.run.processes.items():
+            code = process.exit_code()
+            if code is None or (code == 0 and self.board.closed) or (name == self.victim.name and self.restart_at):
+                continue
+            raise DemoFailed(
+                f"{name} ended too early with code {code}:\n{process.tail(8)}",
+                hint=f"the whole output is in {process.log}",
+            )
+
+    def direct(self, events: list[logs.Event]) -> None:
+        now = time.monotonic()
+        for player in [p for p in self.late if now - self.curtain >= p.joins_after]:
+            self.late.remove(player)
+            self.start(player)
+        self._kill_and_restart(events, now)
+        if not self.board.closed and self._enough(now):
+            self.client.close()
+        if self.board.closed and self.board.all_settled:
+            nodes = [p for n, p in self.run.processes.items() if n != "anvil"]
+            self.over = not any(process.running for process in nodes)
+
+    def _kill_and_restart(self, events: list[logs.Event], now: float) -> None:
+        """SIGKILL one trainer between sealing and opening a vote; it must come back and open it."""
+        name = self.victim.name
+        if self.restart_at is not None and now >= self.restart_at:
+            self.restart_at = None
+            self.watch.say(f"[bold]{name}[/] is started again")
+            self.run.processes[name].start()
+        if "killed" in self.run.notes or self.board.closed:
+            return
+        address = self.run.addresses[name]
+        for event in events:
+            if isinstance(event, logs.Committed) and event.voter == address:
+                entry = self.board.entries[event.id]
+                if entry.windows.reveal_end - self.client.now() >= 20:
+                    self.run.notes["killed"] = {"node": name, "sealed_vote_on": event.id}
+                    self.run.processes[name].kill()
+                    self.restart_at = now + 2.0
+                    self.watch.say(f"[bold red]{name} is killed (SIGKILL)[/] with a sealed vote on #{event.id}")
+                    return
+
+    def _enough(self, now: float) -> bool:
+        """Whether the federation has shown what it should, or its time is up."""
+        submitted = [e for e in self.board.entries.values() if e.record is not None and e.status is not Status.VOID]
+        authors = {e.author for e in submitted}
+        averaged = any(e.record and len(e.record.parents) > 1 for e in submitted)
+        copyist = self.run.addresses["copyist"] in authors
+        script = self.run.script
+        shown = len(submitted) >= script.submissions and len(authors) >= 4 and averaged and copyist
+        return shown or now - self.run.started > script.close_by

@@ -1,0 +1,113 @@
+"""What is going on, told to a person while it happens: one line an event, and the state of every window."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from pdfed_sdk.chain import logs
+from pdfed_sdk.chain.protocol import Windows
+from pdfed_sdk.node.board import Board
+from pdfed_sdk.types import Address, Status
+
+
+class Watch:
+    """Follows the board and tells. On a terminal a table of all submissions stays at the bottom."""
+
+    def __init__(self, console: Console, board: Board, names: Mapping[Address, str], started: float) -> None:
+        self.console, self.board, self.names, self.started = console, board, names, started
+        self._live = Live(console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+        if self._live:
+            self._live.start()
+
+    def close(self) -> None:
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def say(self, text: str, style: str = "") -> None:
+        self.console.print(f"[dim]{time.monotonic() - self.started:5.0f}s[/] {text}", style=style, highlight=False)
+
+    def name(self, address: Address) -> str:
+        return self.names.get(address, address[:10])
+
+    def look(self, now: int) -> list[logs.Event]:
+        """Tell what is new; returns it."""
+        events = self.board.refresh()
+        for event in events:
+            text = self._text(event)
+            if text:
+                self.say(text)
+        if self._live:
+            self._live.update(self.table(now))
+        return events
+
+    def _text(self, event: logs.Event) -> str:
+        match event:
+            case logs.NodeRegistered():
+                return f"{self.name(event.node)} registered"
+            case logs.Reserved():
+                return f"[bold]{self.name(event.author)}[/] reserved #{event.id}, to be measured against #{event.reference_id}"
+            case logs.Submitted():
+                parents = " + ".join(f"#{p.id}" for p in event.record.parents)
+                return f"[bold]{self.name(event.author)}[/] submitted #{event.id}, trained on {parents}; voting is open"
+            case logs.Committed():
+                entry = self.board.entries[event.id]
+                return f"{self.name(event.voter)} sealed a vote on #{event.id} ({len(entry.commits)} sealed)"
+            case logs.Revealed():
+                entry = self.board.entries[event.id]
+                shown = f"{event.improvement:+d}" if event.improvement > -8 else "[bold red]-8[/]"
+                count = f"{len(entry.votes)} of {len(entry.commits)}"
+                return f"{self.name(event.voter)} opened its vote on #{event.id}: {shown} ({count} open)"
+            case logs.Finalized():
+                if Status(event.status) is Status.VOID:
+                    return f"#{event.id} is [red]void[/]: too few votes"
+                return f"#{event.id} is final: outcome {event.outcome:+d}, level {event.level}, gain {event.gain}"
+            case logs.BestChanged():
+                return f"[bold green]#{event.id} is the best model now[/], level {event.level}"
+            case logs.Rewarded():
+                return f"{self.name(event.author)} earned {event.to_author / 1e18:.3f} for #{event.id}"
+            case logs.Closed():
+                return "the sponsor closed the task: what is open is voted on, then everybody is paid"
+            case logs.Claimed():
+                return f"{self.name(event.node)} claimed {event.amount / 1e18:.3f}"
+            case _:
+                return ""
+
+    def table(self, now: int) -> Table:
+        table = Table(title="submissions", title_justify="left")
+        for column in ("model", "author", "parents", "window", "sealed", "open", "outcome", "level"):
+            table.add_column(column)
+        for e in self.board.entries.values():
+            parents = " + ".join(f"#{p.id}" for p in e.record.parents) if e.record else ""
+            star = "*" if e.id == self.board.best else ""
+            table.add_row(
+                f"#{e.id}{star}",
+                self.name(e.author),
+                parents,
+                window_text(e.status, e.windows, now),
+                str(len(e.commits)),
+                str(len(e.votes)),
+                "" if e.outcome is None else f"{e.outcome:+d}",
+                str(e.level) if e.status is Status.FINAL else "",
+            )
+        return table
+
+
+def window_text(status: Status, windows: Windows, now: int) -> str:
+    """Where a submission stands, in words."""
+    commit_end, reveal_start = windows.commit_end, windows.reveal_start
+    reveal_end = windows.reveal_end
+    if status in (Status.FINAL, Status.VOID):
+        return status.name.lower()
+    if status is Status.RESERVED:
+        return "reserved"
+    if now < commit_end:
+        return f"commit, {commit_end - now} s left"
+    if now < reveal_start:
+        return "gap"
+    return f"reveal, {reveal_end - now} s left" if now < reveal_end else "to be finalised"

@@ -1,0 +1,31 @@
+"""The first model of a task: barely trained on public pictures, so that everything descends from one known package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pdfed_sdk.artifacts.identity import SigningIdentity
+from pdfed_sdk.artifacts.provenance import BuiltPackage, build_package
+from pdfed_sdk.ml.data import partition
+from pdfed_sdk.ml.model import ModelConfig, save_pipeline
+from pdfed_sdk.ml.sources import load_pictures
+from pdfed_sdk.ml.training import TrainConfig, train
+from pdfed_sdk.types import Address
+
+
+def make_genesis(
+    folder: Path, *, data: str, size: int, pictures: int, identity: SigningIdentity, wallet: Address, seed: int = 0
+) -> BuiltPackage:
+    """Train for ``pictures`` pictures on the public part of ``data``, save ``folder/model``, sign ``folder/package.zip``."""
+    public, _ = partition(load_pictures(data, size=size))
+    config = ModelConfig(size=size, channels=public.channels, classes=len(public.classes))
+    result = train(TrainConfig(pictures=pictures, seed=seed), public, model=config)
+    save_pipeline(result.model, folder / "model")
+    return build_package(
+        folder / "model",
+        folder / "package.zip",
+        identity=identity,
+        wallet=wallet,
+        training=result.facts.to_dict(),
+        title="genesis",
+    )

@@ -1,0 +1,123 @@
+"""Local strategy: whose votes a node listens to, which models it trains on, and for how long. Pure decisions.
+
+A node keeps its own; nothing on chain depends on it (paper, section 4). Subclass ``LocalStrategy`` and name your
+class in ``pdfed.toml`` (``[strategy] class = "package.module:Class"``).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pdfed_sdk.errors import UsageError
+from pdfed_sdk.types import BPS, GENESIS, LOWEST, Address, Parent, Role, Status, SubmissionId
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model a trainer could go on from. Levels and improvements are in buckets (eighths of an octave)."""
+
+    id: SubmissionId
+    author: Address
+    status: Status
+    reference_level: int
+    level: int | None
+    """On chain, once final."""
+    own_improvement: int | None
+    """What this node measured against the reference on its own pictures; None if it did not."""
+    votes: Mapping[Address, int]
+    """Revealed improvements by voter."""
+    mine: bool
+
+
+class LocalStrategy(ABC):
+    """Five questions a node answers for itself."""
+
+    @abstractmethod
+    def listens_to(self, voter: Address, role: Role) -> bool:
+        """Whether this node takes ``voter``'s revealed votes into account."""
+
+    @abstractmethod
+    def merit(self, candidate: Candidate, heard: Sequence[int]) -> float:
+        """Estimated level of ``candidate``; ``heard`` are the votes of voters listened to. -inf: never train on it."""
+
+    @abstractmethod
+    def parents(self, ranked: Sequence[tuple[Candidate, float]]) -> list[Parent]:
+        """1 to 4 parents with weights that sum to 10,000, from candidates ranked best first (genesis included)."""
+
+    @abstractmethod
+    def pictures(self, attempt: int) -> int:
+        """Training pictures of the ``attempt``-th submission (from 1); 0: no more submissions."""
+
+    @abstractmethod
+    def publishes(self, improvement: int) -> bool:
+        """Whether a trained candidate is worth its fee, given the own measurement against the best model."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainFromBest(LocalStrategy):
+    """Train on from the best models known, averaging up to ``average`` that lie within ``within`` buckets.
+
+    ``listen``: "all", "validators" or "trainers". The node's own measurement counts like the median of the others';
+    a model it found unusable on its own pictures is never trained on.
+    """
+
+    budget: int = 14_000
+    average: int = 1
+    within: float = 8.0
+    listen: str = "all"
+    submissions: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        if self.listen not in ("all", "validators", "trainers"):
+            raise UsageError(
+                f"strategy.listen is {self.listen!r}", hint='use "all", "validators" or "trainers" in pdfed.toml'
+            )
+        if not 1 <= self.average <= 4:
+            raise UsageError(f"strategy.average is {self.average}, not within 1 … 4", hint="a model has 1 to 4 parents")
+
+    def listens_to(self, voter: Address, role: Role) -> bool:
+        wanted = {"all": Role.TRAINER | Role.VALIDATOR, "validators": Role.VALIDATOR, "trainers": Role.TRAINER}
+        return bool(role & wanted[self.listen])
+
+    def merit(self, candidate: Candidate, heard: Sequence[int]) -> float:
+        if candidate.own_improvement == LOWEST:
+            return float("-inf")
+        if candidate.level is not None and candidate.own_improvement is None:
+            return float(candidate.level)
+        opinions = [float(sorted(heard)[(len(heard) - 1) // 2])] if heard else []
+        if candidate.own_improvement is not None:
+            opinions.append(float(candidate.own_improvement))
+        if not opinions:
+            return float("-inf")
+        return candidate.reference_level + sum(opinions) / len(opinions)
+
+    def parents(self, ranked: Sequence[tuple[Candidate, float]]) -> list[Parent]:
+        best = ranked[0][1]
+        near = [c.id for c, merit in ranked if merit >= best - self.within]
+        chosen = [near[0], *(i for i in near[1:] if i != GENESIS)][: self.average]
+        share = BPS // len(chosen)
+        weights = [share] * len(chosen)
+        weights[0] += BPS - sum(weights)
+        return [Parent(i, w) for i, w in zip(chosen, weights, strict=True)]
+
+    def pictures(self, attempt: int) -> int:
+        return self.budget if attempt <= self.submissions else 0
+
+    def publishes(self, improvement: int) -> bool:
+        return improvement > LOWEST
+
+
+def choose_parents(
+    strategy: LocalStrategy, candidates: Sequence[Candidate], genesis: Candidate, roles: Mapping[Address, Role]
+) -> list[Parent]:
+    """Rank the candidates by the strategy's merit and let it choose; genesis (level 0) is always among them."""
+
+    def heard(candidate: Candidate) -> list[int]:
+        return [v for voter, v in candidate.votes.items() if strategy.listens_to(voter, roles.get(voter, Role(0)))]
+
+    scored = [(c, strategy.merit(c, heard(c))) for c in candidates]
+    scored = [(c, m) for c, m in scored if m > float("-inf")] + [(genesis, 0.0)]
+    scored.sort(key=lambda item: (-item[1], -item[0].id))
+    return strategy.parents(scored)

@@ -1,0 +1,101 @@
+"""The real evaluator, trainer and packager of a node: pdfed_sdk.ml and pdfed_sdk.artifacts behind the node's protocols."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pdfed_sdk.artifacts.identity import SigningIdentity
+from pdfed_sdk.artifacts.provenance import ParentLink, build_package
+from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.gate import publication_gate
+from pdfed_sdk.ml.model import average, load_pipeline, save_pipeline
+from pdfed_sdk.ml.scoring import QNReport, Scorer, improvement
+from pdfed_sdk.ml.training import Progress, TrainConfig, train
+from pdfed_sdk.node.notebook import Attempt
+from pdfed_sdk.node.ports import Evaluation, StepHook
+from pdfed_sdk.node.shelf import Shelf
+from pdfed_sdk.types import Address
+
+MAX_PAIR_LEAVES = 255
+
+
+class PictureEvaluator:
+    """Scores models on a node's split with the task's frozen settings (paper, section 3; eq. 6)."""
+
+    def __init__(self, scorer: Scorer, gate_ceiling: float) -> None:
+        self._scorer, self._ceiling = scorer, gate_ceiling
+
+    def compare(self, reference: Path, candidate: Path, seed: bytes) -> Evaluation:
+        before = self._scorer.evaluate(load_pipeline(reference), seed)
+        after = self._scorer.evaluate(load_pipeline(candidate), seed)
+        pairs = tuple(json.dumps(pair, sort_keys=True).encode() for pair in after.to_dict()["pairs"][:MAX_PAIR_LEAVES])
+        return Evaluation(
+            improvement=improvement(before, after),
+            reference=before.public(),
+            candidate=after.public(),
+            report=json.dumps({"reference": before.to_dict(), "candidate": after.to_dict()}, sort_keys=True).encode(),
+            pairs=pairs,
+        )
+
+    def gate(self, evaluation: Evaluation) -> None:
+        report = QNReport.from_dict(json.loads(evaluation.report)["candidate"])
+        publication_gate(report, self._ceiling)
+
+
+class PictureTrainer:
+    """Trains the class-conditional DDPM on a node's pictures; ``pace`` below 1 leaves the rest of the time idle."""
+
+    def __init__(self, pictures: PictureSet, config: TrainConfig, pace: float = 1.0) -> None:
+        self._pictures, self._config, self._pace = pictures, config, pace
+
+    def train(
+        self,
+        parents: Sequence[tuple[Path, int]],
+        out: Path,
+        *,
+        pictures: int,
+        seed: int,
+        resume: Path,
+        on_step: StepHook,
+    ) -> Mapping[str, Any]:
+        models = [load_pipeline(folder) for folder, _ in parents]
+        start = models[0] if len(models) == 1 else average(models, [float(weight) for _, weight in parents])
+        stepped = time.monotonic()
+
+        def between(progress: Progress) -> bool:
+            nonlocal stepped
+            if self._pace < 1.0:
+                time.sleep((time.monotonic() - stepped) * (1.0 / self._pace - 1.0))
+            go_on = on_step(progress.pictures, progress.total)
+            stepped = time.monotonic()
+            return go_on
+
+        config = dataclasses.replace(self._config, pictures=pictures, seed=seed)
+        result = train(config, self._pictures, parent=start, on_step=between, state_file=resume)
+        if result.finished:
+            save_pipeline(result.model, out)
+        return result.facts.to_dict()
+
+
+class SigningPackager:
+    """Builds the signed package of an attempt; parents go in as ingredients from their own packages."""
+
+    def __init__(self, identity: SigningIdentity, wallet: Address) -> None:
+        self._identity, self._wallet = identity, wallet
+
+    def __call__(self, attempt: Attempt, shelf: Shelf) -> None:
+        parents = [ParentLink(p.id, p.weight_bps, shelf.get(p.id).package) for p in attempt.parents]
+        build_package(
+            attempt.model,
+            attempt.package,
+            identity=self._identity,
+            wallet=self._wallet,
+            training=attempt.facts or {},
+            parents=parents,
+            title=f"{self._wallet[:10]} model {attempt.number}",
+        )
