@@ -98,7 +98,7 @@ def _tensor(name: str, item: Any, subject: str) -> TensorInfo:
     numbers = (*shape, start, end)
     if len(shape) > MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < 1 << 48 for n in numbers):
         raise PackageInvalid(f"{subject}: tensor {name!r} has an impossible shape or place {numbers}", hint=_HINT)
-    if dtype not in _EXPONENT:
+    if not isinstance(dtype, str) or dtype not in _EXPONENT:
         raise PackageInvalid(f"{subject}: tensor {name!r} has type {dtype!r}, not {', '.join(_EXPONENT)}", hint=_HINT)
     return TensorInfo(name, dtype, shape, start, end)
 
