@@ -1,0 +1,240 @@
+"""What a client can do to a task besides voting, as flows: one verb an action, each returning a typed receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from eth_utils.crypto import keccak
+
+from pdfed_sdk.chain.codec import artifact, encode
+from pdfed_sdk.chain.commitments import reservation_hash
+from pdfed_sdk.chain.logs import Event, Reserved, Submitted, decode_log
+from pdfed_sdk.chain.protocol import ZERO_ADDRESS, Call, SubmissionView, TokenCalls
+from pdfed_sdk.chain.reads import Reads, address, word
+from pdfed_sdk.chain.rpc import Flow, quantity
+from pdfed_sdk.chain.transactions import Mined, Sender
+from pdfed_sdk.errors import TransactionFailed, UsageError
+from pdfed_sdk.types import Address, ModelRecord, Role, Status
+
+E = TypeVar("E", bound=Event)
+MOST_AT_ONCE = 50
+"""Voters settled, or models poured, in one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A mined action: the transaction and the task's events in it. After a dry run ``tx_hash`` is empty."""
+
+    tx_hash: str
+    block: int
+    timestamp: int
+    gas_used: int
+    events: tuple[Event, ...]
+
+    def all(self, kind: type[E]) -> tuple[E, ...]:
+        """The events of one class."""
+        return tuple(event for event in self.events if isinstance(event, kind))
+
+    def one(self, kind: type[E]) -> E:
+        """The only event of a class; TransactionFailed if there is not exactly one."""
+        found = self.all(kind)
+        if len(found) != 1:
+            raise TransactionFailed(f"{self.tx_hash or 'a dry run'} has {len(found)} events {kind.__name__}, not one")
+        return found[0]
+
+
+def receipt_of(mined: Mined, contracts: Sequence[Address]) -> Receipt:
+    """Typed receipt; logs of other contracts (the token's, say) are left out."""
+    ours = {contract.lower() for contract in contracts}
+    events = tuple(decode_log(log) for log in mined.logs if str(log.get("address")).lower() in ours)
+    return Receipt(mined.tx_hash, mined.block, mined.timestamp, mined.gas_used, events)
+
+
+@dataclass(frozen=True, slots=True)
+class Actions(Reads):
+    """Transactions of the client's signer. A ProtocolRevert comes before anything is sent."""
+
+    sender: Sender | None = None
+
+    def _sender(self) -> Sender:
+        if self.sender is None:
+            raise UsageError("this client has no signer", hint="connect with signer=LocalSigner.from_keystore(…)")
+        return self.sender
+
+    def _me(self) -> Address:
+        return self._sender().signer.address
+
+    def act(self, call: Call[Any]) -> Flow[Receipt]:
+        """Send any call of this protocol and wait for it."""
+        sender = self._sender()
+        if self.at.chain.options.dry_run:
+            gas = yield from sender.simulate(call)
+            return Receipt("", (yield from self.head()), (yield from self.now()), gas, ())
+        return receipt_of((yield from sender.send(call)), self.at.log.contracts)
+
+    def _past(self, event: Event) -> Flow[Receipt]:
+        """The receipt of the transaction that emitted an event."""
+        where = event.where
+        raw = yield from self.at.chain.ask("eth_getTransactionReceipt", where.tx_hash)
+        stamp = (yield from self.at.chain.block(where.block))["timestamp"]
+        mined = Mined(
+            where.tx_hash,
+            where.block,
+            quantity(stamp, "timestamp"),
+            quantity(raw.get("gasUsed"), "gasUsed"),
+            tuple(raw.get("logs") or ()),
+            None,
+        )
+        return receipt_of(mined, self.at.log.contracts)
+
+    # --- token ---
+
+    def approve(self, amount: int) -> Flow[Receipt]:
+        """Let the vault take ``amount`` of the task's token from the signer."""
+        token = TokenCalls((yield from self.params()).token)
+        return (yield from self.act(token.approve(self.at.task.vault, _positive(amount))))
+
+    def transfer(self, to: str, amount: int) -> Flow[Receipt]:
+        """Send the task's token from the signer to an address."""
+        token = TokenCalls((yield from self.params()).token)
+        return (yield from self.act(token.transfer(address(to), _positive(amount))))
+
+    def mint(self, to: str, amount: int) -> Flow[Receipt]:
+        """Make test tokens; only the test token of development chains has this."""
+        token = TokenCalls((yield from self.params()).token)
+        return (yield from self.act(token.mint(address(to), _positive(amount))))
+
+    def _allow(self, amount: int) -> Flow[None]:
+        token = TokenCalls((yield from self.params()).token)
+        if (yield from self._view(token.allowance(self._me(), self.at.task.vault))) < _positive(amount):
+            yield from self.approve(amount)
+
+    # --- a node's own journey ---
+
+    def register(
+        self, roles: Role, *, voting_key: str | None = None, metadata_digest: bytes = bytes(32)
+    ) -> Flow[Receipt]:
+        """Register the signer as a node; roles are fixed from then on."""
+        key = ZERO_ADDRESS if voting_key is None else address(voting_key, "voting key")
+        return self.act(self.at.calls.register(roles, key, metadata_digest))
+
+    def set_voting_key(self, voting_key: str) -> Flow[Receipt]:
+        """Choose the hot key that may vote for the signer's node."""
+        return self.act(self.at.calls.set_voting_key(address(voting_key, "voting key")))
+
+    def set_metadata(self, metadata_digest: bytes) -> Flow[Receipt]:
+        """Announce a new digest of the node's metadata."""
+        return self.act(self.at.calls.set_metadata(metadata_digest))
+
+    def deposit(self, amount: int) -> Flow[Receipt]:
+        """Add stake; approves the vault first if it may not take that much. Counts after the task's warm-up."""
+        yield from self._allow(amount)
+        return (yield from self.act(self.at.calls.deposit(amount)))
+
+    def request_unstake(self, amount: int) -> Flow[Receipt]:
+        """Take free stake out of the weight and start its unbonding."""
+        return self.act(self.at.calls.request_unstake(_positive(amount)))
+
+    def withdraw(self, to: str | None = None) -> Flow[Receipt]:
+        """Pay out unbonded stake (default: to the signer)."""
+        return self.act(self.at.calls.withdraw(self._me() if to is None else address(to)))
+
+    def claim(self, to: str | None = None) -> Flow[Receipt]:
+        """Pay out credit: rewards, fees, shares (default: to the signer)."""
+        return self.act(self.at.calls.claim(self._me() if to is None else address(to)))
+
+    # --- trainers ---
+
+    def reserve(self, package_digest: bytes, salt: bytes) -> Flow[Receipt]:
+        """Reserve an id for a package (rule 1); returned, not repeated, if package and salt are reserved already."""
+        reservation = reservation_hash(self._me(), package_digest, salt)
+        for event in (yield from self.at.log.select(Reserved, self.at.start, None, word(self._me()))):
+            if isinstance(event, Reserved) and event.reservation == reservation:
+                return (yield from self._past(event))
+        return (yield from self.act(self.at.calls.reserve(reservation)))
+
+    def submit(self, submission_id: int, record: ModelRecord, salt: bytes) -> Flow[Receipt]:
+        """Open the reservation and publish the record; returned, not repeated, if that has happened."""
+        state = yield from self.submission(submission_id)
+        if state.status in (Status.OPEN, Status.FINAL) and state.record_hash == record_hash(record):
+            for event in (yield from self.at.log.select(Submitted, self.at.start, word(int(submission_id)))):
+                return (yield from self._past(event))
+        return (yield from self.act(self.at.calls.submit(submission_id, record, salt)))
+
+    # --- anyone ---
+
+    def finalize_due(self, limit: int = 16) -> Flow[Receipt | None]:
+        """Finalise up to ``limit`` ids that are past their reveal window; None if none is."""
+        following = yield from self.next_to_finalize()
+        if following >= (yield from self.count()):
+            return None
+        if (yield from self.windows(following)).reveal_end > (yield from self.now()):
+            return None
+        return (yield from self.act(self.at.calls.finalize_many(limit)))
+
+    def settle(self, submission_id: int, voters: Sequence[str] | None = None) -> Flow[Receipt | None]:
+        """Pay and release voters of a terminal id (default: the first 50 not settled yet); None if all are."""
+        if voters is None:
+            votes = yield from self.votes(submission_id)
+            voters = [voter for voter, vote in votes.items() if not vote.settled][:MOST_AT_ONCE]
+        if not voters:
+            return None
+        return (yield from self.act(self.at.calls.settle(submission_id, [address(voter) for voter in voters])))
+
+    def pour(self, *ids: int) -> Flow[Receipt | None]:
+        """Pour models' pending shares down their lineage, descendants first (default: all that have any); None if none.
+
+        At most 50 models a transaction: pour again for the rest.
+        """
+        if not ids:
+            ids = tuple(_flood((yield from self.submissions()))[:MOST_AT_ONCE])
+        if not ids:
+            return None
+        return (yield from self.act(self.at.calls.pour_many(sorted(ids, reverse=True))))
+
+    # --- sponsor ---
+
+    def fund(self, amount: int) -> Flow[Receipt]:
+        """Add to the pool; approves the vault first if it may not take that much."""
+        yield from self._allow(amount)
+        return (yield from self.act(self.at.calls.fund(amount)))
+
+    def close(self) -> Flow[Receipt]:
+        """Take no new reservations, for good."""
+        return self.act(self.at.calls.close())
+
+    def reclaim(self, to: str | None = None) -> Flow[Receipt]:
+        """Take the unspent pool after close, the last finalise and grace (default: to the signer)."""
+        return self.act(self.at.calls.reclaim(self._me() if to is None else address(to)))
+
+
+def _positive(amount: int) -> int:
+    if isinstance(amount, bool) or not isinstance(amount, int) or amount <= 0:
+        raise UsageError(f"amount {amount!r} is not a whole number of token units above zero")
+    return amount
+
+
+def _flood(views: Sequence[SubmissionView]) -> list[int]:
+    """Ids a pour touches: those with something pending or owed, and all it flows to; descendants first."""
+    wet: set[int] = set()
+    for view in sorted(views, key=lambda view: -view.id):
+        if view.pending or view.owed or view.id in wet:
+            wet.add(view.id)
+            if view.id:
+                wet.add(view.submission.reference_id)
+            if view.owed:
+                wet |= {int(parent.id) for parent in view.parents}
+    return sorted(wet, reverse=True)
+
+
+def record_hash(record: ModelRecord) -> bytes:
+    """keccak256(abi.encode(record)), as the registry keeps it once submitted."""
+    entry = artifact("ModelRegistry").entry("function", "submit")
+    return keccak(encode(entry["inputs"][1:2], [record], "ModelRecord"))
+
+
+def sealed_call(call: Call[Any], extra: bytes) -> Call[Any]:
+    """The same call with bytes behind its arguments, which contracts ignore."""
+    return replace(call, data=call.data + extra)

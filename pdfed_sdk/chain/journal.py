@@ -1,0 +1,204 @@
+"""Sealed votes on disk: written and fsync'd before a commit is sent, encrypted, one file a vote.
+
+A vote's content also travels sealed behind the calldata of its own commit (``seal`` / ``unseal``), so that a node whose
+state folder is gone recovers salt and content from the chain with nothing but its key. What neither holds is the
+evidence tree: it is rebuilt by scoring again, which the derived salt makes repeatable.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from pdfed_sdk.chain.commitments import stretch
+from pdfed_sdk.chain.protocol import Vote
+from pdfed_sdk.errors import JournalError
+from pdfed_sdk.types import Address, ScoreVote, SubmissionId
+
+_MAGIC = b"PDFedJ1\n"
+_MAX_FILE = 1 << 16
+SEAL_BYTES = 12 + 1 + 32 + 16
+"""Nonce, improvement, evidence root, tag: every seal has this size."""
+
+
+class VoteState(StrEnum):
+    """What can be done for a vote: nothing sealed, opening at hand, opened, or sealed with an opening we lack."""
+
+    NONE = "none"
+    READY = "ready"
+    REVEALED = "revealed"
+    MISMATCH = "mismatch"
+
+
+def vote_state(on_chain: Vote, digest: bytes | None) -> VoteState:
+    """State of a vote from its on-chain side and the digest of the opening we hold (None: we hold none)."""
+    if on_chain.revealed:
+        return VoteState.REVEALED
+    if not on_chain.exists:
+        return VoteState.NONE
+    return VoteState.READY if on_chain.commitment == digest else VoteState.MISMATCH
+
+
+# --- the seal in the calldata ----------------------------------------------------------------------------------------
+
+
+def seal(vote: ScoreVote, key: bytes, digest: bytes) -> bytes:
+    """Improvement and evidence root under ``VoteSecrets.seal_key``, bound to the commitment; fixed size."""
+    nonce = secrets.token_bytes(12)
+    content = vote.improvement.to_bytes(1, "big", signed=True) + vote.evidence_root
+    return nonce + AESGCM(key).encrypt(nonce, content, digest)
+
+
+def unseal(sealed: bytes, key: bytes, digest: bytes) -> tuple[int, bytes] | None:
+    """Improvement and evidence root, or None if this is no seal of ours for that commitment."""
+    if len(sealed) != SEAL_BYTES:
+        return None
+    try:
+        content = AESGCM(key).decrypt(sealed[:12], sealed[12:], digest)
+    except InvalidTag:
+        return None
+    return int.from_bytes(content[:1], "big", signed=True), content[1:]
+
+
+# --- the folder ------------------------------------------------------------------------------------------------------
+
+
+def journal_request(node: Address) -> dict[str, Any]:
+    """Typed data a node signs to get the key of its journal."""
+    warning = "PDFed encrypts the journal of your sealed votes with this signature. Sign it only in your PDFed node."
+    return {
+        "domain": {"name": "PDFed journal", "version": "1"},
+        "types": {
+            "EIP712Domain": [{"name": "name", "type": "string"}, {"name": "version", "type": "string"}],
+            "JournalKey": [{"name": "warning", "type": "string"}, {"name": "node", "type": "address"}],
+        },
+        "primaryType": "JournalKey",
+        "message": {"warning": warning, "node": node},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journalled vote, with the domain it is sealed in."""
+
+    chain_id: int
+    book: Address
+    vote: ScoreVote
+
+
+class VoteJournal:
+    """Folder of encrypted votes of one key. Writing is atomic and durable; a damaged file raises JournalError."""
+
+    def __init__(self, folder: Path, secret: bytes) -> None:
+        self._folder = folder
+        self._cipher = AESGCM(stretch(secret, "journal"))
+
+    def write(self, entry: Entry) -> None:
+        """Return only when the entry would survive a power cut."""
+        path = self._path(entry.chain_id, entry.book, entry.vote.voter, entry.vote.submission_id)
+        nonce = secrets.token_bytes(12)
+        body = self._cipher.encrypt(nonce, _to_json(entry), path.name.encode())
+        write_durably(path, _MAGIC + nonce + body)
+
+    def read(self, chain_id: int, book: Address, voter: Address, submission_id: int) -> Entry | None:
+        """The entry, None if there is none."""
+        path = self._path(chain_id, book, voter, submission_id)
+        try:
+            if path.stat().st_size > _MAX_FILE:
+                raise JournalError(f"{path} has {path.stat().st_size} bytes, a vote has at most {_MAX_FILE}")
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise JournalError(f"{path} cannot be read ({error.strerror})") from None
+        return self._open(path, data)
+
+    def material(self, chain_id: int, book: Address, voter: Address, submission_id: int) -> bytes:
+        """32 random bytes kept for a vote of a signer that cannot derive; made and stored at the first call."""
+        path = self._path(chain_id, book, voter, submission_id).with_suffix(".secret")
+        if path.exists():
+            data = path.read_bytes()
+            return self._decrypt(path, data)
+        fresh, nonce = secrets.token_bytes(32), secrets.token_bytes(12)
+        write_durably(path, _MAGIC + nonce + self._cipher.encrypt(nonce, fresh, path.name.encode()))
+        return fresh
+
+    def _open(self, path: Path, data: bytes) -> Entry:
+        try:
+            return _from_json(self._decrypt(path, data))
+        except (ValueError, KeyError, TypeError) as error:
+            raise JournalError(f"{path} is not a vote of this version ({error!r})", hint=_MOVE_AWAY) from None
+
+    def _decrypt(self, path: Path, data: bytes) -> bytes:
+        if not data.startswith(_MAGIC):
+            raise JournalError(f"{path} is not a journal file", hint=_MOVE_AWAY)
+        body = data[len(_MAGIC) :]
+        try:
+            return self._cipher.decrypt(body[:12], body[12:], path.name.encode())
+        except (InvalidTag, ValueError):
+            raise JournalError(f"{path} does not open with this key, or it is damaged", hint=_MOVE_AWAY) from None
+
+    def _path(self, chain_id: int, book: Address, voter: Address, submission_id: int) -> Path:
+        return self._folder / f"{chain_id}-{book[2:].lower()}-{voter[2:].lower()}-{int(submission_id)}.vote"
+
+
+_MOVE_AWAY = "move the file away: the vote is then recovered from the chain"
+
+
+def stored_secret(path: Path) -> bytes:
+    """Random secret of a signer that cannot derive one: made once, kept in a file only its owner reads."""
+    if not path.exists():
+        write_durably(path, secrets.token_bytes(32))
+    return path.read_bytes()
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace a file atomically; it and its name are on disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _to_json(entry: Entry) -> bytes:
+    vote = {key: value.hex() if isinstance(value, bytes) else value for key, value in asdict(entry.vote).items()}
+    shown = {"chain_id": entry.chain_id, "book": entry.book, "vote": vote}
+    return json.dumps(shown).encode()
+
+
+def _from_json(data: bytes) -> Entry:
+    kept = json.loads(data)
+    vote = kept["vote"]
+    return Entry(
+        chain_id=int(kept["chain_id"]),
+        book=Address(kept["book"]),
+        vote=ScoreVote(
+            voter=Address(vote["voter"]),
+            submission_id=SubmissionId(int(vote["submission_id"])),
+            weights_digest=bytes.fromhex(vote["weights_digest"]),
+            improvement=int(vote["improvement"]),
+            evidence_root=bytes.fromhex(vote["evidence_root"]),
+            salt=bytes.fromhex(vote["salt"]),
+        ),
+    )

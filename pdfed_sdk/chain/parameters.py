@@ -1,0 +1,147 @@
+"""Parameters of a task: defaults of two profiles, bounds, and errors that name them. The bounds are TaskFactory's.
+
+One table serves checks, documentation and the plans that scripts print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from pdfed_sdk.chain.protocol import ZERO_ADDRESS, TaskParams
+from pdfed_sdk.chain.reads import address
+from pdfed_sdk.errors import UsageError
+from pdfed_sdk.types import BPS, HIGHEST, Address
+
+Profile = Literal["development", "public"]
+HOUR, DAY = 3_600, 86_400
+MOST_AMOUNT = 2**96 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One number of a task: defaults on development and public chains, bounds, meaning. Amounts are in tokens."""
+
+    name: str
+    development: int
+    public: int
+    least: int
+    most: int | Callable[[TaskParams], int]
+    meaning: str
+    amount: bool = False
+
+    def bounds(self, params: TaskParams) -> tuple[int, int]:
+        """Least and most, given the other parameters. ``unbonding`` must outlast a submission."""
+        most = self.most if isinstance(self.most, int) else self.most(params)
+        return (_life(params), most) if self.name == "unbonding" else (self.least, most)
+
+
+def _life(params: TaskParams) -> int:
+    return params.commit_window + params.reveal_gap + params.reveal_window
+
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("min_stake", 100, 100, 1, MOST_AMOUNT, "one unit of weight, in token units", amount=True),
+    Parameter("submission_bond", 20, 20, 1, MOST_AMOUNT, "locked from reserve to finalise", amount=True),
+    Parameter("scoring_fee", 10, 10, 0, MOST_AMOUNT, "paid by the author, shared by the voters", amount=True),
+    Parameter("vote_bond_bps", 1_000, 1_000, 1, BPS, "vote bond, share of weight · min_stake"),
+    Parameter("submit_window", 7, HOUR, 1, lambda p: p.commit_window // 4, "reserve to submit, s"),
+    Parameter("commit_window", 30, 6 * HOUR, 4, 30 * DAY, "reserve to last commit, s"),
+    Parameter("reveal_gap", 1, 900, 1, DAY, "dead time between commit and reveal, s"),
+    Parameter("reveal_window", 10, DAY, 1, 30 * DAY, "time to reveal, s"),
+    Parameter("warm_up", 1, DAY, 1, 30 * DAY, "age at which stake counts, s"),
+    Parameter("unbonding", 60, 7 * DAY, 1, 365 * DAY, "request to withdraw, at least a submission's life, s"),
+    Parameter("grace", 10, 7 * DAY, 1, 365 * DAY, "last finalise to the sponsor's reclaim, s"),
+    Parameter("kappa_bps", 3_333, 3_333, 1_000, 5_000, "outcome is this quantile of the improvements (κ)"),
+    Parameter("quorum_bps", 3_333, 3_333, 1_000, BPS, "least revealed share of the eligible weight"),
+    Parameter("quorum_floor", 3, 3, 1, 2**40 - 1, "least revealed weight"),
+    Parameter("min_voters", 3, 3, 3, 255, "least number of reveals"),
+    Parameter("min_step", 2, 2, 2, HIGHEST, "least gain that makes a model best, buckets"),
+    Parameter("start_tau", 0, 0, -2, HIGHEST, "first threshold of voters' pay, buckets"),
+    Parameter("step_rate_bps", 200, 200, 1, 2_000, "share of the allowance one bucket of gain earns (r)"),
+    Parameter("lineage_bps", 3_000, 3_000, 0, 5_000, "share of a reward that flows along the lineage (ρ)"),
+    Parameter("decay_bps", 9_000, 9_000, 1, 9_999, "what one bucket of gain leaves of a pour (λ)"),
+    Parameter("drip_bps", 100, 100, 1, 200, "share of the pool released a day"),
+)
+NAMES = tuple(field.name for field in fields(TaskParams))
+
+
+def task_params(
+    token: str,
+    sponsor: str,
+    *,
+    profile: Profile = "development",
+    unit: int = 10**18,
+    objective: str = "qn-normalised",
+    **overrides: Any,
+) -> TaskParams:
+    """Parameters of a new task: the profile's defaults with overrides, checked. ``unit`` is one token in its units.
+
+    UsageError names an unknown parameter, or a value and its bounds.
+    """
+    if profile not in ("development", "public"):
+        raise UsageError(f"profile {profile!r} is neither development nor public")
+    for name in overrides:
+        if name not in NAMES:
+            close = get_close_matches(name, NAMES, n=1)
+            raise UsageError(
+                f"there is no task parameter {name!r}", hint=f"did you mean {close[0]}?" if close else "see PARAMETERS"
+            )
+    values: dict[str, Any] = {
+        row.name: (row.development if profile == "development" else row.public) * (unit if row.amount else 1)
+        for row in PARAMETERS
+    }
+    values |= {"guardian": ZERO_ADDRESS, "eligibility": ZERO_ADDRESS, "card_digest": bytes(32)}
+    values |= {"token": address(token, "token"), "sponsor": address(sponsor, "sponsor"), "objective": name32(objective)}
+    params = TaskParams(**(values | overrides))
+    check_params(params)
+    return params
+
+
+def check_params(params: TaskParams) -> None:
+    """UsageError for the first parameter out of bounds, in the factory's own words."""
+    for name in ("token", "sponsor", "guardian", "eligibility"):
+        address(getattr(params, name), name)
+    for name in ("token", "sponsor"):
+        if getattr(params, name) == ZERO_ADDRESS:
+            raise UsageError(f"{name} is the zero address", hint=f"name the task's {name}")
+    for name in ("objective", "card_digest"):
+        value = getattr(params, name)
+        if not isinstance(value, bytes) or len(value) != 32:
+            raise UsageError(f"{name} is not 32 bytes")
+    if not any(params.objective):
+        raise UsageError("the task has no objective", hint="name it, e.g. qn-normalised")
+    for row in PARAMETERS:
+        value = getattr(params, row.name)
+        least, most = row.bounds(params)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise UsageError(f"{row.name} is {value!r}, allowed are {least:,} to {most:,}", hint=row.meaning)
+
+
+def params_table(params: TaskParams) -> list[tuple[str, str, str, str]]:
+    """(name, value, bounds, meaning) of every parameter, for plans on a terminal."""
+    places: list[Address] = [params.token, params.sponsor, params.guardian, params.eligibility]
+    named = zip(("token", "sponsor", "guardian", "eligibility"), places, strict=True)
+    rows = [(name, "none" if place == ZERO_ADDRESS else str(place), "", "") for name, place in named]
+    for row in PARAMETERS:
+        least, most = row.bounds(params)
+        shown = "2^96 - 1" if most == MOST_AMOUNT else f"{most:,}"
+        rows.append((row.name, f"{getattr(params, row.name):,}", f"{least:,} to {shown}", row.meaning))
+    rows.append(("objective", text32(params.objective), "", "the number the task minimises"))
+    rows.append(("card_digest", "0x" + params.card_digest.hex(), "", "sha-256 of the task card"))
+    return rows
+
+
+def name32(text: str) -> bytes:
+    """A short name as bytes32, zero-padded; UsageError above 32 bytes."""
+    raw = text.encode()
+    if not raw or len(raw) > 32:
+        raise UsageError(f"the name {text!r} has {len(raw)} bytes, allowed are 1 to 32")
+    return raw.ljust(32, b"\0")
+
+
+def text32(value: bytes) -> str:
+    """A bytes32 name as text."""
+    return value.rstrip(b"\0").decode(errors="replace")
