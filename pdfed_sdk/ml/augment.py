@@ -13,17 +13,20 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 
-def degrade(images: Tensor, random: Generator, *, strength: float = 1.0, jpeg: float = 0.2) -> Tensor:
+def degrade(images: Tensor, random: Generator, *, strength: float | Tensor = 1.0, jpeg: float = 0.2) -> Tensor:
     """Colour jitter, shift and crop, blur, resolution change, noise, JPEG: each picture draws its own parameters.
 
-    ``strength`` scales all ranges, ``jpeg`` is the share of pictures that go through a JPEG file.
+    ``strength`` in [0, 1], one for all or one a picture (N,), scales all ranges; ``jpeg`` is the share of pictures
+    that go through a JPEG file (none at strength 0).
     """
-    values = _warp(images, random, strength)
-    values = _blur(values, random, strength)
-    values = _resolution(values, random, strength)
-    values = _jitter(values, random, strength)
-    values = _noise(values, random, strength)
-    chosen = (torch.rand(len(values), generator=random) < jpeg).nonzero().squeeze(1)
+    power = torch.as_tensor(strength, dtype=torch.float32).expand(len(images)).view(-1, 1, 1, 1)
+    values = _warp(images, random, power)
+    values = _blur(values, random, power)
+    values = _resolution(values, random, power)
+    values = _jitter(values, random, power)
+    values = _noise(values, random, power)
+    lossy = (torch.rand(len(values), generator=random) < jpeg) & (power.flatten() > 0)
+    chosen = lossy.nonzero().squeeze(1)
     if len(chosen):
         quality = torch.randint(35, 90, (len(chosen),), generator=random)
         values[chosen] = jpeg_roundtrip(values[chosen], quality.tolist())
@@ -48,11 +51,11 @@ def _uniform(count: int, low: float, high: float, random: Generator) -> Tensor:
     return (torch.rand(count, generator=random) * (high - low) + low).view(-1, 1, 1, 1)
 
 
-def _warp(images: Tensor, random: Generator, strength: float) -> Tensor:
+def _warp(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
     """Shift by up to 2 px in 32 and scale by up to 8 %."""
     count = len(images)
-    scale = 1 + _uniform(count, -0.08, 0.08, random).view(-1) * strength
-    shift = (torch.rand(count, 2, generator=random) * 2 - 1) * (2 * 2 / 32) * strength
+    scale = 1 + (_uniform(count, -0.08, 0.08, random) * strength).view(-1)
+    shift = (torch.rand(count, 2, generator=random) * 2 - 1) * (2 * 2 / 32) * strength.view(-1, 1)
     theta = torch.zeros(count, 2, 3)
     theta[:, 0, 0] = theta[:, 1, 1] = scale
     theta[:, :, 2] = shift
@@ -60,17 +63,17 @@ def _warp(images: Tensor, random: Generator, strength: float) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _blur(images: Tensor, random: Generator, strength: float) -> Tensor:
+def _blur(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
     """A mixture of the picture and its binomial 5x5 blur."""
     channels = images.shape[1]
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     kernel = (row[:, None] * row[None, :]).expand(channels, 1, 5, 5)
     blurred = F.conv2d(F.pad(images, (2, 2, 2, 2), mode="replicate"), kernel, groups=channels)
-    share = _uniform(len(images), 0, 1, random) * min(1.0, strength)
+    share = _uniform(len(images), 0, 1, random) * strength
     return images + share * (blurred - images)
 
 
-def _resolution(images: Tensor, random: Generator, strength: float) -> Tensor:
+def _resolution(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
     """A third of the pictures lose half of their resolution."""
     size = images.shape[-1]
     low = F.interpolate(images, (max(4, size // 2),) * 2, mode="bilinear", antialias=True, align_corners=False)
@@ -79,7 +82,7 @@ def _resolution(images: Tensor, random: Generator, strength: float) -> Tensor:
     return torch.where(chosen, back, images)
 
 
-def _jitter(images: Tensor, random: Generator, strength: float) -> Tensor:
+def _jitter(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
     """Contrast 0.6-1.3, brightness +-0.15, each channel a little."""
     count, channels = images.shape[:2]
     contrast = 1 + _uniform(count, -0.4, 0.3, random) * strength
@@ -89,6 +92,6 @@ def _jitter(images: Tensor, random: Generator, strength: float) -> Tensor:
     return ((images - mean) * contrast + mean + bright + tint).clamp(0, 1)
 
 
-def _noise(images: Tensor, random: Generator, strength: float) -> Tensor:
+def _noise(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
     sigma = _uniform(len(images), 0, 0.15, random) * strength
     return (images + sigma * torch.randn(images.shape, generator=random)).clamp(0, 1)

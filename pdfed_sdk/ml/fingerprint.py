@@ -109,11 +109,13 @@ def train_encoder(
     spread: float = 0.1,
     seed: int = 0,
     encoder: SmallEncoder | None = None,
+    bf16: bool = False,
     seconds: float = float("inf"),
     on_step: Callable[[int, float], None] | None = None,
 ) -> SmallEncoder:
     """Contrastive training on pictures (N, C, S, S) uint8, degraded as in `augment`; stops after ``steps`` or
-    ``seconds``. Resumes from ``encoder``. Seeded."""
+    ``seconds``. Half of every batch are look-alikes of a few pictures (hard negatives). Starts from ``encoder`` if
+    given. Seeded; ``bf16`` is faster where the processor has it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = encoder or SmallEncoder()
@@ -122,13 +124,15 @@ def train_encoder(
     optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.2)
     net.train()
+    alike = _look_alikes(images, count=batch // 8)
     started = time.monotonic()
     for step in range(steps):
-        index = torch.randperm(len(images), generator=random)[:batch]
-        pixels = encoder_input(images[index])
-        clean, views = degrade(pixels, random, strength=0.2, jpeg=0.0), degrade(pixels, random)
-        vectors, _ = net(normalised(torch.cat([clean, views])))
-        anchors, others = vectors.chunk(2)
+        pixels = encoder_input(images[_hard_batch(alike, batch, random)])
+        clean = degrade(pixels, random, strength=0.2 * torch.rand(len(pixels), generator=random), jpeg=0.0)
+        views = degrade(pixels, random, strength=torch.rand(len(pixels), generator=random))
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            vectors, _ = net(normalised(torch.cat([clean, views])))
+        anchors, others = F.normalize(vectors.float(), dim=1).chunk(2)
         loss = contrastive_loss(anchors, others, temperature) + spread * spread_loss(anchors)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -140,6 +144,20 @@ def train_encoder(
             break
     net.eval()
     return net
+
+
+def _look_alikes(images: Tensor, count: int) -> Tensor:
+    """(N, count): each picture's nearest others by its 8x8 thumbnail, itself first."""
+    thumbs = F.interpolate(encoder_input(images), (8, 8), mode="bilinear", antialias=True, align_corners=False)
+    others = nearest(thumbs.flatten(1), thumbs.flatten(1), count - 1, exclude_self=True)[1]
+    return torch.cat([torch.arange(len(images))[:, None], others], 1)
+
+
+def _hard_batch(alike: Tensor, batch: int, random: Generator) -> Tensor:
+    """Indices without repetition: four groups of look-alikes, filled up with pictures at random."""
+    seeds = torch.randint(0, len(alike), (4,), generator=random)
+    chosen = alike[seeds].flatten().tolist() + torch.randperm(len(alike), generator=random)[:batch].tolist()
+    return torch.tensor(list(dict.fromkeys(chosen))[:batch])
 
 
 def class_thresholds(vectors: Tensor, labels: Tensor) -> Tensor:

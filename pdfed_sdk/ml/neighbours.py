@@ -18,7 +18,8 @@ MARGIN = 4
 def nearest(
     queries: Tensor, points: Tensor, k: int, *, exclude_self: bool = False, memory: int = 256 << 20
 ) -> tuple[Tensor, Tensor]:
-    """Distances (Q, k) ascending and indices (Q, k) int64 of the k nearest ``points`` (P, D) of each query (Q, D).
+    """Distances (Q, k) ascending, in the dtype of ``queries``, and indices (Q, k) int64 of the k nearest ``points``
+    (P, D) of each query (Q, D).
 
     ``exclude_self``: queries and points are the same rows, and no row finds itself. ``memory`` caps the block of
     distances in bytes. Ties go to the lower index. Errors: DataError for empty, mismatched or non-finite input.
@@ -30,6 +31,7 @@ def nearest(
     available = len(points) - int(exclude_self)
     if not 1 <= k <= available:
         raise DataError(f"k is {k}, limits 1 and {available}")
+    kind, exact_queries, exact_points = queries.dtype, queries, points
     queries, points = queries.float(), points.float()
     kept = min(k + MARGIN, available)
     width = max(kept + 1, min(len(points), 65_536))
@@ -39,7 +41,7 @@ def nearest(
     for start in range(0, len(queries), height):
         rows = queries[start : start + height]
         candidates = _candidates(rows, points, norms, kept, width, start if exclude_self else None)
-        exact = _exact(rows, points, candidates, memory)
+        exact = _exact(exact_queries[start : start + height], exact_points, candidates, memory).to(kind)
         order = torch.argsort(exact, dim=1, stable=True)[:, :k]
         distances.append(exact.gather(1, order))
         indices.append(candidates.gather(1, order))
@@ -72,7 +74,20 @@ def _exact(rows: Tensor, points: Tensor, candidates: Tensor, memory: int) -> Ten
         (points[candidates[i : i + step]].double() - rows[i : i + step, None].double()).norm(dim=2)
         for i in range(0, len(rows), step)
     ]
-    return torch.cat(parts).float()
+    return torch.cat(parts)
+
+
+def squared_distances(rows: Tensor, columns: Tensor, *, near: Tensor | float = 0.0) -> Tensor:
+    """||row - column||^2 (m, n) in float64 by one matrix product; those within rounding of ``near`` (broadcast over
+    rows) are computed again by subtraction, so that comparing with ``near`` is exact."""
+    left, right = rows.double(), columns.double()
+    norms = left.square().sum(1)[:, None] + right.square().sum(1)
+    squares = torch.addmm(norms, left, right.T, alpha=-2).clamp_min_(0)
+    close = ((squares - near).abs() <= 1e-9 * norms).nonzero(as_tuple=True)
+    for start in range(0, len(close[0]), 65_536):
+        i, j = close[0][start : start + 65_536], close[1][start : start + 65_536]
+        squares[i, j] = (left[i] - right[j]).square().sum(1)
+    return squares
 
 
 def check_features(features: Tensor, name: str) -> None:

@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--encoder-steps", type=int, default=400)
     parser.add_argument("--verifier-steps", type=int, default=1_200)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--bf16", action="store_true", help="faster where the processor has bf16 instructions")
     options = parser.parse_args()
     set_threads(options.threads)
     started = time.process_time()
@@ -113,7 +114,7 @@ def main() -> None:
         if step % 50 == 0:
             print(f"  step {step} loss {loss:.3f} {time.process_time() - started:.0f} s", file=sys.stderr, flush=True)
 
-    encoder = train_encoder(corpus, steps=options.encoder_steps, on_step=log)
+    encoder = train_encoder(corpus, steps=options.encoder_steps, bf16=options.bf16, on_step=log)
     verifier = train_verifier(corpus, encoder, steps=options.verifier_steps, on_step=log)
     save_detector(encoder, verifier, options.out)
     private = partition(load_pictures("mnist", size=16))[1].images

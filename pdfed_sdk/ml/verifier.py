@@ -105,9 +105,9 @@ def train_verifier(
     started, step = time.monotonic(), 0
     net.train()
     for round_ in range(rounds):
-        pixels = encoder_input(images)
-        strength = 0.0 if round_ == 0 else 1.0
-        queries, query_maps = encode(encoder, degrade(pixels, random, strength=strength) if strength else pixels)
+        strength = torch.rand(len(images), generator=random) * (round_ > 0) * 0.9
+        strength *= torch.rand(len(images), generator=random) > 0.15  # some exact copies every round
+        queries, query_maps = encode(encoder, degrade(encoder_input(images), random, strength=strength))
         rivals = _rivals(queries, vectors, hard)
         for _ in range(steps // rounds):
             chosen = torch.randint(0, len(images), (batch,), generator=random)

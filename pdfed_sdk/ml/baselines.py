@@ -1,0 +1,217 @@
+"""Baseline measures of quality and memorisation on features (n, D), NumPy or torch (paper 5.2).
+
+All take float arrays, compute where torch tensors lie, and refuse empty, mismatched or non-finite input (DataError).
+AuthPct and POG are in percent; the reference package prints them with 50 subtracted (`auth_pct(...) - 50`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import rankdata
+from torch import Tensor
+
+from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.frechet import Array, as_features, fid, fid_infinity
+from pdfed_sdk.ml.neighbours import nearest, squared_distances
+
+__all__ = [
+    "Prdc",
+    "auth_pct",
+    "carlini_ratio",
+    "ct_score",
+    "fid",
+    "fid_infinity",
+    "fld",
+    "fld_gap",
+    "pog",
+    "prdc",
+]
+
+
+def _together(*named: tuple[str, Array]) -> list[Tensor]:
+    sets = [as_features(values, name) for name, values in named]
+    for (name, _), features in zip(named, sets, strict=True):
+        if features.shape[1] != sets[0].shape[1]:
+            raise DataError(f"{name} has {features.shape[1]} columns, {named[0][0]} has {sets[0].shape[1]}")
+    return sets
+
+
+def auth_pct(generated: Array, train: Array) -> float:
+    """AuthPct (Alaa 2021), percent of authentic samples: g is authentic iff its nearest training point t* is nearer
+    to another training point than to g. Higher = less memorisation. Needs two training points."""
+    samples, points = _together(("generated", generated), ("train", train))
+    if len(points) < 2:
+        raise DataError(f"train has {len(points)} rows, AuthPct needs at least 2")
+    distance, index = nearest(samples, points, min(8, len(points)))
+    between = nearest(points, points, 1, exclude_self=True)[0].squeeze(1)
+    tied = distance == distance[:, :1]  # the nearest may be several: all must agree, so the order does not matter
+    return 100 * float(((between[index] < distance) | ~tied).all(1).double().mean())
+
+
+def ct_score(generated: Array, train: Array, test: Array, seed: int = 0) -> float:
+    """C_T (Meehan 2020): Mann-Whitney z of the distances to the nearest training point, generated against test, per
+    k-means cell (3) of train, averaged by test share over cells with more than 20 generated samples. Below 0:
+    samples lie nearer to train than test pictures do. Features over 64 wide go through a PCA of train."""
+    from sklearn.cluster import KMeans
+    from sklearn.decomposition import PCA
+
+    g, t, e = (x.cpu().numpy() for x in _together(("generated", generated), ("train", train), ("test", test)))
+    if len(t) < 3:
+        raise DataError(f"train has {len(t)} rows, C_T needs at least 3")
+    if t.shape[1] > 64:
+        projection = PCA(n_components=min(64, len(t)), random_state=seed).fit(t)
+        g, t, e = (projection.transform(x) for x in (g, t, e))
+    cells = KMeans(n_clusters=3, n_init=10, random_state=seed).fit(t)
+    own, of_test, of_generated = cells.labels_, cells.predict(e), cells.predict(g)
+    total = weight = 0.0
+    for cell in range(3):
+        inner, tests, samples = t[own == cell], e[of_test == cell], g[of_generated == cell]
+        if len(samples) <= 20 or not len(tests) or not len(inner):
+            continue
+        near_g, near_e = (nearest(torch.from_numpy(x), torch.from_numpy(inner), 1)[0] for x in (samples, tests))
+        z = _mann_whitney(near_g.squeeze(1).numpy(), near_e.squeeze(1).numpy())
+        share = len(tests) / len(e)
+        total, weight = total + share * z, weight + share
+    if not weight:
+        raise DataError(f"no cell of C_T holds more than 20 of {len(g)} generated samples and a test picture")
+    return total / weight
+
+
+def _mann_whitney(generated: np.ndarray, test: np.ndarray) -> float:
+    """Z of U = number of (g, e) with g > e, ties one half."""
+    n, m = len(generated), len(test)
+    ranks = rankdata(np.concatenate([generated, test]))
+    u = ranks[:n].sum() - n * (n + 1) / 2
+    return float((u - (n * m / 2 - 0.5)) / math.sqrt(n * m * (n + m + 1) / 12))
+
+
+def carlini_ratio(generated: Array, train: Array, neighbours: int = 50) -> Tensor:
+    """Carlini 2023: distance to the nearest training point over the mean distance to the ``neighbours`` nearest,
+    (n,) in [0, 1]; small = a copy. Identical neighbours (0 over 0) count as a copy, 0."""
+    samples, points = _together(("generated", generated), ("train", train))
+    distances = nearest(samples, points, min(neighbours, len(points)))[0].double()
+    mean = distances.mean(1)
+    return torch.where(mean > 0, distances[:, 0] / mean.clamp_min(1e-300), torch.zeros_like(mean))
+
+
+@dataclass(frozen=True)
+class Prdc:
+    """Precision, recall (Kynkäänniemi 2019), density, coverage (Naeem 2020)."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def prdc(generated: Array, reference: Array, neighbours: int = 5) -> Prdc:
+    """Precision, recall, density and coverage of ``generated`` (n, D) against ``reference`` (m, D)."""
+    samples, real = _together(("generated", generated), ("reference", reference))
+    if min(len(samples), len(real)) <= neighbours:
+        raise DataError(f"neighbours is {neighbours}, limit {min(len(samples), len(real)) - 1}")
+    real_radius = nearest(real, real, neighbours, exclude_self=True)[0][:, -1]
+    sample_radius = nearest(samples, samples, neighbours, exclude_self=True)[0][:, -1]
+    inside = torch.zeros(len(samples), dtype=torch.long)
+    recalled = torch.zeros(len(real), dtype=torch.bool)
+    step = max(1, (128 << 20) // (8 * len(samples)))
+    for start in range(0, len(real), step):
+        part, radius = real[start : start + step], real_radius[start : start + step, None]
+        inside += (squared_distances(part, samples, near=radius.square()).sqrt() < radius).sum(0)
+        distances = squared_distances(part, samples, near=sample_radius.square()).sqrt()
+        recalled[start : start + step] = (distances < sample_radius).any(1)
+    closest = nearest(real, samples, 1)[0].squeeze(1)
+    return Prdc(
+        precision=float((inside > 0).double().mean()),
+        recall=float(recalled.double().mean()),
+        density=float(inside.sum()) / (neighbours * len(samples)),
+        coverage=float((closest < real_radius).double().mean()),
+    )
+
+
+def pog(generated: Array, train: Array, test: Array) -> float:
+    """Percentage of over-fit Gaussians (Jiralerspong 2023): percent of samples whose Gaussian gives its best training
+    point a higher likelihood than its best test point, that is, whose nearest training point is nearer than the
+    nearest test point (ties one half). 50 is neutral where train and test have the same number of rows."""
+    g, t, e = _together(("generated", generated), ("train", train), ("test", test))
+    to_train, to_test = (nearest(g, points, 1)[0].squeeze(1) for points in (t, e))
+    return 100 * float(((to_train < to_test).double() + 0.5 * (to_train == to_test).double()).mean())
+
+
+def fld(generated: Array, train: Array, test: Array, seed: int = 0) -> float:
+    """FLD (Jiralerspong 2023): 100 (nll(test) - base) under Gaussians centred on the generated samples and fitted to
+    train; base is the same with one half of train (shuffled by ``seed``) as centres, fitted to the other half. nll is
+    per dimension; features are standardised by test. Lower is better. Needs four training rows."""
+    g, t, e = _standardised(generated, train, test)
+    if len(t) < 4:
+        raise DataError(f"train has {len(t)} rows, FLD needs at least 4")
+    order = torch.randperm(len(t), generator=torch.Generator().manual_seed(seed)).to(t.device)
+    half = min(len(g), len(t) // 2)
+    base = _nll(_fit(t[order[:half]], t[order[half:]]), e)
+    return 100 * (_nll(_fit(g, t), e) - base)
+
+
+def fld_gap(generated: Array, train: Array, test: Array) -> float:
+    """Generalisation gap of FLD: 100 (nll(train) - nll(test)) under the mixture of `fld`. Far below 0: the samples
+    explain training pictures better than test pictures, which is memorisation."""
+    g, t, e = _standardised(generated, train, test)
+    mixture = _fit(g, t)
+    return 100 * (_nll(mixture, t) - _nll(mixture, e))
+
+
+def _standardised(generated: Array, train: Array, test: Array) -> list[Tensor]:
+    g, t, e = _together(("generated", generated), ("train", train), ("test", test))
+    if len(e) < 2:
+        raise DataError(f"test has {len(e)} rows, FLD needs at least 2")
+    mean, std = e.mean(0), e.std(0)
+    lively = std > 0
+    if not bool(lively.any()):
+        raise DataError("test is constant in every column, FLD cannot standardise by it")
+    return [(x[:, lively] - mean[lively]) / std[lively] for x in (g, t, e)]
+
+
+@dataclass(frozen=True)
+class _Mixture:
+    """Equal Gaussians around ``centres`` (n, D) with ``log_variances`` (n,): FLD's density."""
+
+    centres: Tensor
+    log_variances: Tensor
+
+
+def _nll(mixture: _Mixture, points: Tensor) -> float:
+    """Mean negative log-likelihood of points (m, D) per dimension."""
+    parts = _log_densities(squared_distances(points, mixture.centres), mixture.log_variances, points.shape[1])
+    return float(math.log(len(mixture.centres)) - torch.logsumexp(parts, 1).mean()) / points.shape[1]
+
+
+def _log_densities(squares: Tensor, log_variances: Tensor, width: int) -> Tensor:
+    return -0.5 * squares * (-log_variances).exp() - 0.5 * width * (log_variances + math.log(2 * math.pi))
+
+
+def _fit(centres: Tensor, points: Tensor, epochs: int = 50, patience: float = 5e-4) -> _Mixture:
+    """Variances by maximum likelihood of ``points`` (m, D), beside one Gaussian of weight 1 at their mean that gives
+    every point some likelihood and is not used afterwards. Adam, lr 0.5, from the variance that suits the nearest
+    point; stops when the loss moved less than ``patience`` in five epochs."""
+    count, width = centres.shape
+    squares = squared_distances(points, centres)
+    far = 0.81 * (points - points.mean(0)).square().sum(1, keepdim=True)
+    start = ((squares.min(0).values + 1e-3) / width).log()
+    log_variances, wide = start.requires_grad_(), torch.zeros((), dtype=far.dtype, device=far.device).requires_grad_()
+    optimiser = torch.optim.Adam([log_variances, wide], lr=0.5)
+    losses: list[float] = []
+    for epoch in range(epochs):
+        parts = _log_densities(squares, log_variances, width) - math.log(count)
+        background = _log_densities(far, wide, width)
+        loss = -torch.logsumexp(torch.cat([parts, background], 1), 1).mean() / width
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        with torch.no_grad():
+            log_variances.clamp_(-40, 40)
+        losses.append(float(loss.detach()))
+        if epoch > 5 and max(abs(losses[-1] - earlier) for earlier in losses[-5:]) < patience:
+            break
+    return _Mixture(centres, log_variances.detach())
