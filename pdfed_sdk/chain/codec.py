@@ -1,4 +1,4 @@
-"""ABI files of the contracts and the one generic encoder and decoder over them. Shapes live in protocol.py and logs.py.
+"""ABI files of the contracts and the generic encoder and decoder over them; values of JSON-RPC, checked for type.
 
 Solidity names become Python names here (``weightsDigest`` → ``weights_digest``), addresses are checksummed, and tuples
 are filled into frozen dataclasses by name, so that a changed struct fails loudly instead of shifting its fields.
@@ -150,4 +150,34 @@ def _shape(hint: Any, value: Any) -> Any:
         return value if isinstance(value, hint) else fill(hint, value)
     if isinstance(hint, type) and issubclass(hint, IntEnum):
         return hint(value)
+    return value
+
+
+# --- JSON-RPC values -------------------------------------------------------------------------------------------------
+
+
+def quantity(value: Any, what: str) -> int:
+    """A JSON-RPC quantity as int; ChainError if it is none."""
+    if isinstance(value, str) and value.startswith("0x") and 2 < len(value) <= 66:
+        try:
+            return int(value, 16)
+        except ValueError:
+            pass
+    raise ChainError(f"{what}: the endpoint sent {str(value)[:80]!r} where a number belongs")
+
+
+def blob(value: Any, what: str) -> bytes:
+    """JSON-RPC data as bytes; ChainError if it is none."""
+    if isinstance(value, str) and value.startswith("0x"):
+        try:
+            return bytes.fromhex(value[2:])
+        except ValueError:
+            pass
+    raise ChainError(f"{what}: the endpoint sent {str(value)[:80]!r} where data belongs")
+
+
+def header(value: Any, what: str) -> dict[str, Any]:
+    """A block with at least number, hash and timestamp."""
+    if not isinstance(value, dict) or not isinstance(value.get("timestamp"), str):
+        raise ChainError(f"the endpoint has no block {what}", hint="it may be behind or pruned: try another endpoint")
     return value

@@ -13,15 +13,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from eth_utils.crypto import keccak
-
-from pdfed_sdk.chain.codec import artifact, encode, fill
+from pdfed_sdk.chain.codec import artifact, blob, encode, fill, quantity
 from pdfed_sdk.chain.connecting import cloned, same_code
 from pdfed_sdk.chain.journal import write_durably
 from pdfed_sdk.chain.logs import TaskCreated, decode_log, topic
+from pdfed_sdk.chain.parameters import PARAMETERS as PARAMETERS
+from pdfed_sdk.chain.parameters import check_params as check_params
+from pdfed_sdk.chain.parameters import params_table as params_table
+from pdfed_sdk.chain.parameters import task_params as task_params
 from pdfed_sdk.chain.protocol import ZERO_ADDRESS, Call, FactoryCalls, TaskCalls, TaskParams
 from pdfed_sdk.chain.reads import address, word
-from pdfed_sdk.chain.rpc import Chain, Flow, Options, Provider, Request, Wire, blob, quantity
+from pdfed_sdk.chain.rpc import Chain, Flow, Options, Provider, Request, Wire
 from pdfed_sdk.chain.signers import Signer
 from pdfed_sdk.chain.transactions import Sender
 from pdfed_sdk.errors import ConfigError, TransactionFailed, UsageError, WrongChain
@@ -79,6 +81,16 @@ class Manifest:
         """The test token; None where there is none."""
         return self.contracts.get("TestToken")
 
+    @classmethod
+    def empty(cls, chain_id: int) -> Manifest:
+        """A chain on which nothing is deployed yet."""
+        return cls(chain_id, {}, 0)
+
+    def with_contract(self, name: str, place: str, block: int) -> Manifest:
+        """The manifest with a contract added, deployed in ``block``."""
+        contracts = {**self.contracts, name: address(place, name)}
+        return replace(self, contracts=contracts, block=block if name == "TaskFactory" else self.block)
+
     def with_task(self, entry: TaskEntry) -> Manifest:
         """The manifest with a task added; unchanged if it has it."""
         known = any(task.registry == entry.registry for task in self.tasks)
@@ -121,6 +133,10 @@ class Step:
     contract: str
     size: int
     why: str
+
+    @property
+    def name(self) -> str:
+        return self.contract
 
 
 _WHY = {
@@ -165,12 +181,6 @@ def create_call(name: str, deployed: Mapping[str, Address]) -> Call[bytes]:
     return Call(Address(""), initcode(name, deployed), lambda answer: answer, f"deployment of {name}")
 
 
-def task_salt(sender: Address, params: TaskParams, nonce: bytes) -> bytes:
-    """keccak256(abi.encode(sender, params, nonce)): what decides a task's addresses."""
-    entry = artifact("TaskFactory").entry("function", "predict")
-    return keccak(encode(entry["inputs"], [sender, params, nonce], "salt"))
-
-
 # --- do it -----------------------------------------------------------------------------------------------------------
 
 
@@ -189,23 +199,16 @@ def deploy_factory(
 ) -> Manifest:
     """Deploy what the chain's manifest lacks, save and return it. A manifest whose code is gone is begun anew."""
     wire, chain, chain_id = _open(rpc, options)
-    known = Manifest.load(chain_id, folder)
-    if known and not all(wire.run(_codes(chain, list(known.contracts.values())))):
-        known = None
-    steps = plan_factory(token=token, known=known)
-    if not steps and known:
-        return known
-    deployed = dict(known.contracts) if known else {}
-    block = known.block if known else 0
+    manifest = Manifest.load(chain_id, folder)
+    if manifest is None or not all(wire.run(_codes(chain, list(manifest.contracts.values())))):
+        manifest = Manifest.empty(chain_id)
     sender = Sender(chain, chain_id, signer)
-    for step in steps:
-        mined = wire.run(sender.send(create_call(step.contract, deployed)))
+    for step in plan_factory(token=token, known=manifest):
+        mined = wire.run(sender.send(create_call(step.contract, manifest.contracts)))
         if mined.contract is None:
             raise TransactionFailed(f"deployment of {step.contract}: the receipt names no contract")
-        deployed[step.contract] = address(mined.contract)
-        block = mined.block if step.contract == "TaskFactory" else block
-    manifest = Manifest(chain_id, deployed, block, known.tasks if known else ())
-    manifest.save(folder)
+        manifest = manifest.with_contract(step.contract, mined.contract, mined.block)
+        manifest.save(folder)
     return manifest
 
 
@@ -224,10 +227,10 @@ def create_task(
     wire, chain, chain_id = _open(rpc, options)
     if chain_id != manifest.chain_id:
         raise WrongChain(f"the manifest is of chain {manifest.chain_id}, the endpoint serves {chain_id}")
-    factory = FactoryCalls(manifest.factory)
-    there = wire.run(chain.one(factory.predict(signer.address, params, nonce)))
-    if not wire.run(chain.one(factory.is_task(there.registry))):
-        wire.run(Sender(chain, chain_id, signer).send(factory.create_task(params, genesis, nonce)))
+    there, exists = predict_task(rpc, manifest, signer.address, params, nonce=nonce, options=options)
+    if not exists:
+        call = FactoryCalls(manifest.factory).create_task(params, genesis, nonce)
+        wire.run(Sender(chain, chain_id, signer).send(call))
     entry = wire.run(task_entry(chain, manifest, there.registry))
     (Manifest.load(chain_id, folder) or manifest).with_task(entry).save(folder)
     return entry
@@ -251,6 +254,30 @@ def task_entry(chain: Chain, manifest: Manifest, registry: Address) -> Flow[Task
     raise WrongChain(f"{registry} is no task of factory {manifest.factory}", hint="create it, or check the manifest")
 
 
+def read_task_entry(
+    rpc: str | Provider, manifest: Manifest, registry: str, *, options: Options = DEFAULTS
+) -> TaskEntry:
+    """A task of the manifest's factory, looked up on chain; WrongChain if the factory did not make it."""
+    wire, chain, _ = _open(rpc, options)
+    return wire.run(task_entry(chain, manifest, address(registry, "task")))
+
+
+def predict_task(
+    rpc: str | Provider,
+    manifest: Manifest,
+    sender: str,
+    params: TaskParams,
+    *,
+    nonce: bytes = bytes(32),
+    options: Options = DEFAULTS,
+) -> tuple[Task, bool]:
+    """Addresses ``sender`` would get for these parameters and nonce, and whether that task exists already."""
+    wire, chain, _ = _open(rpc, options)
+    factory = FactoryCalls(manifest.factory)
+    task = wire.run(chain.one(factory.predict(address(sender, "sender"), params, nonce)))
+    return task, wire.run(chain.one(factory.is_task(task.registry)))
+
+
 # --- verify ----------------------------------------------------------------------------------------------------------
 
 
@@ -261,7 +288,9 @@ def verify_deployment(rpc: str | Provider, manifest: Manifest, *, options: Optio
     codes = wire.run(_codes(chain, list(manifest.contracts.values())))
     for (name, place), code in zip(manifest.contracts.items(), codes, strict=True):
         checks.append(Check(f"code of {name}", same_code(artifact(name), code), f"{place}, {len(code)} bytes"))
-    if not codes or not all(codes):
+    missing = [step.contract for step in plan_factory(token=False, known=manifest)]
+    checks.append(Check("all contracts are deployed", not missing, ", ".join(missing)))
+    if missing or not all(codes):
         return checks
     parts = wire.run(chain.one(FactoryCalls(manifest.factory).implementations()))
     found = (parts.vault, parts.registry, parts.book, parts.pool)

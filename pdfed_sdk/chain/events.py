@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pdfed_sdk.chain.codec import quantity
 from pdfed_sdk.chain.journal import write_durably
 from pdfed_sdk.chain.logs import Event, decode_log, topic
-from pdfed_sdk.chain.rpc import AsyncWire, Chain, Fault, Flow, Request, Sleep, Wire, quantity
+from pdfed_sdk.chain.rpc import AsyncWire, Chain, Fault, Flow, Request, Sleep, Wire
 from pdfed_sdk.errors import ChainError
 from pdfed_sdk.types import Address
 

@@ -44,7 +44,12 @@ def vote_state(on_chain: Vote, digest: bytes | None) -> VoteState:
         return VoteState.REVEALED
     if not on_chain.exists:
         return VoteState.NONE
-    return VoteState.READY if on_chain.commitment == digest else VoteState.MISMATCH
+    return VoteState.READY if digest is not None and opens(on_chain, digest) else VoteState.MISMATCH
+
+
+def opens(on_chain: Vote, digest: bytes) -> bool:
+    """Whether a digest is the sealed one; the chain keeps its first 24 bytes (all of it in the event)."""
+    return on_chain.exists and digest.startswith(on_chain.commitment)
 
 
 # --- the seal in the calldata ----------------------------------------------------------------------------------------

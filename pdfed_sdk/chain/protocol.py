@@ -383,21 +383,11 @@ class TokenCalls:
     def allowance(self, owner: Address, spender: Address) -> Call[int]:
         return self._token("allowance", _only, owner, spender)
 
-    def approve(self, spender: Address, amount: int) -> Call[Any]:
-        return self._token("approve", _sent, spender, amount)
+    def approve(self, spender: Address, amount: int) -> Call[None]:
+        return self._token("approve", _nothing, spender, amount)
 
-    def transfer(self, to: Address, amount: int) -> Call[Any]:
-        return self._token("transfer", _sent, to, amount)
+    def transfer(self, to: Address, amount: int) -> Call[None]:
+        return self._token("transfer", _nothing, to, amount)
 
-    def mint(self, to: Address, amount: int) -> Call[Any]:
-        return self._token("mint", _sent, to, amount)
-
-    def decimals(self) -> Call[int]:
-        return self._token("decimals", _only)
-
-    def symbol(self) -> Call[str]:
-        return self._token("symbol", _only)
-
-
-def _sent(_: list[Any]) -> None:
-    return None
+    def mint(self, to: Address, amount: int) -> Call[None]:
+        return self._token("mint", _nothing, to, amount)

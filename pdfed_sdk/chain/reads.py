@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from eth_utils.address import is_address, to_checksum_address
 
+from pdfed_sdk.chain.codec import quantity
 from pdfed_sdk.chain.events import EventFlows
 from pdfed_sdk.chain.logs import Committed, Submitted
 from pdfed_sdk.chain.protocol import (
@@ -24,7 +25,7 @@ from pdfed_sdk.chain.protocol import (
     Vote,
     Windows,
 )
-from pdfed_sdk.chain.rpc import Chain, Flow, Request, quantity
+from pdfed_sdk.chain.rpc import Chain, Flow, Request
 from pdfed_sdk.errors import ChainError, UsageError
 from pdfed_sdk.types import GENESIS, Address, ModelDigests, ModelRecord, Parent, Task
 

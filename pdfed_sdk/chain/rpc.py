@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar, overload
 import aiohttp
 import requests
 
+from pdfed_sdk.chain.codec import blob, header
 from pdfed_sdk.chain.protocol import Call
 from pdfed_sdk.chain.reverts import decode_revert
 from pdfed_sdk.errors import ChainError, PdfedError, RpcUnavailable, UsageError
@@ -164,10 +165,7 @@ class Chain:
     def _result(self, call: Call[T], answer: Any) -> T:
         if isinstance(answer, Fault):
             raise self.error(answer, call.name)
-        data = blob(answer, call.name)
-        if not data and call.to:
-            raise ChainError(f"{call.name}: {call.to} answered nothing", hint="no contract of ours stands there")
-        return call.decode(data)
+        return call.decode(blob(answer, call.name))
 
     def error(self, fault: Fault, subject: str) -> PdfedError:
         """A fault as the error a user should see: a decoded revert where there is one."""
@@ -195,33 +193,6 @@ def revert_data(fault: Fault) -> bytes | None:
             except ValueError:
                 return None
     return b"" if "revert" in fault.message.lower() else None
-
-
-def quantity(value: Any, what: str) -> int:
-    """A JSON-RPC quantity as int; ChainError if it is none."""
-    if isinstance(value, str) and value.startswith("0x") and 2 < len(value) <= 66:
-        try:
-            return int(value, 16)
-        except ValueError:
-            pass
-    raise ChainError(f"{what}: the endpoint sent {str(value)[:80]!r} where a number belongs")
-
-
-def blob(value: Any, what: str) -> bytes:
-    """JSON-RPC data as bytes; ChainError if it is none."""
-    if isinstance(value, str) and value.startswith("0x"):
-        try:
-            return bytes.fromhex(value[2:])
-        except ValueError:
-            pass
-    raise ChainError(f"{what}: the endpoint sent {str(value)[:80]!r} where data belongs")
-
-
-def header(value: Any, what: str) -> dict[str, Any]:
-    """A block with at least number, hash and timestamp."""
-    if not isinstance(value, dict) or not isinstance(value.get("timestamp"), str):
-        raise ChainError(f"the endpoint has no block {what}", hint="it may be behind or pruned: try another endpoint")
-    return value
 
 
 # --- the two bodies --------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pdfed_sdk.chain.actions import Actions, Receipt, sealed_call
+from pdfed_sdk.chain.codec import blob
 from pdfed_sdk.chain.commitments import (
     EvidenceTree,
     VoteSecrets,
@@ -24,6 +25,7 @@ from pdfed_sdk.chain.journal import (
     VoteJournal,
     VoteState,
     journal_request,
+    opens,
     seal,
     stored_secret,
     unseal,
@@ -32,7 +34,7 @@ from pdfed_sdk.chain.journal import (
 from pdfed_sdk.chain.logs import Committed, Revealed
 from pdfed_sdk.chain.protocol import Vote
 from pdfed_sdk.chain.reads import word
-from pdfed_sdk.chain.rpc import Flow, blob
+from pdfed_sdk.chain.rpc import Flow
 from pdfed_sdk.errors import JournalError, PdfedError, UsageError
 from pdfed_sdk.types import HIGHEST, LOWEST, Address, ScoreVote, SubmissionId
 
@@ -109,7 +111,7 @@ class Voting(Actions):
         return (yield from self.act(sealed_call(call, seal(vote, secrets.seal_key, digest))))
 
     def _committed(self, submission_id: int, on_chain: Vote, digest: bytes) -> Flow[Receipt]:
-        if on_chain.commitment != digest:
+        if not opens(on_chain, digest):
             opening = yield from self.opening(submission_id)
             if opening is None:
                 raise _lost(submission_id)
@@ -126,10 +128,10 @@ class Voting(Actions):
         if not on_chain.exists:
             return None
         kept = self._journalled(submission_id)
-        if kept is not None and vote_digest(kept, key[0], key[1]) == on_chain.commitment:
+        if kept is not None and opens(on_chain, vote_digest(kept, key[0], key[1])):
             return kept
         secrets = yield from self.secrets(submission_id)
-        guesses = yield from self._unsealed(submission_id, on_chain.commitment, secrets)
+        guesses = yield from self._unsealed(submission_id, secrets)
         if evidence_root is not None:
             guesses += [(improvement, evidence_root) for improvement in range(LOWEST, HIGHEST + 1)]
         state = yield from self.submission(submission_id)
@@ -137,7 +139,7 @@ class Voting(Actions):
             vote = ScoreVote(
                 key[2], SubmissionId(int(submission_id)), state.weights_digest, improvement, root, secrets.salt
             )
-            if vote_digest(vote, key[0], key[1]) == on_chain.commitment:
+            if opens(on_chain, vote_digest(vote, key[0], key[1])):
                 self.journal.write(Entry(key[0], key[1], vote))
                 return vote
         return None
@@ -149,11 +151,11 @@ class Voting(Actions):
             return None
         return None if kept is None else kept.vote
 
-    def _unsealed(self, submission_id: int, commitment: bytes, secrets: VoteSecrets) -> Flow[list[tuple[int, bytes]]]:
+    def _unsealed(self, submission_id: int, secrets: VoteSecrets) -> Flow[list[tuple[int, bytes]]]:
         event = yield from self._commit_event(submission_id)
         sent = yield from self.at.chain.ask("eth_getTransactionByHash", event.where.tx_hash)
         data = blob((sent or {}).get("input"), "commit transaction")
-        found = unseal(data[-SEAL_BYTES:], secrets.seal_key, commitment)
+        found = unseal(data[-SEAL_BYTES:], secrets.seal_key, event.commitment)
         return [] if found is None else [found]
 
     def _commit_event(self, submission_id: int) -> Flow[Committed]:

@@ -1,0 +1,166 @@
+"""Rebuild a task from its events alone and compare with the chain: state, every ledger to the unit, votes, lineage.
+
+The invariant *replay* of the protocol. ``audit`` replays a client's events through ``Reducer``, reads the same facts
+from the contracts, and asks the caller to fetch and verify packages, which this module knows nothing about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pdfed_sdk.audit.reducer import ModelState, NodeState, Reducer, TaskState
+from pdfed_sdk.chain.actions import record_hash
+from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.deploy import Check
+from pdfed_sdk.chain.journal import opens
+from pdfed_sdk.chain.protocol import Submission
+from pdfed_sdk.errors import ChainError, PdfedError
+from pdfed_sdk.types import Address, ModelRecord, Status, SubmissionId
+
+__all__ = ["AuditReport", "Check", "Reducer", "SubmissionRecord", "TaskState", "audit"]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionRecord:
+    """What a verifier of packages needs to know about one submitted model."""
+
+    id: SubmissionId
+    author: Address
+    record: ModelRecord
+    reference_id: SubmissionId
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """All checks; ``ok`` if every one holds."""
+
+    ok: bool
+    checks: tuple[Check, ...]
+
+
+def audit(
+    client: PdfedClient,
+    *,
+    fetch_and_verify: Callable[[SubmissionRecord], None] | None = None,
+    from_block: int = 0,
+) -> AuditReport:
+    """Replay, rebuild, compare. ``fetch_and_verify`` raises PdfedError for a package that is missing or wrong.
+
+    The chain is read at its head: audit a task at rest, or the comparison may see what the replay did not.
+    """
+    reducer = Reducer(client.params(), client.genesis())
+    events = list(client.events.replay(from_block=from_block))
+    for event in events:
+        reducer.apply(event)
+    state = reducer.state
+    checks = [
+        Check("events obey the rules", not state.faults, "; ".join(state.faults[:5]) or f"{len(events)} events"),
+        *_money(client, state),
+        *_accounts(client, state),
+        *_models(client, state),
+        *_votes(client, state),
+    ]
+    if fetch_and_verify is not None:
+        checks += _packages(state, fetch_and_verify)
+    return AuditReport(all(check.ok for check in checks), tuple(checks))
+
+
+def _equal(name: str, rebuilt: object, on_chain: object) -> Check:
+    return Check(name, rebuilt == on_chain, f"{rebuilt}" if rebuilt == on_chain else f"{rebuilt}, chain {on_chain}")
+
+
+def _money(client: PdfedClient, state: TaskState) -> list[Check]:
+    totals, balance = client.totals(), client.token_balance(client.task.vault)
+    negative = [name for name, amount in state.ledgers().items() if amount < 0]
+    pool, allowance = client.balances()
+    return [
+        _equal("solvency: the vault holds the sum of all ledgers", state.held, balance),
+        _equal("received less paid out is what is held", state.received - state.paid_out, state.held),
+        Check("no ledger is below zero", not negative, ", ".join(negative[:3])),
+        _equal("escrow", state.escrow, totals.escrow),
+        _equal("pool", state.pool, totals.pool),
+        _equal("pool and allowance make up the pool", pool + allowance, totals.pool),
+        _equal("pending shares", state.pending_total, totals.pending_total),
+    ]
+
+
+def _accounts(client: PdfedClient, state: TaskState) -> list[Check]:
+    addresses = list(state.nodes)
+    accounts = client.many([client.calls.account(address) for address in addresses])
+    wrong = []
+    for address, account in zip(addresses, accounts, strict=True):
+        node = state.nodes[address]
+        if any(getattr(node, name) != getattr(account, name) for name in NodeState.__slots__):
+            wrong.append(address)
+    return [Check("accounts", not wrong, ", ".join(wrong[:3]) or f"{len(addresses)} nodes")]
+
+
+def _models(client: PdfedClient, state: TaskState) -> list[Check]:
+    views = client.submissions()
+    wrong, cycles = [], []
+    for view in views:
+        model = state.models.get(view.id)
+        if model is None or (view.id and not _same_model(model, view.submission)):
+            wrong.append(view.id)
+            continue
+        declared = () if model.record is None else model.record.parents
+        if (model.pending, model.owed, declared) != (view.pending, view.owed, view.parents):
+            wrong.append(view.id)
+        ancestors = [model.reference_id, *(parent.id for parent in declared)] if view.id else []
+        cycles += [view.id for ancestor in ancestors if ancestor >= view.id]
+    best = client.best()
+    return [
+        _equal("number of submissions", len(state.models), len(views)),
+        Check("submissions", not wrong, f"differ: {wrong[:5]}" if wrong else f"{len(views)} ids"),
+        Check("lineage is acyclic", not cycles, f"{cycles[:5]}" if cycles else "every ancestor is earlier"),
+        _equal("best model and level", (state.best, state.models[state.best].level), (best.id, best.level)),
+        _equal("closed", state.closed, client.closed()),
+    ]
+
+
+def _same_model(model: ModelState, found: Submission) -> bool:
+    kept = model.reservation if model.record is None else record_hash(model.record)
+    weights = bytes(32) if model.record is None else model.record.digests.weights_digest
+    if (kept, weights) != (found.record_hash, found.weights_digest):
+        return False
+    return all(getattr(model, name) == getattr(found, name) for name in _SHARED)
+
+
+_SHARED = (
+    *("author", "reserved_at", "status", "outcome", "median", "tau", "gain", "reference_id", "level"),
+    *("eligible", "q", "revealed_weight", "yes_weight"),
+)
+
+
+def _votes(client: PdfedClient, state: TaskState) -> list[Check]:
+    keys = [(number, voter) for number, model in state.models.items() for voter in model.votes]
+    found = client.many([client.calls.vote_of(number, voter) for number, voter in keys])
+    wrong = []
+    for (number, voter), vote in zip(keys, found, strict=True):
+        kept = state.models[number].votes[voter]
+        shown = (kept.weight, kept.improvement or 0, kept.improvement is not None, kept.settled)
+        same = shown == (vote.weight, vote.improvement, vote.revealed, vote.settled)
+        if not same or not opens(vote, kept.commitment):
+            wrong.append(f"{voter} on {number}")
+    return [Check("votes", not wrong, ", ".join(wrong[:3]) or f"{len(keys)} votes")]
+
+
+def _packages(state: TaskState, fetch_and_verify: Callable[[SubmissionRecord], None]) -> list[Check]:
+    checks = []
+    for number, model in state.models.items():
+        if model.record is None:
+            continue
+        known = SubmissionRecord(
+            SubmissionId(number), model.author, model.record, SubmissionId(model.reference_id), model.status
+        )
+        try:
+            fetch_and_verify(known)
+        except ChainError:
+            raise
+        except PdfedError as error:
+            checks.append(Check(f"package of submission {number}", False, error.message))
+        else:
+            checks.append(Check(f"package of submission {number}", True, "fetched and verified"))
+    return checks

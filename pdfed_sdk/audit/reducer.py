@@ -1,0 +1,306 @@
+"""Events → state, purely: every account, submission, vote and ledger of a task, rebuilt from its events alone.
+
+What contradicts the protocol's rules on the way (an outcome that does not follow from the revealed votes, a bond of the
+wrong size, a parent that is not earlier) is collected as a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pdfed_sdk.chain import logs
+from pdfed_sdk.chain.protocol import ZERO_ADDRESS, TaskParams
+from pdfed_sdk.errors import AuditFailed
+from pdfed_sdk.types import BPS, GENESIS, LOWEST, Address, ModelDigests, ModelRecord, Status
+
+
+@dataclass(slots=True)
+class NodeState:
+    """One account as the events tell it."""
+
+    stake: int = 0
+    locked: int = 0
+    unbonding: int = 0
+    credit: int = 0
+    roles: int = 0
+
+
+@dataclass(slots=True)
+class VoteRecord:
+    """One vote as the events tell it."""
+
+    commitment: bytes
+    weight: int
+    bond: int
+    improvement: int | None = None
+    settled: bool = False
+
+
+@dataclass(slots=True)
+class ModelState:
+    """One submission as the events tell it."""
+
+    author: Address
+    reservation: bytes
+    reference_id: int
+    tau: int
+    q: int
+    eligible: int
+    reserved_at: int
+    status: Status = Status.RESERVED
+    record: ModelRecord | None = None
+    outcome: int = 0
+    median: int = 0
+    level: int = 0
+    gain: int = 0
+    revealed_weight: int = 0
+    yes_weight: int = 0
+    votes: dict[Address, VoteRecord] = field(default_factory=dict)
+    pending: int = 0
+    owed: int = 0
+
+
+@dataclass(slots=True)
+class TaskState:
+    """Everything the events tell about a task. Amounts in token units."""
+
+    nodes: dict[Address, NodeState] = field(default_factory=dict)
+    models: dict[int, ModelState] = field(default_factory=dict)
+    escrow: int = 0
+    pool: int = 0
+    best: int = 0
+    closed: bool = False
+    received: int = 0
+    paid_out: int = 0
+    faults: list[str] = field(default_factory=list)
+    """What no correct contract would have emitted."""
+
+    def node(self, address: Address) -> NodeState:
+        return self.nodes.setdefault(address, NodeState())
+
+    @property
+    def pending_total(self) -> int:
+        return sum(model.pending + model.owed for model in self.models.values())
+
+    @property
+    def held(self) -> int:
+        """What the vault must hold: the sum of all ledgers (invariant solvency)."""
+        own = sum(node.stake + node.locked + node.unbonding + node.credit for node in self.nodes.values())
+        return own + self.escrow + self.pool + self.pending_total
+
+    def ledgers(self) -> dict[str, int]:
+        """Every ledger by name, to find one below zero."""
+        found = {"escrow": self.escrow, "pool": self.pool}
+        for address, node in self.nodes.items():
+            for name in ("stake", "locked", "unbonding", "credit"):
+                found[f"{name} of {address}"] = getattr(node, name)
+        for number, model in self.models.items():
+            found[f"pending of {number}"], found[f"owed by {number}"] = model.pending, model.owed
+        return found
+
+
+class Reducer:
+    """Events → state. ``apply`` them in order; what contradicts the rules is collected in ``state.faults``."""
+
+    def __init__(self, params: TaskParams, genesis: ModelDigests) -> None:
+        self.params = params
+        first = ModelState(ZERO_ADDRESS, bytes(32), 0, 0, 0, 0, 0, Status.FINAL, ModelRecord(genesis, ()))
+        self.state = TaskState(models={0: first})
+
+    def apply(self, event: logs.Event) -> None:
+        """One event; an unknown class raises AuditFailed, so that none is ever passed over."""
+        match event:
+            case logs.NodeRegistered():
+                self.state.node(event.node).roles = event.roles
+            case logs.Deposited() | logs.UnstakeRequested() | logs.Withdrawn() | logs.Claimed():
+                self._moved(event)
+            case logs.Reserved():
+                self._reserved(event)
+            case logs.Submitted():
+                self._submitted(event)
+            case logs.Committed():
+                self._committed(event)
+            case logs.Revealed():
+                self._revealed(event)
+            case logs.Finalized():
+                self._finalized(event)
+            case logs.BestChanged():
+                self._best_changed(event)
+            case logs.SubmissionSettled() | logs.VoteSettled():
+                self._settled(event)
+            case logs.Funded() | logs.Reclaimed() | logs.Rewarded() | logs.LineageShared() | logs.Poured():
+                self._pool(event)
+            case logs.Closed():
+                self.state.closed = True
+            case logs.VotingKeyChanged() | logs.MetadataChanged() | logs.SettleSkipped():
+                pass
+            case logs.Initialized() | logs.EIP712DomainChanged() | logs.TaskCreated():
+                pass
+            case _:
+                raise AuditFailed(f"the audit does not know the event {type(event).__name__}", hint="upgrade the SDK")
+
+    def _fault(self, event: logs.Event, what: str) -> None:
+        self.state.faults.append(f"{type(event).__name__} in block {event.where.block}: {what}")
+
+    def _expect(self, event: logs.Event, what: str, found: object, wanted: object) -> None:
+        if found != wanted:
+            self._fault(event, f"{what} is {found}, should be {wanted}")
+
+    def _model(self, number: int) -> ModelState:
+        if number not in self.state.models:
+            raise AuditFailed(f"an event names submission {number}, which was never reserved")
+        return self.state.models[number]
+
+    # --- accounts ---
+
+    def _moved(self, event: logs.Deposited | logs.UnstakeRequested | logs.Withdrawn | logs.Claimed) -> None:
+        node = self.state.node(event.node)
+        match event:
+            case logs.Deposited():
+                node.stake += event.amount
+                self.state.received += event.amount
+            case logs.UnstakeRequested():
+                node.stake -= event.amount
+                node.unbonding += event.amount
+            case logs.Withdrawn():
+                node.unbonding -= event.amount
+                self.state.paid_out += event.amount
+            case logs.Claimed():
+                node.credit -= event.amount
+                self.state.paid_out += event.amount
+
+    # --- submissions and votes ---
+
+    def _reserved(self, event: logs.Reserved) -> None:
+        self._expect(event, "id", event.id, len(self.state.models))
+        self._expect(event, "reference", event.reference_id, self.state.best)
+        author = self.state.node(event.author)
+        author.stake -= self.params.submission_bond + self.params.scoring_fee
+        author.locked += self.params.submission_bond
+        self.state.escrow += self.params.scoring_fee
+        self.state.models[event.id] = ModelState(
+            event.author, event.reservation, event.reference_id, event.tau, event.q, event.eligible, event.reserved_at
+        )
+
+    def _submitted(self, event: logs.Submitted) -> None:
+        model, parents = self._model(event.id), event.record.parents
+        self._expect(event, "author", event.author, model.author)
+        self._expect(event, "status", model.status, Status.RESERVED)
+        self._expect(event, "parents' weights", sum(parent.weight_bps for parent in parents), BPS)
+        for parent in parents:
+            if parent.id >= event.id or self._model(parent.id).status not in (Status.OPEN, Status.FINAL):
+                self._fault(event, f"parent {parent.id} of {event.id} is not an earlier open or final id")
+        model.status, model.record = Status.OPEN, event.record
+
+    def _committed(self, event: logs.Committed) -> None:
+        model, voter = self._model(event.id), self.state.node(event.voter)
+        self._expect(event, "status", model.status, Status.OPEN)
+        if event.voter in model.votes or event.voter == model.author:
+            self._fault(event, f"{event.voter} may not vote on {event.id} (again)")
+        wanted = -(-event.weight * self.params.min_stake * self.params.vote_bond_bps // BPS)
+        self._expect(event, "bond", event.bond, wanted)
+        voter.stake -= event.bond
+        voter.locked += event.bond
+        model.votes[event.voter] = VoteRecord(event.commitment, event.weight, event.bond)
+
+    def _revealed(self, event: logs.Revealed) -> None:
+        vote = self._model(event.id).votes.get(event.voter)
+        if vote is None or vote.improvement is not None:
+            self._fault(event, f"{event.voter} has nothing to reveal on {event.id}")
+            return
+        vote.improvement = event.improvement
+
+    def _finalized(self, event: logs.Finalized) -> None:
+        model = self._model(event.id)
+        seen = outcome_of(model, self.params)
+        found = (event.status, event.revealed_weight, event.yes_weight, event.outcome, event.median)
+        self._expect(event, f"result of {event.id}", found, seen)
+        level = self._model(model.reference_id).level + event.outcome if event.status is Status.FINAL else 0
+        delta = level - self._model(self.state.best).level
+        gain = delta if event.status is Status.FINAL and delta >= self.params.min_step else 0
+        self._expect(event, f"level and gain of {event.id}", (event.level, event.gain), (level, gain))
+        model.status, model.outcome, model.median = event.status, event.outcome, event.median
+        model.level, model.gain = event.level, event.gain
+        model.revealed_weight, model.yes_weight = event.revealed_weight, event.yes_weight
+
+    def _best_changed(self, event: logs.BestChanged) -> None:
+        self._expect(event, "previous best", event.previous, self.state.best)
+        self._expect(event, "gain", self._model(event.id).gain > 0, True)
+        self.state.best = event.id
+
+    def _settled(self, event: logs.SubmissionSettled | logs.VoteSettled) -> None:
+        model = self._model(event.id)
+        if isinstance(event, logs.SubmissionSettled):
+            node, bond, credit = self.state.node(event.author), self.params.submission_bond, event.fee_returned
+        else:
+            node, credit = self.state.node(event.voter), event.paid
+            vote = model.votes.get(event.voter, VoteRecord(b"", 0, 0))
+            bond, again = vote.bond, vote.settled
+            self._expect(event, f"settled before ({event.voter})", again, False)
+            vote.settled = True
+        self._expect(event, "bond", event.bond_released + event.bond_forfeited, bond)
+        node.locked -= event.bond_released + event.bond_forfeited
+        node.stake += event.bond_released
+        node.credit += credit
+        self.state.escrow -= credit + event.fee_to_pool
+        self.state.pool += event.bond_forfeited + event.fee_to_pool
+
+    # --- pool and lineage ---
+
+    def _pool(self, event: logs.Funded | logs.Reclaimed | logs.Rewarded | logs.LineageShared | logs.Poured) -> None:
+        state = self.state
+        match event:
+            case logs.Funded():
+                state.pool += event.amount
+                state.received += event.amount
+            case logs.Reclaimed():
+                state.pool -= event.amount
+                state.paid_out += event.amount
+            case logs.Rewarded():
+                self._expect(event, "reward", event.reward, event.to_author + event.to_lineage)
+                state.pool -= event.reward
+                state.node(event.author).credit += event.to_author
+                self._model(event.id).owed += event.to_lineage
+            case logs.LineageShared():
+                self._model(event.from_).owed -= event.amount
+                self._give(event.to, event.amount)
+            case logs.Poured():
+                self._model(event.id).pending -= event.to_author + event.passed
+                if event.to_author:
+                    state.node(event.author).credit += event.to_author
+                self._give(event.reference_id, event.passed)
+
+    def _give(self, number: int, amount: int) -> None:
+        """To a model's pending share; what reaches genesis returns to the pool."""
+        if number == GENESIS:
+            self.state.pool += amount
+        else:
+            self._model(number).pending += amount
+
+
+def outcome_of(model: ModelState, params: TaskParams) -> tuple[Status, int, int, int, int]:
+    """(status, revealed weight, weight above tau, outcome, median) of the revealed votes (rules 6, 7)."""
+    revealed = [(vote.improvement, vote.weight) for vote in model.votes.values() if vote.improvement is not None]
+    weight = sum(w for _, w in revealed)
+    yes = sum(w for improvement, w in revealed if improvement > model.tau)
+    quorum = weight >= params.quorum_floor and weight * BPS >= params.quorum_bps * model.eligible
+    if model.status is not Status.OPEN or len(revealed) < params.min_voters or not quorum:
+        return Status.VOID, weight, yes, 0, 0
+    return (
+        Status.FINAL,
+        weight,
+        yes,
+        quantile(revealed, params.kappa_bps),
+        quantile(revealed, BPS // 2),
+    )
+
+
+def quantile(votes: Sequence[tuple[int, int]], share_bps: int) -> int:
+    """Lower weighted quantile of (improvement, weight): the smallest v with W(≤ v) ≥ share · W."""
+    total, below = sum(weight for _, weight in votes), 0
+    for improvement, weight in sorted(votes):
+        below += weight
+        if below * BPS >= share_bps * total:
+            return improvement
+    return LOWEST
