@@ -93,7 +93,7 @@ lint: setup  ## style, types, import rules, generated files
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
-	node_modules/.bin/forge fmt --check
+	node_modules/.bin/forge fmt --check contracts interfaces
 	$(PY) scripts/export_abi.py --check
 
 # --- tidy ------------------------------------------------------------------------------------------------------------
