@@ -72,6 +72,7 @@ class Network:
     def __init__(self, name: str, network: nn.Module, side: int, dim: int, sha256: str, block: int = 64) -> None:
         self.id, self.dim, self.weights_sha256 = name, dim, sha256
         self._network, self._side, self._block = network.eval().requires_grad_(False), side, block
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
         self._std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 

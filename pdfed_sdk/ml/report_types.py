@@ -25,7 +25,7 @@ class ScoringSettings:
     neighbours: int = 5
     size: int = 16
     channels: int = 1
-    extractor: str = "own"
+    extractor: str = "efficientnet-lite0"
     extractor_sha256: str = ""
     fingerprint_sha256: str = ""
     sampler_steps: int = 10

@@ -30,7 +30,16 @@ from pdfed_sdk.ml.sampling import sample
 from pdfed_sdk.ml.verifier import Calibration, calibrate
 from pdfed_sdk.types import HIGHEST, LOWEST
 
-__all__ = ["QNReport", "Scorer", "ScoringSettings", "dedup_exclusions", "improvement", "improvement_of", "qn_score"]
+__all__ = [
+    "QNReport",
+    "Scorer",
+    "ScoringSettings",
+    "dedup_exclusions",
+    "improvement",
+    "improvement_of",
+    "pinned",
+    "qn_score",
+]
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,15 @@ class Novelty:
     pairs: tuple[MatchedPair, ...]
     confirmed_samples: int
     counts: tuple[int, ...]
+
+
+def pinned(settings: ScoringSettings) -> ScoringSettings:
+    """The same settings with the hashes of the extractor and the fingerprinter that load here, as a task's card
+    freezes them."""
+    extractor = load_extractor(settings.extractor, size=settings.size, channels=settings.channels)
+    return dataclasses.replace(
+        settings, extractor_sha256=extractor.weights_sha256, fingerprint_sha256=Detector.load().sha256
+    )
 
 
 class Scorer:

@@ -30,7 +30,7 @@ class TrainConfig:
     """``pictures`` is the budget. ``ema`` is the decay per step (0: off). ``device`` "auto" takes a GPU if there is
     one. ``save_every`` pictures a resumable state is written if a state file is given."""
 
-    pictures: int = 14_000
+    pictures: int = 8_000
     batch: int = 64
     lr: float = 2e-3
     warmup: int = 20
