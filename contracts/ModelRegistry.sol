@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
 import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.sol";
 
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, ModelDigests, ModelRecord, Parent, Status, TaskParams} from "../interfaces/PdfedTypes.sol";
+import {Parents} from "./libraries/Parents.sol";
 import {RegistryConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
@@ -13,7 +15,6 @@ import {TaskPart} from "./libraries/TaskPart.sol";
 /// @dev Ids finalise strictly in order. All windows are constants of the task that run from reserve, so the order of
 ///      ids is the order of their reveal ends and the queue always moves.
 contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
-    uint256 private constant MOST_PARENTS = 4;
     /// @dev Threshold of voters' pay starts from the task's parameter and their majority rate from one half.
     uint64 private constant FIRST_Q = 0.5e18;
 
@@ -28,7 +29,7 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         uint40 lastFinalizedAt;
     }
 
-    /// @dev `parents` packs up to four (uint32 id, uint16 weightBps), first parent lowest; weights are never zero.
+    /// @dev `parents` is packed, see Parents.
     struct Entry {
         address author;
         uint40 reservedAt;
@@ -39,10 +40,10 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         uint8 gain;
         uint32 referenceId;
         int32 level;
-        uint40 eligible;
+        uint32 eligible;
         uint64 q;
-        uint40 revealedWeight;
-        uint40 yesWeight;
+        uint32 revealedWeight;
+        uint32 yesWeight;
         bytes32 recordHash;
         bytes32 weightsDigest;
         uint256 parents;
@@ -58,8 +59,8 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     /// @notice Put the genesis in place. The factory calls it in the transaction that creates the task.
     function initialize() external initializer {
-        (RegistryConfig memory config,, ModelDigests memory first) =
-            abi.decode(_args(), (RegistryConfig, TaskParams, ModelDigests));
+        RegistryConfig memory config = _config();
+        ModelDigests memory first = genesis();
         uint40 now_ = uint40(block.timestamp);
         _head =
             Head({count: 1, next: 1, bestId: 0, bestLevel: 0, tau: config.startTau, q: FIRST_Q, lastFinalizedAt: now_});
@@ -82,7 +83,8 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         _head.count = head.count + 1;
 
         uint40 now_ = uint40(block.timestamp);
-        uint40 eligible = IStakeVault(config.vault).eligibleAt(msg.sender, now_ - config.warmUp);
+        uint32 eligible = IStakeVault(config.vault)
+            .openSubmission(msg.sender, config.submissionBond, config.scoringFee, now_ - config.warmUp);
         Entry storage entry = _entries[id];
         entry.author = msg.sender;
         entry.reservedAt = now_;
@@ -93,8 +95,6 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         entry.q = head.q;
         entry.recordHash = reservation;
         emit Reserved(id, msg.sender, reservation, head.bestId, head.tau, head.q, eligible, now_);
-
-        IStakeVault(config.vault).openSubmission(msg.sender, config.submissionBond, config.scoringFee);
     }
 
     /// @inheritdoc IModelRegistry
@@ -104,16 +104,17 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         if (status == Status.None) revert RegistryUnknownId(id);
         if (status != Status.Reserved) revert RegistryWrongStatus(id, status);
         if (entry.author != msg.sender) revert RegistryNotAuthor(id, entry.author, msg.sender);
-        uint40 submitEnd = entry.reservedAt + _config().schedule.submitWindow;
+        uint40 submitEnd = entry.reservedAt + _config().submitWindow;
         if (block.timestamp >= submitEnd) revert RegistrySubmitWindowOver(id, submitEnd, uint40(block.timestamp));
         bytes32 opened = reservationHash(msg.sender, record.digests.packageDigest, salt);
         if (opened != entry.recordHash) revert RegistryReservationMismatch(id, entry.recordHash, opened);
         _checkDigests(record.digests);
+        _checkParents(id, record.parents);
 
         entry.status = Status.Open;
         entry.recordHash = keccak256(abi.encode(record));
         entry.weightsDigest = record.digests.weightsDigest;
-        entry.parents = _packParents(id, record.parents);
+        entry.parents = Parents.pack(record.parents);
         emit Submitted(id, msg.sender, record);
     }
 
@@ -148,17 +149,17 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     /// @inheritdoc IModelRegistry
     function parents(uint256 id) external view returns (Parent[] memory) {
-        return _unpackParents(_known(id).parents);
+        return Parents.unpack(_known(id).parents);
     }
 
     /// @inheritdoc IModelRegistry
     function windows(uint256 id) external view returns (Windows memory w) {
         uint40 start = _known(id).reservedAt;
         RegistryConfig memory config = _config();
-        w.submitEnd = start + config.schedule.submitWindow;
-        w.commitEnd = start + config.schedule.commitWindow;
-        w.revealStart = w.commitEnd + config.schedule.revealGap;
-        w.revealEnd = w.revealStart + config.schedule.revealWindow;
+        w.submitEnd = start + config.submitWindow;
+        w.commitEnd = start + config.commitWindow;
+        w.revealStart = w.commitEnd + config.revealGap;
+        w.revealEnd = w.revealStart + config.revealWindow;
     }
 
     /// @inheritdoc IModelRegistry
@@ -198,12 +199,12 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     /// @inheritdoc IModelRegistry
     function params() external view returns (TaskParams memory p) {
-        (, p,) = abi.decode(_args(), (RegistryConfig, TaskParams, ModelDigests));
+        (, p,) = abi.decode(Clones.fetchCloneArgs(address(this)), (RegistryConfig, TaskParams, ModelDigests));
     }
 
     /// @inheritdoc IModelRegistry
-    function genesis() external view returns (ModelDigests memory digests) {
-        (,, digests) = abi.decode(_args(), (RegistryConfig, TaskParams, ModelDigests));
+    function genesis() public view returns (ModelDigests memory digests) {
+        (,, digests) = abi.decode(Clones.fetchCloneArgs(address(this)), (RegistryConfig, TaskParams, ModelDigests));
     }
 
     /// @inheritdoc IModelRegistry
@@ -215,30 +216,47 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     // ------------------------------------------------------------------------------------------------ the siblings
 
     /// @inheritdoc IModelRegistry
-    function ballot(uint256 id) external view returns (Ballot memory) {
+    function ballot(uint256 id)
+        external
+        view
+        returns (address author, uint40 reservedAt, Status status, int8 tau, uint64 q)
+    {
         Entry storage e = _known(id);
-        return Ballot({
+        return (e.author, e.reservedAt, e.status, e.tau, e.q);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function openVote(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest) {
+        Entry storage e = _known(id);
+        return (e.reservedAt, e.tau, e.weightsDigest);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function due() external view returns (Due memory) {
+        Head memory head = _head;
+        Entry storage e = _entries[head.next];
+        return Due({
+            id: head.next,
             author: e.author,
             reservedAt: e.reservedAt,
             status: e.status,
-            median: e.median,
             tau: e.tau,
-            q: e.q,
             eligible: e.eligible,
-            revealedWeight: e.revealedWeight,
-            yesWeight: e.yesWeight
+            taskTau: head.tau,
+            taskQ: head.q
         });
     }
 
     /// @inheritdoc IModelRegistry
-    function weightsDigestOf(uint256 id) external view returns (bytes32) {
-        return _entries[id].weightsDigest;
+    function resultOf(uint256 id) external view returns (Result memory) {
+        Entry storage e = _known(id);
+        return Result(e.status, e.median, e.tau, e.q, e.revealedWeight, e.yesWeight);
     }
 
     /// @inheritdoc IModelRegistry
     function heirs(uint256 id) external view returns (Heirs memory h) {
         Entry storage e = _known(id);
-        h = Heirs(e.author, e.status, e.gain, e.referenceId, _unpackParents(e.parents));
+        h = Heirs(e.author, e.status, e.gain, e.referenceId, Parents.unpack(e.parents));
         for (uint256 i; i < h.parents.length; ++i) {
             if (_entries[h.parents[i].id].status != Status.Final) h.parents[i].weightBps = 0;
         }
@@ -288,8 +306,12 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     // ---------------------------------------------------------------------------------------------------- internal
 
-    function _config() private view returns (RegistryConfig memory) {
-        return abi.decode(_args(), (RegistryConfig));
+    function _config() private view returns (RegistryConfig memory config) {
+        uint256 to;
+        assembly ("memory-safe") {
+            to := config
+        }
+        _loadArgs(to, 13 * 32);
     }
 
     function _known(uint256 id) private view returns (Entry storage entry) {
@@ -304,32 +326,19 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     }
 
     /// @dev Parents are earlier ids, Open or Final, each once; so lineage is acyclic.
-    function _packParents(uint256 id, Parent[] calldata list) private view returns (uint256 packed) {
-        if (list.length == 0 || list.length > MOST_PARENTS) revert RegistryBadParentCount(list.length);
+    function _checkParents(uint256 id, Parent[] calldata list) private view {
+        if (list.length == 0 || list.length > Parents.MOST) revert RegistryBadParentCount(list.length);
         uint256 sum;
         for (uint256 i; i < list.length; ++i) {
-            Parent calldata parent = list[i];
-            Status status = _entries[parent.id].status;
-            if (parent.id >= id || (status != Status.Open && status != Status.Final)) {
-                revert RegistryBadParent(id, parent.id, status);
-            }
+            uint256 parent = list[i].id;
+            Status status = parent < id ? _entries[parent].status : Status.None;
+            if (status != Status.Open && status != Status.Final) revert RegistryBadParent(id, parent, status);
             for (uint256 j; j < i; ++j) {
-                if (list[j].id == parent.id) revert RegistryDuplicateParent(parent.id);
+                if (list[j].id == parent) revert RegistryDuplicateParent(parent);
             }
-            if (parent.weightBps == 0) revert RegistryBadParentWeights(0);
-            sum += parent.weightBps;
-            packed |= ((uint256(parent.weightBps) << 32) | parent.id) << (48 * i);
+            if (list[i].weightBps == 0) revert RegistryBadParentWeights(0);
+            sum += list[i].weightBps;
         }
         if (sum != BPS) revert RegistryBadParentWeights(sum);
-    }
-
-    function _unpackParents(uint256 packed) private pure returns (Parent[] memory list) {
-        uint256 n;
-        while (n < MOST_PARENTS && (packed >> (48 * n)) & type(uint48).max != 0) ++n;
-        list = new Parent[](n);
-        for (uint256 i; i < n; ++i) {
-            uint256 one = packed >> (48 * i);
-            list[i] = Parent(uint32(one), uint16(one >> 32));
-        }
     }
 }

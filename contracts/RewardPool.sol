@@ -12,58 +12,63 @@ import {PoolConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
 /// @title RewardPool
-/// @dev Metering. P is all money of the pool, the allowance A included. A grows by drip * P a day, linearly, and stops
-///      growing at 7 * drip * P. Between movements of P the result does not depend on how often it is computed.
-///      A <= P always: A grows to at most 7 * 2 % of P, and P falls only together with A.
+/// @dev Metering. P is all free money of the pool: the allowance A included, what is committed to models left out. A
+///      grows by drip * P a day, linearly, and stops growing at 7 * drip * P. While P stands still the result does not
+///      depend on how often it is computed. A <= P always: A grows to at most 7 * 2 % of P, and P falls only with A.
 ///
 ///      Reward. A model that gains g buckets is paid A * (1 - s), s = (1 - r)^g, rounded down (s up). After it A is
 ///      A * s, so gains a and b pay A (1 - s_a) + A s_a (1 - s_b) = A (1 - s_(a+b)): as much as one gain a + b.
 ///
-///      Lineage. L = rho * reward is owed to the lineage of the model: L/2 to its declared parents that are Final, by
-///      weight, rounded down, and all the rest to its reference. Pouring id m pays its author
+///      Lineage. What a model earns is kept for it until it is poured. Then L = rho * earned, rounded down, goes to its
+///      lineage and the rest to its author; of L, half goes to the declared parents that are Final, by weight, rounded
+///      down, and all that remains to the reference. (Ids finalise in order, so parents are Final or Void by then, and
+///      waiting changes nothing.) What has come in for a model from its descendants is `pending`: pouring id m pays its author
 ///      pending * (1 - lambda^g(m)), rounded down, and passes the rest to reference(m). Over a path of gains a and b
 ///      what reaches the end is lambda^(a+b): splitting a model into checkpoints earns nothing, and a model without
 ///      gain earns nothing. What reaches genesis returns to the pool. Nothing is ever created or lost.
 contract RewardPool is IRewardPool, TaskPart {
     uint256 private constant MOST_DAYS = 7;
 
-    /// @dev `owed` to the lineage of this id from its own reward, `pending` for this id from its descendants.
+    /// @dev `owed` is what this id earned and has not shared out, `pending` what its descendants left for it.
     struct Share {
         uint128 pending;
         uint128 owed;
     }
 
-    uint128 private _allowance;
-    uint40 private _accruedAt; // zero until the first funding
-    mapping(uint256 id => Share) private _shares;
-
-    modifier onlySponsor() {
-        if (msg.sender != _config().sponsor) revert PoolNotSponsor(msg.sender);
-        _;
+    /// @dev `committed` is all that is owed or pending: in the vault's pool, but no longer the sponsor's.
+    struct Meter {
+        uint104 allowance;
+        uint104 committed;
+        uint40 accruedAt; // zero until the first funding
     }
+
+    Meter private _meter;
+    mapping(uint256 id => Share) private _shares;
 
     // ----------------------------------------------------------------------------------------------------- sponsor
 
     /// @inheritdoc IRewardPool
-    function fund(uint256 amount) external onlySponsor {
-        PoolConfig memory config = _config();
+    function fund(uint256 amount) external {
+        PoolConfig memory config = _onlySponsor();
         if (IModelRegistry(config.registry).closed()) revert PoolClosed();
-        uint256 pool = _poolOf(config);
-        bool first = _accruedAt == 0;
-        uint256 allowance = first ? (pool + amount) * config.dripBps / BPS : _accrued(config, pool);
-        _store(allowance);
+        Meter memory meter = _meter;
+        uint256 free = _free(config, meter);
+        if (meter.accruedAt == 0) meter.allowance = uint104((free + amount) * config.dripBps / BPS);
+        else _accrue(meter, config, free);
+        meter.accruedAt = uint40(block.timestamp);
+        _meter = meter;
         emit Funded(msg.sender, amount);
         IStakeVault(config.vault).fund(msg.sender, amount);
     }
 
     /// @inheritdoc IRewardPool
-    function close() external onlySponsor {
-        IModelRegistry(_config().registry).close();
+    function close() external {
+        IModelRegistry(_onlySponsor().registry).close();
     }
 
     /// @inheritdoc IRewardPool
-    function reclaim(address to) external onlySponsor returns (uint256 amount) {
-        PoolConfig memory config = _config();
+    function reclaim(address to) external returns (uint256 amount) {
+        PoolConfig memory config = _onlySponsor();
         IModelRegistry registry = IModelRegistry(config.registry);
         uint40 closedAt = registry.closedAt();
         if (closedAt == 0) revert PoolNotClosed();
@@ -71,10 +76,10 @@ contract RewardPool is IRewardPool, TaskPart {
         if (next != count) revert PoolUnfinished(next, count);
         uint40 until = uint40(Math.max(closedAt, registry.lastFinalizedAt())) + config.grace;
         if (block.timestamp < until) revert PoolGraceRunning(until, uint40(block.timestamp));
-        _store(0);
-        amount = _poolOf(config);
+        amount = _free(config, _meter);
+        _meter.allowance = 0;
         emit Reclaimed(to, amount);
-        IStakeVault(config.vault).refund(to);
+        IStakeVault(config.vault).refund(to, amount);
     }
 
     // ----------------------------------------------------------------------------------------------------- lineage
@@ -105,10 +110,12 @@ contract RewardPool is IRewardPool, TaskPart {
     }
 
     /// @inheritdoc IRewardPool
-    function balances() external view returns (uint256 pool, uint256 allowance) {
+    function balances() external view returns (uint256 pool, uint256 allowance, uint256 pendingTotal) {
         PoolConfig memory config = _config();
-        pool = _poolOf(config);
-        allowance = _accrued(config, pool);
+        Meter memory meter = _meter;
+        pool = _free(config, meter);
+        _accrue(meter, config, pool);
+        (allowance, pendingTotal) = (meter.allowance, meter.committed);
         pool -= allowance;
     }
 
@@ -118,39 +125,47 @@ contract RewardPool is IRewardPool, TaskPart {
     function reward(uint256 id, address author, uint8 gain) external {
         PoolConfig memory config = _config();
         if (msg.sender != config.book) revert PoolUnauthorized(msg.sender);
-        uint256 allowance = _accrued(config, _poolOf(config));
+        Meter memory meter = _meter;
+        _accrue(meter, config, _free(config, meter));
         uint256 left = Power.up((BPS - config.stepRateBps) * (Power.WAD / BPS), gain);
-        uint256 amount = allowance * (Power.WAD - left) / Power.WAD;
-        uint256 toLineage = amount * config.lineageBps / BPS;
-        _store(allowance - amount);
-        _shares[id].owed += uint128(toLineage);
-        emit Rewarded(id, author, amount, amount - toLineage, toLineage);
-        IStakeVault(config.vault).payReward(author, amount - toLineage, toLineage);
+        uint256 amount = meter.allowance * (Power.WAD - left) / Power.WAD;
+        meter.allowance -= uint104(amount);
+        meter.committed += uint104(amount);
+        _meter = meter;
+        _shares[id].owed += uint128(amount);
+        emit Rewarded(id, author, amount);
     }
 
     // ---------------------------------------------------------------------------------------------------- internal
 
-    function _config() private view returns (PoolConfig memory) {
-        return abi.decode(_args(), (PoolConfig));
+    function _config() private view returns (PoolConfig memory config) {
+        uint256 to;
+        assembly ("memory-safe") {
+            to := config
+        }
+        _loadArgs(to, 9 * 32);
     }
 
-    function _store(uint256 allowance) private {
-        _allowance = uint128(allowance);
-        _accruedAt = uint40(block.timestamp);
+    function _onlySponsor() private view returns (PoolConfig memory config) {
+        config = _config();
+        if (msg.sender != config.sponsor) revert PoolNotSponsor(msg.sender);
     }
 
-    function _poolOf(PoolConfig memory config) private view returns (uint256 pool) {
-        (, pool,) = IStakeVault(config.vault).totals();
+    /// @dev P: the vault's pool without what is committed to the lineage; the allowance is part of it.
+    function _free(PoolConfig memory config, Meter memory meter) private view returns (uint256) {
+        (, uint256 pool) = IStakeVault(config.vault).totals();
+        return pool - meter.committed;
     }
 
-    function _accrued(PoolConfig memory config, uint256 pool) private view returns (uint256 allowance) {
-        allowance = _allowance;
-        if (_accruedAt == 0) return allowance;
-        uint256 daily = pool * config.dripBps; // times BPS
+    /// @dev Bring the allowance in `meter` to the present.
+    function _accrue(Meter memory meter, PoolConfig memory config, uint256 free) private view {
+        if (meter.accruedAt == 0) return;
+        uint256 daily = free * config.dripBps; // times BPS
         uint256 most = MOST_DAYS * daily / BPS;
-        if (allowance >= most) return allowance;
-        uint256 elapsed = Math.min(block.timestamp - _accruedAt, MOST_DAYS * 1 days);
-        return Math.min(most, allowance + daily * elapsed / (BPS * 1 days));
+        uint256 elapsed = Math.min(block.timestamp - meter.accruedAt, MOST_DAYS * 1 days);
+        uint256 grown = Math.min(most, meter.allowance + daily * elapsed / (BPS * 1 days));
+        if (grown > meter.allowance) meter.allowance = uint104(grown);
+        meter.accruedAt = uint40(block.timestamp);
     }
 
     function _pour(uint256 id, PoolConfig memory config) private {
@@ -158,25 +173,33 @@ contract RewardPool is IRewardPool, TaskPart {
         IModelRegistry.Heirs memory heirs = IModelRegistry(config.registry).heirs(id);
         if (share.pending == 0 && share.owed == 0) return;
         delete _shares[id];
-        uint256 toPool = _shareOut(id, share.owed, heirs);
-
-        uint256 left = Power.up(config.decayBps * (Power.WAD / BPS), heirs.gain);
-        uint256 toAuthor = share.pending * (Power.WAD - left) / Power.WAD;
-        uint256 passed = share.pending - toAuthor;
+        (uint256 toAuthor, uint256 toPool) = _shareOut(id, share.owed, heirs, config.lineageBps);
         if (share.pending != 0) {
+            uint256 left = Power.up(config.decayBps * (Power.WAD / BPS), heirs.gain);
+            uint256 part = share.pending * (Power.WAD - left) / Power.WAD;
+            uint256 passed = share.pending - part;
+            toAuthor += part;
             toPool += _give(heirs.referenceId, passed);
-            emit Poured(id, heirs.author, toAuthor, passed, heirs.referenceId);
+            emit Poured(id, heirs.author, part, passed, heirs.referenceId);
         }
-        IStakeVault(config.vault).payPour(heirs.author, toAuthor, toPool);
+        if (toAuthor + toPool != 0) _meter.committed -= uint104(toAuthor + toPool);
+        if (toAuthor != 0) IStakeVault(config.vault).credit(heirs.author, toAuthor);
     }
 
-    /// @dev Share what `id` owes among its parents and its reference.
+    /// @dev Share what `id` earned among its author, its parents and its reference.
+    /// @return toAuthor the author's part
     /// @return toPool the part that reached genesis
-    function _shareOut(uint256 id, uint256 amount, IModelRegistry.Heirs memory heirs) private returns (uint256 toPool) {
-        if (amount == 0) return 0;
-        uint256 rest = amount;
+    function _shareOut(uint256 id, uint256 amount, IModelRegistry.Heirs memory heirs, uint256 lineageBps)
+        private
+        returns (uint256 toAuthor, uint256 toPool)
+    {
+        if (amount == 0) return (0, 0);
+        uint256 rest = amount * lineageBps / BPS;
+        toAuthor = amount - rest;
+        uint256 half = rest / 2;
+        emit RewardShared(id, heirs.author, toAuthor, rest);
         for (uint256 i; i < heirs.parents.length; ++i) {
-            uint256 part = amount / 2 * heirs.parents[i].weightBps / BPS;
+            uint256 part = half * heirs.parents[i].weightBps / BPS;
             if (part == 0) continue;
             rest -= part;
             toPool += _give(heirs.parents[i].id, part);

@@ -20,7 +20,6 @@ import {VoterPay} from "./libraries/VoterPay.sol";
 ///      over many accounts changes no slice.
 contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     using Histogram for Histogram.Votes;
-    using Histogram for uint256[8];
 
     bytes32 private constant VOTE_TYPEHASH = keccak256(
         "ScoreVote(address voter,uint256 submissionId,bytes32 weightsDigest,int8 improvement,bytes32 evidenceRoot,bytes32 salt)"
@@ -31,7 +30,20 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         uint32 seen;
     }
 
-    mapping(uint256 id => mapping(address voter => Vote)) private _votes;
+    /// @dev A vote in one slot. The commitment is the first 24 bytes of the digest: a second opening of one commitment
+    ///      takes about 2^96 hashes to find.
+    struct Sealed {
+        bytes24 commitment;
+        uint32 weight;
+        uint24 rate;
+        uint8 state; // REVEALED | SETTLED | bucket in the low five bits
+    }
+
+    uint8 private constant REVEALED = 0x80;
+    uint8 private constant SETTLED = 0x40;
+    uint8 private constant BUCKET = 0x1f;
+
+    mapping(uint256 id => mapping(address voter => Sealed)) private _votes;
     mapping(uint256 id => Histogram.Votes) private _histograms;
     mapping(address voter => Past) private _history;
 
@@ -41,49 +53,53 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
 
     /// @inheritdoc IScoreBook
     function commit(address voter, uint256 id, bytes32 commitment) external {
-        if (commitment == 0) revert BookZeroCommitment();
-        Vote storage vote = _votes[id][voter];
-        if (vote.commitment != 0 || vote.revealed) revert BookAlreadyCommitted(id, voter);
+        if (bytes24(commitment) == 0) revert BookZeroCommitment();
+        if (_votes[id][voter].commitment != 0) revert BookAlreadyCommitted(id, voter);
         BookConfig memory config = _config();
-        IModelRegistry.Ballot memory ballot = IModelRegistry(config.registry).ballot(id);
-        if (ballot.status != Status.Open) revert BookNotOpen(id);
-        if (ballot.author == voter) revert BookAuthorCannotVote(id, voter);
-        uint40 commitEnd = ballot.reservedAt + config.schedule.commitWindow;
+        (address author, uint40 reservedAt, Status status,, uint64 q) = IModelRegistry(config.registry).ballot(id);
+        if (status != Status.Open) revert BookNotOpen(id);
+        if (author == voter) revert BookAuthorCannotVote(id, voter);
+        uint40 commitEnd = reservedAt + config.commitWindow;
         if (block.timestamp >= commitEnd) revert BookCommitOver(id, commitEnd, uint40(block.timestamp));
 
-        (uint40 weight, uint256 bond) =
-            IStakeVault(config.vault).lockVote(voter, msg.sender, ballot.reservedAt - config.warmUp);
+        (uint32 weight, uint256 bond) =
+            IStakeVault(config.vault).lockVote(voter, msg.sender, reservedAt - config.warmUp);
         if (weight == 0) revert BookNoWeight(id, voter);
         Past memory past = _history[voter];
-        vote.commitment = commitment;
-        (vote.weight, vote.yes, vote.seen) = (weight, past.yes, past.seen);
-        emit Committed(id, voter, commitment, weight, past.yes, past.seen, bond);
+        uint24 rate = VoterPay.rateOf(past.yes, past.seen, q);
+        _votes[id][voter] = Sealed(bytes24(commitment), weight, rate, 0);
+        emit Committed(id, voter, commitment, weight, rate, bond);
     }
 
     /// @inheritdoc IScoreBook
     function reveal(ScoreVote calldata opened) external {
         uint256 id = opened.submissionId;
-        Vote storage vote = _votes[id][opened.voter];
-        if (vote.revealed) revert BookAlreadyRevealed(id, opened.voter);
+        Sealed memory vote = _votes[id][opened.voter];
         if (vote.commitment == 0) revert BookNoCommitment(id, opened.voter);
+        if (vote.state & REVEALED != 0) revert BookAlreadyRevealed(id, opened.voter);
         if (opened.improvement < LOWEST || opened.improvement > HIGHEST) {
             revert BookImprovementOutOfRange(opened.improvement);
         }
         if (opened.evidenceRoot == 0) revert BookZeroEvidence();
         BookConfig memory config = _config();
-        IModelRegistry registry = IModelRegistry(config.registry);
-        IModelRegistry.Ballot memory ballot = registry.ballot(id);
-        _checkRevealTime(id, ballot.reservedAt, config);
-        bytes32 digest = _hashVote(opened, registry.weightsDigestOf(id));
-        if (digest != vote.commitment) revert BookCommitmentMismatch(id, opened.voter, vote.commitment, digest);
+        (uint40 reservedAt, int8 tau, bytes32 weightsDigest) = IModelRegistry(config.registry).openVote(id);
+        uint40 start = reservedAt + config.commitWindow + config.revealGap;
+        uint40 end = start + config.revealWindow;
+        if (block.timestamp < start || block.timestamp >= end) {
+            revert BookNotRevealTime(id, start, end, uint40(block.timestamp));
+        }
+        bytes32 digest = _hashVote(opened, weightsDigest);
+        if (bytes24(digest) != vote.commitment) {
+            revert BookCommitmentMismatch(id, opened.voter, vote.commitment, digest);
+        }
 
-        vote.revealed = true;
-        vote.improvement = opened.improvement;
+        _votes[id][opened.voter].state = REVEALED | uint8(int8(opened.improvement - LOWEST));
         _histograms[id].add(opened.improvement, vote.weight);
         if (opened.improvement > LOWEST) {
-            Past storage past = _history[opened.voter];
-            if (opened.improvement > ballot.tau) past.yes += 1;
+            Past memory past = _history[opened.voter];
+            if (opened.improvement > tau) past.yes += 1;
             past.seen += 1;
+            _history[opened.voter] = past;
         }
         emit Revealed(id, opened.voter, opened.improvement, opened.evidenceRoot);
     }
@@ -93,34 +109,31 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     /// @inheritdoc IScoreBook
     function finalize(uint256 id) external {
         BookConfig memory config = _config();
-        uint256 next = IModelRegistry(config.registry).nextToFinalize();
-        if (id != next) revert BookNotNext(id, next);
-        IModelRegistry.Ballot memory ballot = IModelRegistry(config.registry).ballot(id);
-        uint40 end = _revealEnd(ballot.reservedAt, config);
+        IModelRegistry.Due memory due = IModelRegistry(config.registry).due();
+        if (id != due.id) revert BookNotNext(id, due.id);
+        if (due.status == Status.None) revert BookUnknownId(id);
+        uint40 end = _revealEnd(due.reservedAt, config);
         if (block.timestamp < end) revert BookTooEarly(id, end, uint40(block.timestamp));
-        _finalize(id, ballot, config);
+        _finalize(due, config);
     }
 
     /// @inheritdoc IScoreBook
     function finalizeMany(uint256 max) external returns (uint256 done) {
         BookConfig memory config = _config();
-        IModelRegistry registry = IModelRegistry(config.registry);
-        uint256 id = registry.nextToFinalize();
-        uint256 end = registry.count();
-        for (; done < max && id < end; (++done, ++id)) {
-            IModelRegistry.Ballot memory ballot = registry.ballot(id);
-            if (block.timestamp < _revealEnd(ballot.reservedAt, config)) break;
-            _finalize(id, ballot, config);
+        for (; done < max; ++done) {
+            IModelRegistry.Due memory due = IModelRegistry(config.registry).due();
+            if (due.status == Status.None || block.timestamp < _revealEnd(due.reservedAt, config)) break;
+            _finalize(due, config);
         }
     }
 
     /// @inheritdoc IScoreBook
     function settle(uint256 id, address[] calldata voters) external {
         BookConfig memory config = _config();
-        IModelRegistry.Ballot memory ballot = IModelRegistry(config.registry).ballot(id);
-        if (ballot.status != Status.Final && ballot.status != Status.Void) revert BookNotTerminal(id);
+        IModelRegistry.Result memory result = IModelRegistry(config.registry).resultOf(id);
+        if (result.status != Status.Final && result.status != Status.Void) revert BookNotTerminal(id);
         for (uint256 i; i < voters.length; ++i) {
-            _settle(id, voters[i], ballot, config);
+            _settle(id, voters[i], result, config);
         }
     }
 
@@ -133,22 +146,31 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
 
     /// @inheritdoc IScoreBook
     function voteOf(uint256 id, address voter) external view returns (Vote memory) {
-        return _votes[id][voter];
+        Sealed memory vote = _votes[id][voter];
+        bool revealed = vote.state & REVEALED != 0;
+        return Vote({
+            commitment: vote.commitment,
+            weight: vote.weight,
+            rate: vote.rate,
+            improvement: revealed ? _improvement(vote.state) : int8(0),
+            revealed: revealed,
+            settled: vote.state & SETTLED != 0
+        });
     }
 
     /// @inheritdoc IScoreBook
     function tally(uint256 id) external view returns (Tally memory) {
-        BookConfig memory config = _config();
-        int8 tau = IModelRegistry(config.registry).ballot(id).tau;
-        Histogram.Result memory r = _histograms[id].load().read(tau, config.kappaBps);
-        return Tally(uint40(r.weight), uint40(r.yes), uint32(r.voters));
+        (,,, int8 tau,) = IModelRegistry(_config().registry).ballot(id);
+        Histogram.Votes memory votes = _histograms[id];
+        Histogram.Tally memory t = votes.count(tau);
+        return Tally(uint32(t.weight), uint32(t.yes), uint32(t.voters));
     }
 
     /// @inheritdoc IScoreBook
-    function histogram(uint256 id) external view returns (uint40[32] memory weights) {
-        uint256[8] memory words = _histograms[id].load();
+    function histogram(uint256 id) external view returns (uint32[32] memory weights) {
+        Histogram.Votes memory votes = _histograms[id];
         for (uint256 i; i < Histogram.BUCKETS; ++i) {
-            weights[i] = uint40(words.weightOf(i));
+            weights[i] = uint32(votes.weightOf(i));
         }
     }
 
@@ -179,8 +201,16 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
 
     // ---------------------------------------------------------------------------------------------------- internal
 
-    function _config() private view returns (BookConfig memory) {
-        return abi.decode(_args(), (BookConfig));
+    function _config() private view returns (BookConfig memory config) {
+        uint256 to;
+        assembly ("memory-safe") {
+            to := config
+        }
+        _loadArgs(to, 15 * 32);
+    }
+
+    function _improvement(uint8 state) private pure returns (int8) {
+        return int8(state & BUCKET) + LOWEST;
     }
 
     function _hashVote(ScoreVote calldata vote, bytes32 weightsDigest) private view returns (bytes32) {
@@ -200,71 +230,58 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     }
 
     function _revealEnd(uint40 reservedAt, BookConfig memory config) private pure returns (uint40) {
-        return reservedAt + config.schedule.commitWindow + config.schedule.revealGap + config.schedule.revealWindow;
-    }
-
-    function _checkRevealTime(uint256 id, uint40 reservedAt, BookConfig memory config) private view {
-        uint40 start = reservedAt + config.schedule.commitWindow + config.schedule.revealGap;
-        uint40 end = start + config.schedule.revealWindow;
-        if (block.timestamp < start || block.timestamp >= end) {
-            revert BookNotRevealTime(id, start, end, uint40(block.timestamp));
-        }
+        return reservedAt + config.commitWindow + config.revealGap + config.revealWindow;
     }
 
     /// @dev Never reverts for an id that is due: sums are bounded, nothing divides by a possible zero, and the calls
     ///      go to the task's own contracts, which only move ledgers.
-    function _finalize(uint256 id, IModelRegistry.Ballot memory ballot, BookConfig memory config) private {
-        Histogram.Result memory r = _histograms[id].load().read(ballot.tau, config.kappaBps);
-        bool valid = ballot.status == Status.Open && r.voters >= config.minVoters && r.weight >= config.quorumFloor
-            && r.weight * BPS >= uint256(config.quorumBps) * ballot.eligible;
+    function _finalize(IModelRegistry.Due memory due, BookConfig memory config) private {
+        Histogram.Votes memory votes = _histograms[due.id];
+        Histogram.Tally memory t = votes.count(due.tau);
+        bool valid = due.status == Status.Open && t.voters >= config.minVoters && t.weight >= config.quorumFloor
+            && t.weight * BPS >= uint256(config.quorumBps) * due.eligible;
 
         IModelRegistry.Conclusion memory c;
-        (c.revealedWeight, c.yesWeight) = (uint40(r.weight), uint40(r.yes));
-        c.status = valid ? Status.Final : Status.Void;
+        (c.revealedWeight, c.yesWeight) = (uint32(t.weight), uint32(t.yes));
+        c.status = Status.Void;
         if (valid) {
-            (c.outcome, c.median) = (r.outcome, r.median);
-            (int8 tau, uint64 q) = IModelRegistry(config.registry).tauAndRate();
-            (c.nextTau, c.nextQ) = VoterPay.move(tau, q, r.median, r.yes, r.weight);
+            c.status = Status.Final;
+            c.outcome = votes.quantile(t.weight, config.kappaBps);
+            c.median = votes.quantile(t.weight, BPS / 2);
+            (c.nextTau, c.nextQ) = VoterPay.move(due.taskTau, due.taskQ, c.median, t.yes, t.weight);
         }
-        uint8 gain = IModelRegistry(config.registry).conclude(id, c);
-        _closeSubmission(id, ballot, config, valid, r.weight);
-        if (gain != 0) IRewardPool(config.pool).reward(id, ballot.author, gain);
+        uint8 gain = IModelRegistry(config.registry).conclude(due.id, c);
+        _closeSubmission(due, config, valid, t.weight);
+        if (gain != 0) IRewardPool(config.pool).reward(due.id, due.author, gain);
     }
 
     /// @dev The author's bond returns if it submitted. The fee of a Final id stays in escrow for its voters, but for
     ///      the dust of the division; of a Void id it returns if nobody revealed, else it goes to the pool.
-    function _closeSubmission(
-        uint256 id,
-        IModelRegistry.Ballot memory ballot,
-        BookConfig memory config,
-        bool valid,
-        uint256 revealed
-    ) private {
-        bool submitted = ballot.status == Status.Open;
+    function _closeSubmission(IModelRegistry.Due memory due, BookConfig memory config, bool valid, uint256 revealed)
+        private
+    {
+        bool submitted = due.status == Status.Open;
         uint256 released = submitted ? config.submissionBond : 0;
         uint256 forfeited = submitted ? 0 : config.submissionBond;
         uint256 returned = revealed == 0 ? config.scoringFee : 0;
         uint256 toPool = revealed == 0 ? 0 : valid ? config.scoringFee % revealed : config.scoringFee;
-        emit SubmissionSettled(id, ballot.author, released, forfeited, returned, toPool);
-        IStakeVault(config.vault).closeSubmission(ballot.author, released, forfeited, returned, toPool);
+        emit SubmissionSettled(due.id, due.author, released, forfeited, returned, toPool);
+        IStakeVault(config.vault).unlock(due.author, released, forfeited, returned, toPool);
     }
 
-    function _settle(uint256 id, address voter, IModelRegistry.Ballot memory ballot, BookConfig memory config) private {
-        Vote storage vote = _votes[id][voter];
-        if (vote.commitment == 0 || vote.settled) {
+    function _settle(uint256 id, address voter, IModelRegistry.Result memory result, BookConfig memory config) private {
+        Sealed memory vote = _votes[id][voter];
+        if (vote.commitment == 0 || vote.state & SETTLED != 0) {
             emit SettleSkipped(id, voter);
             return;
         }
-        vote.settled = true;
+        _votes[id][voter].state = vote.state | SETTLED;
         uint256 bond = Math.ceilDiv(uint256(vote.weight) * config.minStake * config.voteBondBps, BPS);
         uint256 paid;
         uint256 forfeited;
-        if (!vote.revealed) {
-            forfeited = bond;
-        } else if (ballot.status == Status.Final) {
-            paid = config.scoringFee / ballot.revealedWeight * vote.weight;
-        }
+        if (vote.state & REVEALED == 0) forfeited = bond;
+        else if (result.status == Status.Final) paid = config.scoringFee / result.revealedWeight * vote.weight;
         emit VoteSettled(id, voter, paid, bond - forfeited, forfeited, 0);
-        IStakeVault(config.vault).settleVote(voter, paid, bond - forfeited, forfeited, 0);
+        IStakeVault(config.vault).unlock(voter, bond - forfeited, forfeited, paid, 0);
     }
 }

@@ -13,8 +13,9 @@ import {VaultConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
 /// @title StakeVault
-/// @dev Why no cast and no addition below can overflow: every ledger is part of the token balance, and the balance is
-///      held at or below MOST_TOKENS whenever tokens come in. Weight grows only in `deposit`, where it is checked.
+/// @dev Why no narrowing cast below loses bits and no sum overflows: every ledger is a part of the token balance, and
+///      the balance is held at or below MOST_TOKENS whenever tokens come in. Weight grows only in `deposit`, where it
+///      is held at or below MOST_WEIGHT.
 ///      Only deposit, withdraw, claim, fund and refund touch the token; they share one transient lock.
 contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
@@ -22,49 +23,50 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     /// @dev Two amounts, a time and the roles share a slot.
     uint256 private constant MOST_TOKENS = type(uint104).max;
-    /// @dev A histogram bucket holds the weight of a whole task in 40 bits.
-    uint256 private constant MOST_WEIGHT = type(uint40).max;
+    uint256 private constant MOST_WEIGHT = type(uint32).max;
 
     /// @dev `since` is when the weight took its present value; older values are in `_past`.
-    struct Ledger {
-        uint104 stake;
+    struct Stake {
+        uint104 free;
         uint104 locked;
         uint40 since;
         uint8 roles;
+    }
+
+    struct Claims {
         uint104 unbonding;
         uint104 credit;
         uint40 unbondingAt;
-        address votingKey;
     }
 
-    mapping(address node => Ledger) private _ledgers;
+    struct Common {
+        uint104 escrow;
+        uint104 pool;
+    }
+
+    mapping(address node => Stake) private _stakes;
+    mapping(address node => Claims) private _claims;
+    mapping(address node => address) private _votingKeys;
     mapping(address node => Checkpoints.Trace208) private _past;
     Checkpoints.Trace208 private _total;
-    uint128 private _pool;
-    uint128 private _pending;
-    uint128 private _escrow;
-
-    modifier onlySibling(address sibling) {
-        if (msg.sender != sibling) revert VaultUnauthorized(msg.sender);
-        _;
-    }
+    Common private _common;
 
     // ------------------------------------------------------------------------------------------------ registration
 
     /// @inheritdoc IStakeVault
     function register(uint8 roles, address votingKey, bytes32 metadataDigest) external {
-        Ledger storage ledger = _ledgers[msg.sender];
-        if (ledger.roles != 0) revert VaultAlreadyRegistered(msg.sender);
+        if (_stakes[msg.sender].roles != 0) revert VaultAlreadyRegistered(msg.sender);
         if (roles == 0 || roles > (ROLE_TRAINER | ROLE_VALIDATOR)) revert VaultBadRoles(roles);
         _config(); // reverts on the implementation
-        ledger.roles = roles;
-        if (votingKey != address(0)) ledger.votingKey = votingKey;
+        _stakes[msg.sender].roles = roles;
+        if (votingKey != address(0)) _votingKeys[msg.sender] = votingKey;
         emit NodeRegistered(msg.sender, roles, votingKey, metadataDigest);
     }
 
     /// @inheritdoc IStakeVault
     function setVotingKey(address votingKey) external {
-        _registered(msg.sender).votingKey = votingKey;
+        _registered(msg.sender);
+        _votingKeys[msg.sender] = votingKey;
         emit VotingKeyChanged(msg.sender, votingKey);
     }
 
@@ -78,11 +80,11 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     /// @inheritdoc IStakeVault
     function deposit(uint256 amount) external nonReentrant {
-        Ledger storage ledger = _registered(msg.sender);
+        _registered(msg.sender);
         VaultConfig memory config = _config();
         _pull(config.token, msg.sender, amount);
-        uint256 before = ledger.stake;
-        _setExposed(ledger, msg.sender, config.minStake, before + amount, ledger.locked);
+        Stake memory stake = _stakes[msg.sender];
+        _setStake(msg.sender, stake, config.minStake, stake.free + amount, stake.locked);
         uint256 weight = _total.latest();
         if (weight > MOST_WEIGHT) revert VaultTooMuchWeight(weight, MOST_WEIGHT);
         emit Deposited(msg.sender, amount);
@@ -90,38 +92,35 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     /// @inheritdoc IStakeVault
     function requestUnstake(uint256 amount) external {
-        Ledger storage ledger = _registered(msg.sender);
+        Stake memory stake = _registered(msg.sender);
+        Claims memory claims = _claims[msg.sender];
         if (amount == 0) revert VaultZeroAmount();
-        if (ledger.unbonding != 0) {
-            revert VaultUnbondingPending(msg.sender, ledger.unbonding, ledger.unbondingAt);
-        }
-        uint256 available = ledger.stake;
-        if (amount > available) revert VaultInsufficientStake(msg.sender, available, amount);
+        if (claims.unbonding != 0) revert VaultUnbondingPending(msg.sender, claims.unbonding, claims.unbondingAt);
+        if (amount > stake.free) revert VaultInsufficientStake(msg.sender, stake.free, amount);
         VaultConfig memory config = _config();
-        _setExposed(ledger, msg.sender, config.minStake, available - amount, ledger.locked);
-        uint40 withdrawableAt = uint40(block.timestamp + config.unbonding);
-        ledger.unbonding = uint104(amount);
-        ledger.unbondingAt = withdrawableAt;
-        emit UnstakeRequested(msg.sender, amount, withdrawableAt);
+        _setStake(msg.sender, stake, config.minStake, stake.free - amount, stake.locked);
+        claims.unbonding = uint104(amount);
+        claims.unbondingAt = uint40(block.timestamp) + config.unbonding;
+        _claims[msg.sender] = claims;
+        emit UnstakeRequested(msg.sender, amount, claims.unbondingAt);
     }
 
     /// @inheritdoc IStakeVault
     function withdraw(address to) external nonReentrant returns (uint256 amount) {
-        Ledger storage ledger = _ledgers[msg.sender];
-        amount = ledger.unbonding;
+        Claims memory claims = _claims[msg.sender];
+        amount = claims.unbonding;
         if (amount == 0) revert VaultNothingToWithdraw(msg.sender);
-        if (block.timestamp < ledger.unbondingAt) revert VaultStillUnbonding(msg.sender, ledger.unbondingAt);
-        ledger.unbonding = 0;
+        if (block.timestamp < claims.unbondingAt) revert VaultStillUnbonding(msg.sender, claims.unbondingAt);
+        _claims[msg.sender].unbonding = 0;
         emit Withdrawn(msg.sender, to, amount);
         _push(_config().token, to, amount);
     }
 
     /// @inheritdoc IStakeVault
     function claim(address to) external nonReentrant returns (uint256 amount) {
-        Ledger storage ledger = _ledgers[msg.sender];
-        amount = ledger.credit;
+        amount = _claims[msg.sender].credit;
         if (amount == 0) revert VaultNothingToClaim(msg.sender);
-        ledger.credit = 0;
+        _claims[msg.sender].credit = 0;
         emit Claimed(msg.sender, to, amount);
         _push(_config().token, to, amount);
     }
@@ -130,16 +129,17 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     /// @inheritdoc IStakeVault
     function account(address node) external view returns (Account memory) {
-        Ledger storage ledger = _ledgers[node];
+        Stake memory stake = _stakes[node];
+        Claims memory claims = _claims[node];
         return Account({
-            stake: ledger.stake,
-            locked: ledger.locked,
-            unbonding: ledger.unbonding,
-            credit: ledger.credit,
-            unbondingAt: ledger.unbondingAt,
-            since: ledger.since,
-            roles: ledger.roles,
-            votingKey: ledger.votingKey
+            stake: stake.free,
+            locked: stake.locked,
+            unbonding: claims.unbonding,
+            credit: claims.credit,
+            unbondingAt: claims.unbondingAt,
+            since: stake.since,
+            roles: stake.roles,
+            votingKey: _votingKeys[node]
         });
     }
 
@@ -149,165 +149,147 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IStakeVault
-    function weightAt(address node, uint40 timepoint) external view returns (uint40) {
-        return uint40(_weightAt(_ledgers[node], node, _config().minStake, timepoint));
+    function weightAt(address node, uint40 timepoint) external view returns (uint32) {
+        return uint32(_weightAt(node, _stakes[node], _config().minStake, timepoint));
     }
 
     /// @inheritdoc IStakeVault
-    function weightNow(address node) external view returns (uint40) {
-        return uint40(_weight(_ledgers[node], _config().minStake));
+    function weightNow(address node) external view returns (uint32) {
+        return uint32(_weight(_stakes[node], _config().minStake));
     }
 
     /// @inheritdoc IStakeVault
-    function totalWeightAt(uint40 timepoint) external view returns (uint40) {
-        return uint40(_total.upperLookupRecent(timepoint));
-    }
-
-    /// @inheritdoc IStakeVault
-    function eligibleAt(address author, uint40 timepoint) external view returns (uint40) {
-        uint256 own = _weightAt(_ledgers[author], author, _config().minStake, timepoint);
-        return uint40(_total.upperLookupRecent(timepoint) - own);
+    function totalWeightAt(uint40 timepoint) external view returns (uint32) {
+        return uint32(_total.upperLookupRecent(timepoint));
     }
 
     /// @inheritdoc IStakeVault
     function mayVoteFor(address node, address key) public view returns (bool) {
-        return key != address(0) && (key == node || key == _ledgers[node].votingKey);
+        return key != address(0) && (key == node || key == _votingKeys[node]);
     }
 
     /// @inheritdoc IStakeVault
-    function totals() external view returns (uint128 escrow, uint128 pool, uint128 pendingTotal) {
-        return (_escrow, _pool, _pending);
+    function totals() external view returns (uint128 escrow, uint128 pool) {
+        return (_common.escrow, _common.pool);
     }
 
     // ------------------------------------------------------------------------- ledgers moved by the sibling contracts
 
     /// @inheritdoc IStakeVault
-    function openSubmission(address author, uint256 bond, uint256 fee) external {
+    function openSubmission(address author, uint256 bond, uint256 fee, uint40 timepoint)
+        external
+        returns (uint32 eligible)
+    {
         VaultConfig memory config = _config();
-        if (msg.sender != config.registry) revert VaultUnauthorized(msg.sender);
-        Ledger storage ledger = _ledgers[author];
-        if (ledger.roles & ROLE_TRAINER == 0) revert VaultNotTrainer(author);
-        uint256 stake = ledger.stake;
-        if (stake < bond + fee) revert VaultInsufficientStake(author, stake, bond + fee);
-        _setExposed(ledger, author, config.minStake, stake - bond - fee, ledger.locked + bond);
-        _escrow += uint128(fee);
+        _only(config.registry);
+        Stake memory stake = _stakes[author];
+        if (stake.roles & ROLE_TRAINER == 0) revert VaultNotTrainer(author);
+        if (stake.free < bond + fee) revert VaultInsufficientStake(author, stake.free, bond + fee);
+        uint256 own = _weightAt(author, stake, config.minStake, timepoint);
+        eligible = uint32(_total.upperLookupRecent(timepoint) - own);
+        _setStake(author, stake, config.minStake, stake.free - bond - fee, stake.locked + bond);
+        _common.escrow += uint104(fee);
     }
 
     /// @inheritdoc IStakeVault
-    function lockVote(address voter, address caller, uint40 timepoint) external returns (uint40 weight, uint256 bond) {
+    function lockVote(address voter, address caller, uint40 timepoint) external returns (uint32 weight, uint256 bond) {
         VaultConfig memory config = _config();
-        if (msg.sender != config.book) revert VaultUnauthorized(msg.sender);
+        _only(config.book);
         if (!mayVoteFor(voter, caller)) revert VaultNotVoter(voter, caller);
-        Ledger storage ledger = _ledgers[voter];
-        uint256 then = _weightAt(ledger, voter, config.minStake, timepoint);
-        weight = uint40(Math.min(then, _weight(ledger, config.minStake)));
-        if (weight == 0) return (0, 0);
+        Stake memory stake = _stakes[voter];
+        uint256 then = _weightAt(voter, stake, config.minStake, timepoint);
+        weight = uint32(Math.min(then, _weight(stake, config.minStake)));
         bond = Math.ceilDiv(uint256(weight) * config.minStake * config.voteBondBps, BPS);
-        (uint256 stake, uint256 locked) = (ledger.stake, ledger.locked);
-        if (stake < bond) revert VaultInsufficientStake(voter, stake, bond);
-        ledger.stake = uint104(stake - bond);
-        ledger.locked = uint104(locked + bond);
+        if (stake.free < bond) revert VaultInsufficientStake(voter, stake.free, bond);
+        stake.free -= uint104(bond);
+        stake.locked += uint104(bond);
+        _stakes[voter] = stake;
     }
 
     /// @inheritdoc IStakeVault
-    function closeSubmission(
-        address author,
-        uint256 bondReleased,
-        uint256 bondForfeited,
-        uint256 feeReturned,
-        uint256 feeToPool
-    ) external {
-        VaultConfig memory config = _config();
-        if (msg.sender != config.book) revert VaultUnauthorized(msg.sender);
-        _unlock(_ledgers[author], author, config.minStake, bondReleased, bondForfeited);
-        _fromEscrow(_ledgers[author], feeReturned, feeToPool, bondForfeited);
-    }
-
-    /// @inheritdoc IStakeVault
-    function settleVote(address voter, uint256 paid, uint256 bondReleased, uint256 bondForfeited, uint256 feeToPool)
+    function unlock(address node, uint256 bondReleased, uint256 bondForfeited, uint256 feeToNode, uint256 feeToPool)
         external
     {
         VaultConfig memory config = _config();
-        if (msg.sender != config.book) revert VaultUnauthorized(msg.sender);
-        _unlock(_ledgers[voter], voter, config.minStake, bondReleased, bondForfeited);
-        _fromEscrow(_ledgers[voter], paid, feeToPool, bondForfeited);
+        _only(config.book);
+        Stake memory stake = _stakes[node];
+        uint256 locked = stake.locked - bondReleased - bondForfeited;
+        _setStake(node, stake, config.minStake, stake.free + bondReleased, locked);
+        uint256 toPool = feeToPool + bondForfeited;
+        if (feeToNode + toPool == 0) return;
+        Common memory common = _common;
+        common.escrow -= uint104(feeToNode + feeToPool);
+        common.pool += uint104(toPool);
+        _common = common;
+        if (feeToNode != 0) _claims[node].credit += uint104(feeToNode);
     }
 
     /// @inheritdoc IStakeVault
-    function fund(address sponsor, uint256 amount) external onlySibling(_config().pool) nonReentrant {
-        _pull(_config().token, sponsor, amount);
-        _pool += uint128(amount);
+    function fund(address sponsor, uint256 amount) external nonReentrant {
+        VaultConfig memory config = _config();
+        _only(config.pool);
+        _pull(config.token, sponsor, amount);
+        _common.pool += uint104(amount);
     }
 
     /// @inheritdoc IStakeVault
-    function refund(address to) external onlySibling(_config().pool) nonReentrant returns (uint256 amount) {
-        amount = _pool;
-        _pool = 0;
-        _push(_config().token, to, amount);
+    function refund(address to, uint256 amount) external nonReentrant {
+        VaultConfig memory config = _config();
+        _only(config.pool);
+        _common.pool -= uint104(amount);
+        _push(config.token, to, amount);
     }
 
     /// @inheritdoc IStakeVault
-    function payReward(address author, uint256 toAuthor, uint256 toPending) external onlySibling(_config().pool) {
-        _pool -= uint128(toAuthor + toPending);
-        _pending += uint128(toPending);
-        _ledgers[author].credit += uint104(toAuthor);
-    }
-
-    /// @inheritdoc IStakeVault
-    function payPour(address author, uint256 toAuthor, uint256 toPool) external onlySibling(_config().pool) {
-        _pending -= uint128(toAuthor + toPool);
-        _pool += uint128(toPool);
-        if (toAuthor != 0) _ledgers[author].credit += uint104(toAuthor);
+    function credit(address author, uint256 amount) external {
+        _only(_config().pool);
+        _common.pool -= uint104(amount);
+        _claims[author].credit += uint104(amount);
     }
 
     // ---------------------------------------------------------------------------------------------------- internal
 
-    function _config() private view returns (VaultConfig memory) {
-        return abi.decode(_args(), (VaultConfig));
+    function _config() private view returns (VaultConfig memory config) {
+        uint256 to;
+        assembly ("memory-safe") {
+            to := config
+        }
+        _loadArgs(to, 8 * 32);
     }
 
-    function _registered(address node) private view returns (Ledger storage ledger) {
-        ledger = _ledgers[node];
-        if (ledger.roles == 0) revert VaultNotRegistered(node);
+    function _only(address sibling) private view {
+        if (msg.sender != sibling) revert VaultUnauthorized(msg.sender);
     }
 
-    /// @dev Locked stake back to free stake, or out of the account.
-    function _unlock(Ledger storage ledger, address node, uint256 minStake, uint256 released, uint256 forfeited)
-        private
-    {
-        _setExposed(ledger, node, minStake, ledger.stake + released, ledger.locked - released - forfeited);
-    }
-
-    /// @dev Out of escrow to a node's credit and to the pool; what was forfeited joins the pool.
-    function _fromEscrow(Ledger storage ledger, uint256 toCredit, uint256 toPool, uint256 forfeited) private {
-        if (toCredit + toPool != 0) _escrow -= uint128(toCredit + toPool);
-        if (toPool + forfeited != 0) _pool += uint128(toPool + forfeited);
-        if (toCredit != 0) ledger.credit += uint104(toCredit);
+    function _registered(address node) private view returns (Stake memory stake) {
+        stake = _stakes[node];
+        if (stake.roles == 0) revert VaultNotRegistered(node);
     }
 
     /// @dev Write free and locked stake; where whole minimum stakes change, keep the old weight as a checkpoint.
-    function _setExposed(Ledger storage ledger, address node, uint256 minStake, uint256 stake, uint256 locked) private {
-        uint256 before = _weight(ledger, minStake);
-        uint256 weight = (stake + locked) / minStake;
-        ledger.stake = uint104(stake);
-        ledger.locked = uint104(locked);
-        if (weight == before) return;
-        uint40 since = ledger.since;
-        if (since != 0 && since != block.timestamp) _past[node].push(since, uint208(before));
-        ledger.since = uint40(block.timestamp);
-        _total.push(uint48(block.timestamp), uint208(_total.latest() + weight - before));
+    function _setStake(address node, Stake memory stake, uint256 minStake, uint256 free, uint256 locked) private {
+        uint256 before = _weight(stake, minStake);
+        uint256 weight = (free + locked) / minStake;
+        if (weight != before) {
+            uint40 since = stake.since;
+            if (since != 0 && since != block.timestamp) _past[node].push(since, uint208(before));
+            stake.since = uint40(block.timestamp);
+            _total.push(uint48(block.timestamp), uint208(_total.latest() + weight - before));
+        }
+        (stake.free, stake.locked) = (uint104(free), uint104(locked));
+        _stakes[node] = stake;
     }
 
-    function _weight(Ledger storage ledger, uint256 minStake) private view returns (uint256) {
-        return (uint256(ledger.stake) + ledger.locked) / minStake;
+    function _weight(Stake memory stake, uint256 minStake) private pure returns (uint256) {
+        return (uint256(stake.free) + stake.locked) / minStake;
     }
 
-    function _weightAt(Ledger storage ledger, address node, uint256 minStake, uint40 timepoint)
+    function _weightAt(address node, Stake memory stake, uint256 minStake, uint40 timepoint)
         private
         view
         returns (uint256)
     {
-        return timepoint >= ledger.since ? _weight(ledger, minStake) : _past[node].upperLookupRecent(timepoint);
+        return timepoint >= stake.since ? _weight(stake, minStake) : _past[node].upperLookupRecent(timepoint);
     }
 
     /// @dev Exactly `amount` must arrive; a token that takes a fee is refused.
@@ -316,9 +298,8 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         uint256 before = IERC20(token_).balanceOf(address(this));
         IERC20(token_).safeTransferFrom(from, address(this), amount);
         uint256 afterwards = IERC20(token_).balanceOf(address(this));
-        if (afterwards < before || afterwards - before != amount) {
-            revert VaultTokenTookFee(amount, afterwards < before ? 0 : afterwards - before);
-        }
+        uint256 received = Math.saturatingSub(afterwards, before);
+        if (received != amount) revert VaultTokenTookFee(amount, received);
         if (afterwards > MOST_TOKENS) revert VaultTooMuch(afterwards, MOST_TOKENS);
     }
 

@@ -81,7 +81,7 @@ contract TaskFactory is ITaskFactory {
 
         _within("kappaBps", p.kappaBps, 1_000, 5_000);
         _within("quorumBps", p.quorumBps, 1_000, BPS);
-        _within("quorumFloor", p.quorumFloor, 1, type(uint40).max);
+        _within("quorumFloor", p.quorumFloor, 1, type(uint32).max);
         _within("minVoters", p.minVoters, 3, type(uint8).max);
         _within("minStep", p.minStep, 2, 23);
         if (p.startTau < -2 || p.startTau > 23) revert FactoryParameterOutOfBounds("startTau", p.startTau, -2, 23);

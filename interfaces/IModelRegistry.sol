@@ -18,25 +18,34 @@ interface IModelRegistry {
         uint8 gain; // part of the level above the old best, in buckets; zero unless it became best
         uint32 referenceId; // best when the id was reserved
         int32 level; // level(reference) + outcome; set when Final
-        uint40 eligible; // weight that could vote at reserve, the author's own left out
+        uint32 eligible; // weight that could vote at reserve, the author's own left out
         uint64 q; // running rate of the majority bit, 1e18 = 1
-        uint40 revealedWeight; // set when Final or Void
-        uint40 yesWeight; // part of it above tau; set when Final or Void
+        uint32 revealedWeight; // set when Final or Void
+        uint32 yesWeight; // part of it above tau; set when Final or Void
         bytes32 recordHash; // reservation hash until submitted, then keccak256(abi.encode(ModelRecord))
         bytes32 weightsDigest; // zero until submitted
     }
 
-    /// @notice What votes on an id depend on.
-    struct Ballot {
+    /// @notice The next id of the queue, and the threshold and majority rate of the task as they are now.
+    struct Due {
+        uint256 id; // equal to `count` if none is left
         address author;
         uint40 reservedAt;
+        Status status;
+        int8 tau;
+        uint32 eligible;
+        int8 taskTau;
+        uint64 taskQ;
+    }
+
+    /// @notice What settling a vote depends on.
+    struct Result {
         Status status;
         int8 median;
         int8 tau;
         uint64 q;
-        uint40 eligible;
-        uint40 revealedWeight;
-        uint40 yesWeight;
+        uint32 revealedWeight;
+        uint32 yesWeight;
     }
 
     /// @notice Result of voting, and the threshold and majority rate that the next reservation freezes.
@@ -44,8 +53,8 @@ interface IModelRegistry {
         Status status;
         int8 outcome;
         int8 median;
-        uint40 revealedWeight;
-        uint40 yesWeight;
+        uint32 revealedWeight;
+        uint32 yesWeight;
         int8 nextTau;
         uint64 nextQ;
     }
@@ -75,7 +84,7 @@ interface IModelRegistry {
         uint256 referenceId,
         int8 tau,
         uint64 q,
-        uint40 eligible,
+        uint32 eligible,
         uint40 reservedAt
     );
     event Submitted(uint256 indexed id, address indexed author, ModelRecord record);
@@ -86,11 +95,11 @@ interface IModelRegistry {
         int8 median,
         int32 level,
         uint8 gain,
-        uint40 revealedWeight,
-        uint40 yesWeight
+        uint32 revealedWeight,
+        uint32 yesWeight
     );
     event BestChanged(uint256 indexed id, uint256 indexed previous, int32 level);
-    event Closed(uint40 at);
+    event Closed(uint40 closedAt);
 
     error RegistryClosed();
     error RegistryPaused(uint40 until);
@@ -152,9 +161,16 @@ interface IModelRegistry {
 
     // --- for the siblings ---
 
-    function ballot(uint256 id) external view returns (Ballot memory);
+    function ballot(uint256 id)
+        external
+        view
+        returns (address author, uint40 reservedAt, Status status, int8 tau, uint64 q);
 
-    function weightsDigestOf(uint256 id) external view returns (bytes32);
+    function openVote(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest);
+
+    function due() external view returns (Due memory);
+
+    function resultOf(uint256 id) external view returns (Result memory);
 
     function heirs(uint256 id) external view returns (Heirs memory);
 

@@ -8,7 +8,9 @@ pragma solidity 0.8.37;
 ///         returns to the pool. Payouts round down, remainders are carried. Never loops over participants.
 interface IRewardPool {
     event Funded(address indexed sponsor, uint256 amount);
-    event Rewarded(uint256 indexed id, address indexed author, uint256 reward, uint256 toAuthor, uint256 toLineage);
+    /// @notice `reward` left the allowance and is owed to `id`: to its author and lineage with the next pour.
+    event Rewarded(uint256 indexed id, address indexed author, uint256 reward);
+    event RewardShared(uint256 indexed id, address indexed author, uint256 toAuthor, uint256 toLineage);
     event LineageShared(uint256 indexed from, uint256 indexed to, uint256 amount);
     event Poured(
         uint256 indexed id, address indexed author, uint256 toAuthor, uint256 passed, uint256 indexed referenceId
@@ -20,7 +22,6 @@ interface IRewardPool {
     error PoolNotClosed();
     error PoolUnfinished(uint256 nextToFinalize, uint256 count);
     error PoolGraceRunning(uint40 until, uint40 now_);
-    error PoolUnknownId(uint256 id);
     error PoolUnauthorized(address caller);
 
     /// @notice Sponsor only: add to the pool. The first funding releases one day's drip at once.
@@ -40,11 +41,12 @@ interface IRewardPool {
 
     function pending(uint256 id) external view returns (uint256);
 
-    /// @notice What `id` owes to its lineage out of its own rewards, shared out by the next pour.
+    /// @notice What `id` earned and has not shared out yet; the next pour gives it to its author and lineage.
     function owed(uint256 id) external view returns (uint256);
 
-    /// @notice Unreleased pool and allowance as they would be now, drip included; their sum is the vault's pool.
-    function balances() external view returns (uint256 pool, uint256 allowance);
+    /// @notice The vault's pool in its three parts, drip included: unreleased, allowance, and owed or pending lineage
+    ///         shares.
+    function balances() external view returns (uint256 pool, uint256 allowance, uint256 pendingTotal);
 
     // --- cross-contract ---
 

@@ -9,10 +9,9 @@ import {ScoreVote} from "./PdfedTypes.sol";
 interface IScoreBook {
     /// @notice What is kept of one voter's vote on one id.
     struct Vote {
-        bytes32 commitment; // zero: none
-        uint40 weight; // frozen at commit
-        uint32 yes; // the voter's votes above tau so far, frozen at commit
-        uint32 seen; // the voter's votes so far, frozen at commit
+        bytes24 commitment; // first 24 bytes of the vote's digest; zero: none
+        uint32 weight; // frozen at commit
+        uint24 rate; // the voter's own shrunk rate f, frozen at commit, 2^24 = 1
         int8 improvement; // valid once revealed
         bool revealed;
         bool settled;
@@ -20,20 +19,14 @@ interface IScoreBook {
 
     /// @notice Running tally of an id, read from its histogram.
     struct Tally {
-        uint40 revealedWeight;
-        uint40 yesWeight; // weight of votes above tau
+        uint32 revealedWeight;
+        uint32 yesWeight; // weight of votes above tau
         uint32 reveals;
     }
 
     /// @param bond locked until the vote is settled
     event Committed(
-        uint256 indexed id,
-        address indexed voter,
-        bytes32 commitment,
-        uint40 weight,
-        uint32 yes,
-        uint32 seen,
-        uint256 bond
+        uint256 indexed id, address indexed voter, bytes32 commitment, uint32 weight, uint24 rate, uint256 bond
     );
     event Revealed(uint256 indexed id, address indexed voter, int8 improvement, bytes32 evidenceRoot);
     /// @notice What became of the author's bond and scoring fee when `id` was finalised. The fee returns to the
@@ -68,7 +61,7 @@ interface IScoreBook {
     error BookNoWeight(uint256 id, address voter);
     error BookNoCommitment(uint256 id, address voter);
     error BookAlreadyRevealed(uint256 id, address voter);
-    error BookCommitmentMismatch(uint256 id, address voter, bytes32 committed, bytes32 opened);
+    error BookCommitmentMismatch(uint256 id, address voter, bytes24 committed, bytes32 opened);
     error BookImprovementOutOfRange(int8 improvement);
     error BookZeroEvidence();
     error BookNotNext(uint256 id, uint256 next);
@@ -105,7 +98,7 @@ interface IScoreBook {
     function tally(uint256 id) external view returns (Tally memory);
 
     /// @notice Revealed weight in each of the 32 buckets, LOWEST first.
-    function histogram(uint256 id) external view returns (uint40[32] memory);
+    function histogram(uint256 id) external view returns (uint32[32] memory);
 
     function nextToFinalize() external view returns (uint256);
 

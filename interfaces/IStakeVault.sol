@@ -3,9 +3,9 @@ pragma solidity 0.8.37;
 
 /// @title The only holder of a task's tokens, and the ledgers of who owns them
 /// @notice Nodes register, stake, unbond and claim here. The vault does not know what a model is.
-/// @dev Invariant solvency: balanceOf(this) == Σ stake + Σ locked + Σ unbonding + Σ credit + escrow + pool
-///      + Σ pending, where escrow is the scoring fees not yet settled, pool includes the allowance that RewardPool
-///      meters, and pending is the lineage shares not yet poured. A plain transfer to the vault belongs to nobody.
+/// @dev Invariant solvency: balanceOf(this) == Σ stake + Σ locked + Σ unbonding + Σ credit + escrow + pool, where
+///      escrow is the scoring fees not yet settled, and pool includes the allowance and the pending lineage shares that
+///      RewardPool keeps count of. A plain transfer to the vault belongs to nobody.
 interface IStakeVault {
     /// @notice A node's account. `stake` is free, `locked` is bonded to open acts; their sum carries weight.
     struct Account {
@@ -74,55 +74,43 @@ interface IStakeVault {
     function token() external view returns (address);
 
     /// @notice Whole minimum stakes of `node` at `timepoint`: (stake + locked) / minStake, unbonding left out.
-    function weightAt(address node, uint40 timepoint) external view returns (uint40);
+    function weightAt(address node, uint40 timepoint) external view returns (uint32);
 
-    function weightNow(address node) external view returns (uint40);
+    function weightNow(address node) external view returns (uint32);
 
-    function totalWeightAt(uint40 timepoint) external view returns (uint40);
-
-    /// @notice Total weight at `timepoint` without `author`'s own: who may vote on its submission.
-    function eligibleAt(address author, uint40 timepoint) external view returns (uint40);
+    function totalWeightAt(uint40 timepoint) external view returns (uint32);
 
     /// @notice Whether `key` may vote for `node`: the node itself or its voting key.
     function mayVoteFor(address node, address key) external view returns (bool);
 
     /// @notice Ledgers that belong to nobody yet.
-    function totals() external view returns (uint128 escrow, uint128 pool, uint128 pendingTotal);
+    function totals() external view returns (uint128 escrow, uint128 pool);
 
     // --- cross-contract: each entry accepts one caller ---
 
     /// @notice The author's bond from free to locked, the scoring fee from free into escrow. Only ModelRegistry.
-    function openSubmission(address author, uint256 bond, uint256 fee) external;
+    /// @return eligible total weight at `timepoint` without the author's own: who may vote
+    function openSubmission(address author, uint256 bond, uint256 fee, uint40 timepoint)
+        external
+        returns (uint32 eligible);
 
     /// @notice Freeze a voter's weight and lock its bond. Only ScoreBook.
     /// @param caller who sent the commit; must be `voter` or its voting key
     /// @param timepoint stake counts as it was then
     /// @return weight zero if the voter may not vote; then nothing is locked
-    function lockVote(address voter, address caller, uint40 timepoint) external returns (uint40 weight, uint256 bond);
+    function lockVote(address voter, address caller, uint40 timepoint) external returns (uint32 weight, uint256 bond);
 
-    /// @notice Undo `openSubmission`: bond to free stake or to the pool, fee to the author's credit or the pool.
-    ///         Only ScoreBook, inside finalise; cannot revert.
-    function closeSubmission(
-        address author,
-        uint256 bondReleased,
-        uint256 bondForfeited,
-        uint256 feeReturned,
-        uint256 feeToPool
-    ) external;
-
-    /// @notice Escrow to the voter's credit and to the pool, bond to free stake and to the pool. Only ScoreBook.
-    function settleVote(address voter, uint256 paid, uint256 bondReleased, uint256 bondForfeited, uint256 feeToPool)
+    /// @notice End an act of `node`: its bond to free stake or to the pool, escrow to its credit or to the pool.
+    ///         Only ScoreBook; cannot revert for what was locked and taken.
+    function unlock(address node, uint256 bondReleased, uint256 bondForfeited, uint256 feeToNode, uint256 feeToPool)
         external;
 
     /// @notice Take the sponsor's tokens into the pool. Only RewardPool.
     function fund(address sponsor, uint256 amount) external;
 
-    /// @notice Pay the whole pool to `to`. Only RewardPool.
-    function refund(address to) external returns (uint256 amount);
+    /// @notice Pay `amount` of the pool to `to`. Only RewardPool.
+    function refund(address to, uint256 amount) external;
 
-    /// @notice Pool to an author's credit and to pending lineage shares. Only RewardPool.
-    function payReward(address author, uint256 toAuthor, uint256 toPending) external;
-
-    /// @notice Pending lineage share to an author's credit and to the pool. Only RewardPool.
-    function payPour(address author, uint256 toAuthor, uint256 toPool) external;
+    /// @notice Pool to an author's credit. Only RewardPool; cannot revert for what the pool holds.
+    function credit(address author, uint256 amount) external;
 }

@@ -27,6 +27,7 @@ interface ITaskLens {
         bool closed;
         uint256 pool;
         uint256 allowance;
+        uint256 pendingTotal;
         uint40 now_;
     }
 

@@ -4,76 +4,71 @@ pragma solidity 0.8.37;
 import {BPS, HIGHEST, LOWEST} from "../../interfaces/PdfedTypes.sol";
 
 /// @title Votes of one id, counted into 32 buckets of an eighth of an octave
-/// @notice Eight words of four buckets; a bucket is (uint24 voters, uint40 weight), weight lowest. Reading the result
+/// @notice Eight words of four buckets; a bucket is (uint32 voters, uint32 weight), weight lowest. Reading the result
 ///         costs the same for any number of voters.
-/// @dev A bucket cannot overflow: the weight of a whole task fits 40 bits (StakeVault), and each voter of an id brings
-///      at least one unit of weight and one transaction, of which 2^24 into one bucket cost more than 10^11 gas.
+/// @dev No bucket overflows: a voter's weight is at most its weight at one timepoint, the same for all voters of an id,
+///      and the weight of all nodes at any timepoint fits 32 bits (StakeVault). Each voter weighs at least one.
 library Histogram {
+    uint256 internal constant WORDS = 8;
     uint256 internal constant BUCKETS = 32;
-    uint256 private constant WORDS = 8;
+    uint256 private constant MASK = type(uint32).max;
 
     struct Votes {
         uint256[WORDS] words;
     }
 
     /// @notice The tally of an id: what finalise reads.
-    struct Result {
+    struct Tally {
         uint256 weight;
         uint256 voters;
         uint256 yes; // weight strictly above tau
-        int8 outcome; // lower weighted kappa-quantile
-        int8 median; // lower weighted median
     }
 
     /// @notice Count a vote of `weight` for `improvement` in [LOWEST, HIGHEST].
     function add(Votes storage votes, int8 improvement, uint256 weight) internal {
         uint256 bucket = uint256(int256(improvement) - LOWEST);
-        votes.words[bucket / 4] += ((uint256(1) << 40) | weight) << (64 * (bucket % 4));
+        votes.words[bucket / 4] += ((uint256(1) << 32) | weight) << (64 * (bucket % 4));
     }
 
-    function load(Votes storage votes) internal view returns (uint256[WORDS] memory words) {
-        return votes.words;
+    function weightOf(Votes memory votes, uint256 bucket) internal pure returns (uint256) {
+        return (votes.words[bucket / 4] >> (64 * (bucket % 4))) & MASK;
     }
 
-    function weightOf(uint256[WORDS] memory words, uint256 bucket) internal pure returns (uint256) {
-        return uint40(words[bucket / 4] >> (64 * (bucket % 4)));
-    }
-
-    function votersOf(uint256[WORDS] memory words, uint256 bucket) internal pure returns (uint256) {
-        return uint24(words[bucket / 4] >> (64 * (bucket % 4) + 40));
-    }
-
-    /// @notice Total, voters, weight above `tau`, and the two lower weighted quantiles.
-    /// @dev outcome = the smallest v with W(<= v) * BPS >= kappaBps * W; median = the smallest v with 2 W(<= v) >= W.
-    ///      Both LOWEST if nobody revealed. kappaBps <= BPS / 2, so outcome <= median.
-    function read(uint256[WORDS] memory words, int8 tau, uint256 kappaBps) internal pure returns (Result memory r) {
+    /// @notice Total weight, voters, and weight above `tau`.
+    function count(Votes memory votes, int8 tau) internal pure returns (Tally memory t) {
         unchecked {
-            // 32 buckets of 40-bit weights and 24-bit counts: no sum below reaches 2^64
-            uint256 tauBucket = uint256(int256(tau) - LOWEST);
-            for (uint256 i; i < BUCKETS; ++i) {
-                if (i % 4 == 0 && words[i / 4] == 0) {
-                    i += 3;
-                    continue;
+            // all sums stay below 2^32, see above
+            uint256 lastNo = uint256(int256(tau) - LOWEST);
+            for (uint256 i; i < WORDS; ++i) {
+                uint256 word = votes.words[i];
+                for (uint256 bucket = 4 * i; word != 0; ++bucket) {
+                    uint256 weight = word & MASK;
+                    t.weight += weight;
+                    t.voters += (word >> 32) & MASK;
+                    if (bucket > lastNo) t.yes += weight;
+                    word >>= 64;
                 }
-                uint256 weight = weightOf(words, i);
-                r.weight += weight;
-                r.voters += votersOf(words, i);
-                if (i > tauBucket) r.yes += weight;
             }
-            r.outcome = quantile(words, r.weight, kappaBps);
-            r.median = quantile(words, r.weight, BPS / 2);
         }
     }
 
-    /// @notice Smallest v with W(<= v) * BPS >= shareBps * total; LOWEST for an empty histogram.
-    function quantile(uint256[WORDS] memory words, uint256 total, uint256 shareBps) internal pure returns (int8) {
+    /// @notice Lower weighted quantile: the smallest v with W(<= v) * BPS >= shareBps * total.
+    /// @dev LOWEST for an empty histogram. Monotone in shareBps; the median is the quantile of BPS / 2.
+    function quantile(Votes memory votes, uint256 total, uint256 shareBps) internal pure returns (int8) {
         unchecked {
+            // at most 2^32 * 2^14
+            uint256 target = shareBps * total;
             uint256 below;
-            for (uint256 i; i < BUCKETS; ++i) {
-                below += weightOf(words, i);
-                if (below * BPS >= shareBps * total) return int8(int256(i) + LOWEST);
+            for (uint256 i; i < WORDS; ++i) {
+                uint256 word = votes.words[i];
+                if (word == 0 && target != 0) continue;
+                for (uint256 bucket = 4 * i; bucket < 4 * i + 4; ++bucket) {
+                    below += (word & MASK) * BPS;
+                    if (below >= target) return int8(int256(bucket) + LOWEST);
+                    word >>= 64;
+                }
             }
-            return HIGHEST; // not reached: below is total after the last bucket
+            return HIGHEST; // not reached: after the last bucket `below` is the total
         }
     }
 }

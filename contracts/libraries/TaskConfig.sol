@@ -3,15 +3,7 @@ pragma solidity 0.8.37;
 
 import {TaskAddresses, TaskParams} from "../../interfaces/PdfedTypes.sol";
 
-/// @notice Windows of a submission, in seconds; all run from reserve.
-struct Schedule {
-    uint32 submitWindow;
-    uint32 commitWindow;
-    uint32 revealGap;
-    uint32 revealWindow;
-}
-
-/// @notice What each contract of a task reads of the task's parameters and siblings.
+/// @notice What each contract of a task reads of the task's parameters and siblings. Value types only, see TaskPart.
 struct VaultConfig {
     address registry;
     address book;
@@ -30,7 +22,10 @@ struct RegistryConfig {
     address guardian;
     uint128 submissionBond;
     uint128 scoringFee;
-    Schedule schedule;
+    uint32 submitWindow;
+    uint32 commitWindow;
+    uint32 revealGap;
+    uint32 revealWindow;
     uint32 warmUp;
     uint8 minStep;
     int8 startTau;
@@ -44,7 +39,9 @@ struct BookConfig {
     uint128 submissionBond;
     uint128 scoringFee;
     uint16 voteBondBps;
-    Schedule schedule;
+    uint32 commitWindow;
+    uint32 revealGap;
+    uint32 revealWindow;
     uint32 warmUp;
     uint16 kappaBps;
     uint16 quorumBps;
@@ -66,10 +63,6 @@ struct PoolConfig {
 
 /// @title Splits the parameters of a task into what each of its contracts reads
 library TaskConfig {
-    function schedule(TaskParams memory p) internal pure returns (Schedule memory) {
-        return Schedule(p.submitWindow, p.commitWindow, p.revealGap, p.revealWindow);
-    }
-
     function vault(TaskParams memory p, TaskAddresses memory t) internal pure returns (VaultConfig memory) {
         return VaultConfig(t.registry, t.book, t.pool, p.token, p.eligibility, p.minStake, p.voteBondBps, p.unbonding);
     }
@@ -82,7 +75,10 @@ library TaskConfig {
             p.guardian,
             p.submissionBond,
             p.scoringFee,
-            schedule(p),
+            p.submitWindow,
+            p.commitWindow,
+            p.revealGap,
+            p.revealWindow,
             p.warmUp,
             p.minStep,
             p.startTau
@@ -98,7 +94,9 @@ library TaskConfig {
             p.submissionBond,
             p.scoringFee,
             p.voteBondBps,
-            schedule(p),
+            p.commitWindow,
+            p.revealGap,
+            p.revealWindow,
             p.warmUp,
             p.kappaBps,
             p.quorumBps,
