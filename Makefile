@@ -46,7 +46,7 @@ $(SOLC):
 
 build/.compiled: .venv/.installed node_modules/.installed brownie-config.yaml $(SOURCES) | $(SOLC)
 	mkdir -p build/home
-	$(PRIVATE) $(PY) -m brownie compile
+	$(PRIVATE) .venv/bin/brownie compile
 	touch $@
 
 .PHONY: fingerprint

@@ -167,11 +167,11 @@ def test_on_a_terminal_it_asks_and_no_means_no(deployed: Chain):
 
 def test_brownie_run_does_the_same(deployed: Chain, tmp_path: Path):
     env = {**os.environ, "HOME": str(tmp_path), "SOLCX_BINARY_PATH": str(ROOT / ".solc")}
-    brownie = [sys.executable, "-m", "brownie"]
+    brownie = str(Path(sys.executable).with_name("brownie"))
 
     def call(*words: str) -> str:
         done = subprocess.run(
-            [*brownie, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False
+            [brownie, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
