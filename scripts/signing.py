@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -44,10 +43,6 @@ from web3 import HTTPProvider, Web3  # noqa: E402
 
 T = TypeVar("T")
 AD_HOC = "pdfed-rpc"
-
-# brownie 1.22.2 prints a traceback for every deployment on a live network when it fills its own database; the
-# manifest is our record (docs/decisions/0004-brownie-state.md).
-brownie.network.contract._add_deployment = lambda *args, **kwargs: None
 
 
 def options(description: str, *, signs: bool = True) -> argparse.ArgumentParser:
@@ -251,12 +246,4 @@ def run(script: Callable[..., None]) -> None:
     except (KeyboardInterrupt, EOFError):
         print("interrupted; run it again: what was done is kept", file=sys.stderr)
         status = 130
-    finally:
-        if brownie.network.is_connected():
-            forget_brownie_records(brownie.web3.eth.chain_id)
     sys.exit(status)
-
-
-def forget_brownie_records(chain_id: int) -> None:
-    """Remove brownie's own records of this chain: one that outlives a restarted chain stops the next run."""
-    shutil.rmtree(ROOT / "build" / "deployments" / str(chain_id), ignore_errors=True)
