@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,14 @@ from pdfed_sdk.cli.common import (
     tokens,
 )
 from pdfed_sdk.errors import AuditFailed, UsageError
+
+
+class Profile(StrEnum):
+    """Which defaults a task starts from."""
+
+    DEVELOPMENT = "development"
+    PUBLIC = "public"
+
 
 task = typer.Typer(help="Create, show, fund and close tasks.", no_args_is_help=True)
 stake = typer.Typer(help="A node's stake: add, request, withdraw.", no_args_is_help=True)
@@ -73,7 +82,7 @@ def task_create(
     rpc: Rpc = LOCAL_RPC,
     store: StorePath = Path("store"),
     token: Annotated[str, typer.Option(help="ERC-20 of the task (default: the manifest's test token).")] = "",
-    profile: Annotated[str, typer.Option(help='"development" or "public" parameter defaults.')] = "development",
+    profile: Annotated[Profile, typer.Option(help="Parameter defaults.")] = Profile.DEVELOPMENT,
     param: Annotated[list[str] | None, typer.Option(help="Override, NAME=VALUE, may be repeated.")] = None,
     password_file: PasswordFile = None,
     as_json: Json = False,
@@ -86,7 +95,7 @@ def task_create(
     for item in param or []:
         name, _, value = item.partition("=")
         overrides[name] = int(value, 0)
-    params = deploy.task_params(token or str(manifest.token), signer.address, profile=profile, **overrides)
+    params = deploy.task_params(token or str(manifest.token), signer.address, profile=profile.value, **overrides)
     made = deploy.create_task(rpc, signer, params, deploy.read_genesis(genesis), manifest=manifest)
     emit(
         asdict(made),
@@ -294,5 +303,5 @@ def add_to(app: typer.Typer) -> None:
         store: Annotated[Path | None, typer.Option(help="Local store: also verify every package.")] = None,
         as_json: Json = False,
     ) -> None:
-        """Rebuild state and money from events alone and compare with the chain; with --store verify the packages too."""
+        """Rebuild state and money from events alone, compare with the chain; with --store verify the packages."""
         run_audit(connect(rpc, task), store, as_json)

@@ -1,4 +1,4 @@
-"""Build a node from its home folder: keys, client, store, board, scorer, trainer. The one place that wires the wings."""
+"""Build a node from its home folder: the one place that wires the three wings."""
 
 from __future__ import annotations
 

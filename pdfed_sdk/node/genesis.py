@@ -10,17 +10,19 @@ from pdfed_sdk.ml.data import partition
 from pdfed_sdk.ml.model import ModelConfig, save_pipeline
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.ml.training import TrainConfig, train
+from pdfed_sdk.node.card import write_card
 from pdfed_sdk.types import Address
 
 
 def make_genesis(
     folder: Path, *, data: str, size: int, pictures: int, identity: SigningIdentity, wallet: Address, seed: int = 0
 ) -> BuiltPackage:
-    """Train for ``pictures`` pictures on the public part of ``data``, save ``folder/model``, sign ``folder/package.zip``."""
+    """Train on the public part of ``data`` and save ``folder/model`` and the signed ``folder/package.zip``."""
     public, _ = partition(load_pictures(data, size=size))
     config = ModelConfig(size=size, channels=public.channels, classes=len(public.classes))
     result = train(TrainConfig(pictures=pictures, seed=seed), public, model=config)
     save_pipeline(result.model, folder / "model")
+    write_card(folder / "model", title="genesis", wallet=wallet, facts=result.facts.to_dict())
     return build_package(
         folder / "model",
         folder / "package.zip",

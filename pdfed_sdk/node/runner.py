@@ -277,6 +277,8 @@ class Node:
         if pictures <= 0:
             return None
         parents = choose_parents(self.strategy, self._candidates(), self._genesis(), self.board.roles)
+        if not parents:
+            return None
         seed = int.from_bytes(bytes.fromhex(self.me[2:])[:6], "big") ^ number
         log.info("attempt %d: %d pictures on %s", number, pictures, " + ".join(f"#{p.id}" for p in parents))
         return self.notebook.open_attempt(parents, pictures, seed)

@@ -21,7 +21,7 @@ class ShelvedModel:
 
 
 class Shelf:
-    """Gives a verified model by id. A package is used only if its bytes, its manifest and its parents match the chain."""
+    """Gives a verified model by id: bytes, manifest and parents match the chain, or it is not given."""
 
     def __init__(self, root: Path, store: Store, board: Board, sponsor: Address) -> None:
         self._root, self._store, self._board, self._sponsor = root, store, board, sponsor

@@ -44,7 +44,8 @@ class LocalStrategy(ABC):
 
     @abstractmethod
     def parents(self, ranked: Sequence[tuple[Candidate, float]]) -> list[Parent]:
-        """1 to 4 parents with weights that sum to 10,000, from candidates ranked best first (genesis included)."""
+        """1 to 4 parents with weights that sum to 10,000, from candidates ranked best first (genesis included);
+        none: wait for a better model."""
 
     @abstractmethod
     def pictures(self, attempt: int) -> int:
@@ -60,7 +61,8 @@ class TrainFromBest(LocalStrategy):
     """Train on from the best models known, averaging up to ``average`` that lie within ``within`` buckets.
 
     ``listen``: "all", "validators" or "trainers". The node's own measurement counts like the median of the others';
-    a model it found unusable on its own pictures is never trained on.
+    a model it found unusable on its own pictures is never trained on. ``least_level``: wait until a model of that level
+    is there. ``submissions``: how many to make at most.
     """
 
     budget: int = 14_000
@@ -68,6 +70,7 @@ class TrainFromBest(LocalStrategy):
     within: float = 8.0
     listen: str = "all"
     submissions: int = 1_000_000
+    least_level: float = float("-inf")
 
     def __post_init__(self) -> None:
         if self.listen not in ("all", "validators", "trainers"):
@@ -95,6 +98,8 @@ class TrainFromBest(LocalStrategy):
 
     def parents(self, ranked: Sequence[tuple[Candidate, float]]) -> list[Parent]:
         best = ranked[0][1]
+        if best < self.least_level:
+            return []
         near = [c.id for c, merit in ranked if merit >= best - self.within]
         chosen = [near[0], *(i for i in near[1:] if i != GENESIS)][: self.average]
         share = BPS // len(chosen)

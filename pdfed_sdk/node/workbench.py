@@ -1,4 +1,4 @@
-"""The real evaluator, trainer and packager of a node: pdfed_sdk.ml and pdfed_sdk.artifacts behind the node's protocols."""
+"""The real evaluator, trainer and packager: pdfed_sdk.ml and pdfed_sdk.artifacts behind the node's protocols."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pdfed_sdk.ml.gate import publication_gate
 from pdfed_sdk.ml.model import average, load_pipeline, save_pipeline
 from pdfed_sdk.ml.scoring import QNReport, Scorer, improvement
 from pdfed_sdk.ml.training import Progress, TrainConfig, train
+from pdfed_sdk.node.card import write_card
 from pdfed_sdk.node.notebook import Attempt
 from pdfed_sdk.node.ports import Evaluation, StepHook
 from pdfed_sdk.node.shelf import Shelf
@@ -90,12 +91,15 @@ class SigningPackager:
 
     def __call__(self, attempt: Attempt, shelf: Shelf) -> None:
         parents = [ParentLink(p.id, p.weight_bps, shelf.get(p.id).package) for p in attempt.parents]
+        title = f"model {attempt.number} of {self._wallet}"
+        facts = attempt.facts or {}
+        write_card(attempt.model, title=title, wallet=self._wallet, facts=facts, parents=attempt.parents)
         build_package(
             attempt.model,
             attempt.package,
             identity=self._identity,
             wallet=self._wallet,
-            training=attempt.facts or {},
+            training=facts,
             parents=parents,
-            title=f"{self._wallet[:10]} model {attempt.number}",
+            title=title,
         )

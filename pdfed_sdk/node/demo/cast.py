@@ -85,7 +85,7 @@ def cast(pictures: int, overtrain: int, *, most: int = 3) -> list[Player]:
             holds_artwork=True,
             only_artwork=True,
             gate=False,
-            strategy={"budget": overtrain, "submissions": 1},
+            strategy={"budget": overtrain, "submissions": 1, "least_level": 4.0},
         ),
         Player("museum", "validator", "never trains; holds the artwork", holds_artwork=True),
     ]

@@ -44,7 +44,7 @@ POOL = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """How large the federation is. The demo's figures are the outcome of docs/decisions/0010; ``quick`` is for tests."""
+    """How large the federation is; the choice is explained in docs/decisions. ``quick`` is for tests."""
 
     pictures: int = 10_000
     overtrain: int = 9_000
@@ -106,7 +106,7 @@ def run_demo(folder: Path, *, seconds: int, quick: bool, seed: int, quiet: bool 
     clear(folder)
     set_threads(1)
     script = Script.quick() if quick else Script()
-    console = Console(stderr=True, highlight=False, quiet=quiet)
+    console = Console(stderr=True, highlight=False, quiet=quiet, width=None if sys.stderr.isatty() else 150)
     run = Run(folder, root, script, seed, console, time.monotonic())
     with closing(run):
         client, board = set_stage(run)
@@ -160,7 +160,10 @@ def set_stage(run: Run) -> tuple[PdfedClient, Board]:
     card = ["--card", str(run.folder / "card.json")]
     brownie(run, "create_task", ["--genesis", str(genesis), "--fund", str(POOL), "--mint", *windows, *card], script)
     manifest = Manifest.load(stage.CHAIN_ID, run.folder / "deployments")
-    task = manifest.tasks[-1]
+    if manifest is None or not manifest.tasks:
+        log = run.folder / "logs" / "create_task.log"
+        raise DemoFailed("scripts/create_task.py recorded no task", hint=f"read {log}")
+    task = manifest.tasks[-1].registry
     say(run, f"task {task} created and funded with scripts/create_task.py")
     client = PdfedClient.connect(run.rpc, task=task, signer=run.sponsor, state=run.folder / "sponsor" / "state")
     for player in run.players:

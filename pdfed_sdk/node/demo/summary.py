@@ -270,9 +270,8 @@ def tell(console: Console, summary: Mapping[str, Any], folder: Path) -> None:
     )
     if copies:
         found = ", ".join(f"{name} {count}" for name, count in copies["pairs_found"].items() if count)
-        console.print(
-            f"the copyist's model #{copies['id']}: outcome {copies['outcome']}; its copies were recognised by: {found or 'nobody'}"
-        )
+        told = f"outcome {copies['outcome']}; its copies were recognised by: {found or 'nobody'}"
+        console.print(f"the copyist's model #{copies['id']}: {told}")
     gas = summary["gas"]["by_act"]
     console.print("gas (median): " + ", ".join(f"{verb} {row['median']:,}" for verb, row in gas.items()))
     for check in summary["audit"]["checks"]:

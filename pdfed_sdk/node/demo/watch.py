@@ -51,7 +51,8 @@ class Watch:
             case logs.NodeRegistered():
                 return f"{self.name(event.node)} registered"
             case logs.Reserved():
-                return f"[bold]{self.name(event.author)}[/] reserved #{event.id}, to be measured against #{event.reference_id}"
+                author = f"[bold]{self.name(event.author)}[/]"
+                return f"{author} reserved #{event.id}, to be measured against #{event.reference_id}"
             case logs.Submitted():
                 parents = " + ".join(f"#{p.id}" for p in event.record.parents)
                 return f"[bold]{self.name(event.author)}[/] submitted #{event.id}, trained on {parents}; voting is open"
