@@ -51,7 +51,7 @@ build/.compiled: .venv/.installed node_modules/.installed brownie-config.yaml $(
 
 .PHONY: fingerprint
 fingerprint: setup  ## train the shipped fingerprinter and verifier again (minutes)
-	$(PY) -m pdfed_sdk.ml.train_fingerprint
+	$(PY) -m pdfed_sdk.ml.pretrain
 
 # --- run -------------------------------------------------------------------------------------------------------------
 
