@@ -242,6 +242,30 @@ def test_bytes_around_the_archive(good: Path, tmp_path: Path, change: Callable[[
     refused(change(good.read_bytes()), ".", tmp_path)
 
 
+@pytest.mark.parametrize("where", ["between entries", "before the directory", "behind the directory"])
+def test_hidden_bytes(good: Path, tmp_path: Path, where: str) -> None:
+    """Offsets put right: Python's reader takes each of these."""
+    data, hidden = good.read_bytes(), b"hidden!!"
+    start, end = data.index(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    body, directory, tail = data[:start], data[start:end], list(struct.unpack("<4s4H2IH", data[end:]))
+    if where == "between entries":
+        cut = body.rindex(b"PK\x03\x04")
+        body = body[:cut] + hidden + body[cut:]
+        at = directory.rindex(b"PK\x01\x02") + 42
+        directory = directory[:at] + struct.pack("<I", cut + len(hidden)) + directory[at + 4 :]
+    elif where == "before the directory":
+        body += hidden
+    else:
+        directory += hidden
+        tail[5] += len(hidden)
+    tail[6] = len(body)
+    changed = body + directory + struct.pack("<4s4H2IH", *tail)
+    if where != "behind the directory":
+        with zipfile.ZipFile(io.BytesIO(changed)) as archive:
+            assert archive.testzip() is None
+    refused(changed, "contradicts|belong to no entry", tmp_path)
+
+
 def test_every_flipped_bit_of_the_container_is_seen(good: Path) -> None:
     """Without a signature: every byte that is not the directory's record of attributes is covered."""
     data = good.read_bytes()

@@ -163,16 +163,16 @@ def test_asking_what_is_held_does_not_search_the_network(kubo: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "error"),
-    [("lie", DigestMismatch), ("short", DigestMismatch), ("cut", StoreError), ("endless", StoreError)],
+    ("mode", "words"),
+    [("lie", "bytes that hash to"), ("short", "bytes that hash to"), ("cut", "IncompleteRead"), ("endless", "limit")],
 )
-def test_wrong_content_is_never_returned(kubo: Any, tmp_path: Path, mode: str, error: type[Exception]) -> None:
+def test_wrong_content_is_never_returned(kubo: Any, tmp_path: Path, mode: str, words: str) -> None:
     store = KuboStore(kubo.url, timeout=2)
     cid = store.put(DATA)
     kubo.mode = mode
-    with pytest.raises(error):
+    with pytest.raises(StoreError, match=words):
         store.get(cid, max_bytes=2 * len(DATA))
-    with pytest.raises(error):
+    with pytest.raises(StoreError, match=words):
         store.fetch(cid, tmp_path / "out", max_bytes=2 * len(DATA))
     assert list(tmp_path.iterdir()) == []
 
