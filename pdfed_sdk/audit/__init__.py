@@ -81,7 +81,7 @@ def _money(client: PdfedClient, state: TaskState) -> list[Check]:
         Check("no ledger is below zero", not negative, ", ".join(negative[:3])),
         _equal("escrow", state.escrow, totals.escrow),
         _equal("pool", state.pool, totals.pool),
-        _equal("pool and allowance make up the pool", pool + allowance, totals.pool),
+        _equal("pool is unreleased, allowance and pending", pool + allowance + totals.pending_total, totals.pool),
         _equal("pending shares", state.pending_total, totals.pending_total),
     ]
 

@@ -69,6 +69,7 @@ class TaskState:
     models: dict[int, ModelState] = field(default_factory=dict)
     escrow: int = 0
     pool: int = 0
+    """The allowance and all that is owed or pending included."""
     best: int = 0
     closed: bool = False
     received: int = 0
@@ -87,7 +88,7 @@ class TaskState:
     def held(self) -> int:
         """What the vault must hold: the sum of all ledgers (invariant solvency)."""
         own = sum(node.stake + node.locked + node.unbonding + node.credit for node in self.nodes.values())
-        return own + self.escrow + self.pool + self.pending_total
+        return own + self.escrow + self.pool
 
     def ledgers(self) -> dict[str, int]:
         """Every ledger by name, to find one below zero."""
@@ -129,8 +130,10 @@ class Reducer:
                 self._best_changed(event)
             case logs.SubmissionSettled() | logs.VoteSettled():
                 self._settled(event)
-            case logs.Funded() | logs.Reclaimed() | logs.Rewarded() | logs.LineageShared() | logs.Poured():
-                self._pool(event)
+            case logs.Funded() | logs.Reclaimed():
+                self._sponsored(event)
+            case logs.Rewarded() | logs.RewardShared() | logs.LineageShared() | logs.Poured():
+                self._shared(event)
             case logs.Closed():
                 self.state.closed = True
             case logs.VotingKeyChanged() | logs.MetadataChanged() | logs.SettleSkipped():
@@ -248,34 +251,39 @@ class Reducer:
 
     # --- pool and lineage ---
 
-    def _pool(self, event: logs.Funded | logs.Reclaimed | logs.Rewarded | logs.LineageShared | logs.Poured) -> None:
-        state = self.state
+    def _sponsored(self, event: logs.Funded | logs.Reclaimed) -> None:
+        if isinstance(event, logs.Funded):
+            self.state.pool += event.amount
+            self.state.received += event.amount
+        else:
+            self.state.pool -= event.amount
+            self.state.paid_out += event.amount
+
+    def _shared(self, event: logs.Rewarded | logs.RewardShared | logs.LineageShared | logs.Poured) -> None:
         match event:
-            case logs.Funded():
-                state.pool += event.amount
-                state.received += event.amount
-            case logs.Reclaimed():
-                state.pool -= event.amount
-                state.paid_out += event.amount
             case logs.Rewarded():
-                self._expect(event, "reward", event.reward, event.to_author + event.to_lineage)
-                state.pool -= event.reward
-                state.node(event.author).credit += event.to_author
-                self._model(event.id).owed += event.to_lineage
+                self._expect(event, "author", event.author, self._model(event.id).author)
+                self._model(event.id).owed += event.reward
+            case logs.RewardShared():
+                self._model(event.id).owed -= event.to_author
+                self._expect(event, "left for the lineage", self._model(event.id).owed, event.to_lineage)
+                self._credit(event.author, event.to_author)
             case logs.LineageShared():
                 self._model(event.from_).owed -= event.amount
                 self._give(event.to, event.amount)
             case logs.Poured():
                 self._model(event.id).pending -= event.to_author + event.passed
-                if event.to_author:
-                    state.node(event.author).credit += event.to_author
+                self._credit(event.author, event.to_author)
                 self._give(event.reference_id, event.passed)
 
+    def _credit(self, author: Address, amount: int) -> None:
+        self.state.pool -= amount
+        if amount:
+            self.state.node(author).credit += amount
+
     def _give(self, number: int, amount: int) -> None:
-        """To a model's pending share; what reaches genesis returns to the pool."""
-        if number == GENESIS:
-            self.state.pool += amount
-        else:
+        """To a model's pending share; what reaches genesis is the pool's again."""
+        if number != GENESIS:
             self._model(number).pending += amount
 
 

@@ -111,7 +111,13 @@ class VoteJournal:
         path = self._path(entry.chain_id, entry.book, entry.vote.voter, entry.vote.submission_id)
         nonce = secrets.token_bytes(12)
         body = self._cipher.encrypt(nonce, _to_json(entry), path.name.encode())
-        write_durably(path, _MAGIC + nonce + body)
+        try:
+            write_durably(path, _MAGIC + nonce + body)
+        except OSError as error:
+            raise JournalError(
+                f"{path} cannot be written ({error.strerror}); the vote was not sent",
+                hint="free some space or choose another state folder",
+            ) from None
 
     def read(self, chain_id: int, book: Address, voter: Address, submission_id: int) -> Entry | None:
         """The entry, None if there is none."""

@@ -78,7 +78,7 @@ class BestChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class Closed(Event):
-    at: int
+    closed_at: int
 
 
 # --- RewardPool ------------------------------------------------------------------------------------------------------
@@ -95,6 +95,12 @@ class Rewarded(Event):
     id: int
     author: Address
     reward: int
+
+
+@dataclass(frozen=True, slots=True)
+class RewardShared(Event):
+    id: int
+    author: Address
     to_author: int
     to_lineage: int
 
@@ -130,8 +136,7 @@ class Committed(Event):
     voter: Address
     commitment: bytes
     weight: int
-    yes: int
-    seen: int
+    rate: int
     bond: int
 
 

@@ -56,7 +56,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("grace", 10, 7 * DAY, 1, 365 * DAY, "last finalise to the sponsor's reclaim, s"),
     Parameter("kappa_bps", 3_333, 3_333, 1_000, 5_000, "outcome is this quantile of the improvements (κ)"),
     Parameter("quorum_bps", 3_333, 3_333, 1_000, BPS, "least revealed share of the eligible weight"),
-    Parameter("quorum_floor", 3, 3, 1, 2**40 - 1, "least revealed weight"),
+    Parameter("quorum_floor", 3, 3, 1, 2**32 - 1, "least revealed weight"),
     Parameter("min_voters", 3, 3, 3, 255, "least number of reveals"),
     Parameter("min_step", 2, 2, 2, HIGHEST, "least gain that makes a model best, buckets"),
     Parameter("start_tau", 0, 0, -2, HIGHEST, "first threshold of voters' pay, buckets"),

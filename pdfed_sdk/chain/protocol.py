@@ -89,12 +89,13 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One voter's vote on one id; ``improvement`` counts once revealed, ``yes`` of ``seen`` is the voter's history."""
+    """One voter's vote on one id. ``commitment`` is the digest's first 24 bytes; ``improvement`` counts once revealed;
+    ``rate`` is the voter's own rate of votes above tau, frozen at commit, 2^24 = 1.
+    """
 
     commitment: bytes
     weight: int
-    yes: int
-    seen: int
+    rate: int
     improvement: int
     revealed: bool
     settled: bool
@@ -129,7 +130,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Ledgers of the vault that belong to nobody yet; ``pool`` includes the allowance."""
+    """Ledgers of a task that belong to nobody yet; ``pool`` includes the allowance and ``pending_total``."""
 
     escrow: int
     pool: int
@@ -245,8 +246,9 @@ class TaskCalls:
     def may_vote_for(self, node: Address, key: Address) -> Call[bool]:
         return self._vault("mayVoteFor", _only, node, key)
 
-    def totals(self) -> Call[Totals]:
-        return self._vault("totals", _fields(Totals))
+    def totals(self) -> Call[tuple[int, int]]:
+        """(escrow, pool)"""
+        return self._vault("totals", lambda values: (values[0], values[1]))
 
     # registry
 
@@ -339,8 +341,9 @@ class TaskCalls:
     def owed(self, submission_id: int) -> Call[int]:
         return self._pool("owed", _only, submission_id)
 
-    def balances(self) -> Call[tuple[int, int]]:
-        return self._pool("balances", lambda values: (values[0], values[1]))
+    def balances(self) -> Call[tuple[int, int, int]]:
+        """The vault's pool in its parts: (unreleased, allowance, owed or pending)"""
+        return self._pool("balances", lambda values: (values[0], values[1], values[2]))
 
 
 @dataclass(frozen=True, slots=True)

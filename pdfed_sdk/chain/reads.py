@@ -134,11 +134,14 @@ class Reads:
 
     def balances(self) -> Flow[tuple[int, int]]:
         """(pool not yet released, allowance), drip up to now included."""
-        return self._view(self.at.calls.balances(), block="pending")
+        unreleased, allowance, _ = yield from self._view(self.at.calls.balances(), block="pending")
+        return unreleased, allowance
 
     def totals(self) -> Flow[Totals]:
-        """Ledgers of the vault that belong to nobody yet."""
-        return self._view(self.at.calls.totals())
+        """Ledgers of the task that belong to nobody yet."""
+        calls = self.at.calls
+        (escrow, pool), (_, _, pending) = yield from self.at.chain.read(calls.totals(), calls.balances())
+        return Totals(escrow, pool, pending)
 
     # --- submissions ---
 

@@ -110,7 +110,6 @@ ADVICE: dict[str, tuple[str, str]] = {
     "PoolNotClosed": ("the task is not closed", "close it first"),
     "PoolUnfinished": ("{next_to_finalize} of {count} ids are finalised", "finalise the rest first"),
     "PoolGraceRunning": ("the grace period runs until {until}, it is {now}", "reclaim after that time"),
-    "PoolUnknownId": ("there is no submission {id}", "list the submissions"),
     "PoolUnauthorized": ("{caller} may not call this entry of the pool", _INTERNAL),
     # TaskFactory
     "FactoryParameterOutOfBounds": (

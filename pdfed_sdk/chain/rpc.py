@@ -215,9 +215,10 @@ def _unpack(data: bytes, count: int, limit: int) -> list[Any]:
         raise Unreachable(f"the reply is not JSON ({error})") from None
     listed = replies if isinstance(replies, list) else [replies]
     found = {r["id"]: _answer(r) for r in listed if isinstance(r, dict) and isinstance(r.get("id"), int)}
-    if set(found) != set(range(count)):
-        refused = next((r["error"] for r in listed if isinstance(r, dict) and r.get("error")), None)
-        raise Unreachable(f"{len(found)} of {count} requests were answered{f': {refused}' if refused else ''}")
+    answered = len(set(found) & set(range(count)))
+    if answered < count:
+        refused = next((str(r["error"])[:200] for r in listed if isinstance(r, dict) and r.get("error")), None)
+        raise Unreachable(f"{answered} of {count} requests were answered{f': {refused}' if refused else ''}")
     return [found[number] for number in range(count)]
 
 

@@ -185,8 +185,9 @@ class Voting(Actions):
 
     def due(self) -> Flow[list[DueVote]]:
         """This node's sealed votes that are not revealed and whose window is not over."""
+        node = self._node(None)
         ids = range((yield from self.next_to_finalize()), (yield from self.count()))
-        votes = yield from self.at.chain.read_many([self.at.calls.vote_of(i, self._node(None)) for i in ids])
+        votes = yield from self.at.chain.read_many([self.at.calls.vote_of(i, node) for i in ids])
         waiting = [i for i, vote in zip(ids, votes, strict=True) if vote.exists and not vote.revealed]
         windows = yield from self.at.chain.read_many([self.at.calls.windows(i) for i in waiting])
         now = yield from self.now()

@@ -19,7 +19,8 @@ from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.types import ModelDigests, ModelRecord, Parent, SubmissionId
 
 ROOT = Path(__file__).resolve().parents[2]
-ANVIL = ROOT / "node_modules" / ".bin" / "anvil"
+ANVIL = next((ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"), None)
+"""The binary itself: the launcher in node_modules/.bin leaves its child behind when it is killed."""
 FAST = Options(poll=0.01, retries=2, timeout=20, request_timeout=5)
 UNIT = 10**18
 GENESIS = ModelDigests(b"\x01" * 32, 0x70, b"\x02" * 32, b"\x03" * 32)
@@ -74,6 +75,8 @@ class Anvil:
 
 
 def start_anvil(*options: str) -> Anvil:
+    if ANVIL is None:
+        raise RuntimeError("anvil is missing: run npm ci")
     port = free_port()
     process = subprocess.Popen(
         [str(ANVIL), "--port", str(port), "--silent", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -11,7 +11,7 @@ from pdfed_sdk.audit import AuditReport, SubmissionRecord, audit
 from pdfed_sdk.audit.reducer import quantile
 from pdfed_sdk.chain import logs
 from pdfed_sdk.chain.client import PdfedClient
-from pdfed_sdk.errors import PackageInvalid
+from pdfed_sdk.errors import AuditFailed, PackageInvalid
 from pdfed_sdk.types import Status
 
 IDLE = (logs.VotingKeyChanged, logs.MetadataChanged, logs.SettleSkipped, logs.Initialized, logs.TaskCreated)
@@ -57,7 +57,14 @@ def test_events_alone_rebuild_state_and_money(history: Federation) -> None:
     statuses = [view.submission.status for view in client.submissions()]
     assert statuses == [Status.FINAL, Status.FINAL, Status.FINAL, Status.VOID, Status.VOID]
     kinds = {type(event) for event in client.events.replay()}
-    assert kinds >= {logs.LineageShared, logs.Poured, logs.Rewarded, logs.SettleSkipped, logs.SubmissionSettled}
+    assert kinds >= {
+        logs.LineageShared,
+        logs.RewardShared,
+        logs.Poured,
+        logs.Rewarded,
+        logs.SettleSkipped,
+        logs.SubmissionSettled,
+    }
 
 
 def test_books_still_balance_after_everyone_left(history: Federation) -> None:
@@ -96,17 +103,20 @@ class Doctored:
         return getattr(self._client, name)
 
 
+def holds(client: Doctored) -> bool:
+    try:
+        return audit(client).ok  # type: ignore[arg-type]
+    except AuditFailed:
+        return False
+
+
 def test_no_event_can_be_left_out_unnoticed(history: Federation) -> None:
     client = history.reader()
     events = list(client.events.replay())
     for index, event in enumerate(events):
         if isinstance(event, IDLE):
             continue
-        doctored = Doctored(client, events[:index] + events[index + 1 :])
-        try:
-            assert not audit(doctored).ok, event  # type: ignore[arg-type]
-        except Exception as error:
-            assert "never reserved" in str(error), event
+        assert not holds(Doctored(client, events[:index] + events[index + 1 :])), event
 
 
 def test_packages_are_checked_by_the_caller(history: Federation) -> None:

@@ -18,6 +18,7 @@ from pdfed_sdk.chain.logs import (
     Reserved,
     Revealed,
     Rewarded,
+    RewardShared,
     Submitted,
     VoteSettled,
 )
@@ -47,12 +48,13 @@ def test_the_whole_journey_pays_author_and_voters(federation: Federation) -> Non
     assert closer.settle(submission_id) is None
     assert closer.account().locked == 0
 
+    poured = closer.pour()
+    assert poured is not None
+    assert poured.one(RewardShared).author == author.address
+    assert closer.pour() is None
     before = author.token_balance()
     claimed = author.claim().one(Claimed)
     assert author.token_balance() - before == claimed.amount > 0
-    poured = closer.pour()
-    assert poured is not None
-    assert closer.pour() is None
     view = closer.submissions()[submission_id]
     assert (view.pending, view.owed) == (0, 0)
     assert [parent.id for parent in view.parents] == [0]
