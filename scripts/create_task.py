@@ -62,7 +62,7 @@ def main(*argv: str) -> None:
         signer.send(call)
     signing.require(verify_task(node.provider, manifest, task.registry))
     path = manifest.with_task(read_task_entry(node.provider, manifest, task.registry)).save(chosen.deployments)
-    pool, allowance = node.read(TaskCalls(task).balances())
+    pool, allowance, _ = node.read(TaskCalls(task).balances())
     signing.say(f"pool {Decimal(pool) / unit:f}, first allowance {Decimal(allowance) / unit:f}, manifest {path}")
 
 

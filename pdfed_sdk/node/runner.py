@@ -126,6 +126,8 @@ class Node:
             time.sleep(self.settings.poll)
         for vote in due:
             log.warning("vote on %d is still sealed: run this node again before %d", vote.id, vote.reveal_end)
+        if self.board.all_settled:
+            self.client.pour()
         if self.board.all_settled and self.client.account().credit:
             receipt = self.client.claim()
             log.info("claimed in %s", receipt.tx_hash)

@@ -94,7 +94,7 @@ def earnings(events: Sequence[logs.Event]) -> dict[Address, Counter[str]]:
         match event:
             case logs.VoteSettled():
                 earned[event.voter]["votes"] += max(event.paid, 0)
-            case logs.Rewarded():
+            case logs.RewardShared():
                 earned[event.author]["rewards"] += event.to_author
                 earned[event.author][f"reward #{event.id}"] += event.to_author
             case logs.Poured():
@@ -204,6 +204,7 @@ VERBS = {
     "Finalized": "finalize",
     "VoteSettled": "settle",
     "Poured": "pour",
+    "RewardShared": "pour",
     "LineageShared": "pour",
     "Claimed": "claim",
     "NodeRegistered": "register",

@@ -71,7 +71,7 @@ class Watch:
             case logs.BestChanged():
                 return f"[bold green]#{event.id} is the best model now[/], level {event.level}"
             case logs.Rewarded():
-                return f"{self.name(event.author)} earned {event.to_author / 1e18:.3f} for #{event.id}"
+                return f"{self.name(event.author)}'s #{event.id} is rewarded with {event.reward / 1e18:.3f}"
             case logs.Closed():
                 return "the sponsor closed the task: what is open is voted on, then everybody is paid"
             case logs.Claimed():
