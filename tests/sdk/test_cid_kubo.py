@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,12 +81,13 @@ def compare(folder: Path) -> list[dict[str, object]]:
 
 @pytest.mark.skipif(library() is None, reason="kubo-python with its library for Linux x86-64 is not installed")
 def test_kubo_makes_the_same_tree_and_reads_ours(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
+    # The library writes kubo.log into its working folder.
     run = subprocess.run(
         [sys.executable, "-m", "tests.sdk.test_cid_kubo", str(tmp_path)],
         capture_output=True,
         text=True,
-        cwd=root,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         timeout=60,
     )
     assert run.returncode == 0, run.stderr
