@@ -16,7 +16,7 @@ SOURCES := $(shell find contracts interfaces -name '*.sol' 2>/dev/null)
 export OMP_NUM_THREADS ?= 1
 export PYTHONNOUSERSITE := 1
 export SOLCX_BINARY_PATH := $(ROOT)/.solc
-export PATH := $(ROOT)/node_modules/.bin:$(ROOT)/.venv/bin:$(PATH)
+export PATH := $(ROOT)/node_modules/.bin:$(ROOT)/.venv/bin:$(or $(PATH),/usr/local/bin:/usr/bin:/bin)
 PRIVATE := HOME="$(ROOT)/build/home"
 
 .PHONY: help
