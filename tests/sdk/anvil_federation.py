@@ -104,7 +104,7 @@ class Federation:
 
     def client(self, index: int, **options: Any) -> PdfedClient:
         """A fresh client of one key: 0 is the sponsor, 1… are nodes."""
-        signer = self.signers[index]
+        signer = options.pop("signer", self.signers[index])
         state = options.pop("state", self.folder / f"node{index}")
         return PdfedClient.connect(
             self.anvil.url, task=self.entry.registry, signer=signer, state=state, options=replace(FAST, **options)
