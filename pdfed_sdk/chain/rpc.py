@@ -27,6 +27,8 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
+_DEPTH = 64
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 BATCH = 100
 """Most requests sent in one JSON-RPC batch."""
 
@@ -206,9 +208,21 @@ def _pack(batch: Batch) -> bytes:
     return json.dumps(items if len(items) > 1 else items[0]).encode()
 
 
+def _shallow(data: bytes) -> bool:
+    """Whether JSON is nested no deeper than JSON-RPC needs: Python's parser recurses, and can be made to crash."""
+    depth = 0
+    for byte in data.translate(None, _NOT_BRACKETS):
+        depth += 1 if byte in b"[{" else -1
+        if depth > _DEPTH:
+            return False
+    return True
+
+
 def _unpack(data: bytes, count: int, limit: int) -> list[Any]:
     if len(data) > limit:
         raise Unreachable(f"the reply is larger than {limit} bytes", final=True)
+    if not _shallow(data):
+        raise Unreachable(f"the reply is nested deeper than {_DEPTH} levels", final=True)
     try:
         replies = json.loads(data)
     except (ValueError, RecursionError) as error:
