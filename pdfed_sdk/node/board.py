@@ -59,12 +59,15 @@ class Board:
 
     def refresh(self) -> list[logs.Event]:
         """Read new events; returns them in order."""
-        news = self._client.events.poll(self._cursor)
-        if any(isinstance(item, Rewound) for item in news):
-            self._clear()
-            news = self._client.events.poll(self._cursor)
-        events = [item for item in news if not isinstance(item, Rewound)]
-        self.apply(events)
+        events: list[logs.Event] = []
+        while news := self._client.events.poll(self._cursor):
+            if any(isinstance(item, Rewound) for item in news):
+                self._clear()
+                events.clear()
+                continue
+            fresh = [item for item in news if not isinstance(item, Rewound)]
+            self.apply(fresh)
+            events += fresh
         return events
 
     def apply(self, events: Iterable[logs.Event]) -> None:

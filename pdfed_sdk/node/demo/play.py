@@ -27,7 +27,7 @@ from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.errors import ChainError, DemoFailed, EnvironmentProblem, UsageError
 from pdfed_sdk.ml import set_threads
 from pdfed_sdk.ml.data import partition, split_nodes
-from pdfed_sdk.ml.scoring import ScoringSettings
+from pdfed_sdk.ml.scoring import ScoringSettings, pinned
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.board import Board
 from pdfed_sdk.node.demo import stage
@@ -46,20 +46,27 @@ POOL = 1_000_000
 class Script:
     """How large the federation is; the choice is explained in docs/decisions. ``quick`` is for tests."""
 
-    pictures: int = 10_000
+    pictures: int = 8_000
     overtrain: int = 9_000
-    genesis: int = 1_500
-    submissions: int = 8
-    most: int = 4
-    close_by: float = 215.0
-    kill_after: int = 1
+    genesis: int = 2_000
+    submissions: int = 9
+    most: int = 5
+    close_from: float = 165.0
+    close_by: float = 222.0
     windows: dict[str, int] = field(default_factory=lambda: {"commit_window": 30, "reveal_gap": 1, "reveal_window": 10})
     promises: bool = True
 
     @staticmethod
     def quick() -> Script:
         return Script(
-            pictures=1_500, overtrain=1_500, genesis=500, submissions=3, most=2, close_by=60.0, promises=False
+            pictures=1_500,
+            overtrain=1_500,
+            genesis=500,
+            submissions=3,
+            most=2,
+            close_from=0,
+            close_by=75.0,
+            promises=False,
         )
 
 
@@ -240,7 +247,7 @@ def prepare_genesis(run: Run) -> Path:
     )
     card = {
         "title": "handwritten digits, 16 x 16, in one command",
-        "scoring": json.loads(ScoringSettings().to_json()),
+        "scoring": json.loads(pinned(ScoringSettings()).to_json()),
         "model": "genesis",
     }
     text = json.dumps(card, indent=1, sort_keys=True)
@@ -371,4 +378,5 @@ class Director:
         copyist = self.run.addresses["copyist"] in authors
         script = self.run.script
         shown = len(submitted) >= script.submissions and len(authors) >= 4 and averaged and copyist
-        return shown or now - self.run.started > script.close_by
+        elapsed = now - self.run.started
+        return (shown and elapsed > script.close_from) or elapsed > script.close_by

@@ -11,6 +11,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from pdfed_sdk.ml.data import NodeSplit
 from pdfed_sdk.ml.model import load_pipeline
@@ -104,14 +105,15 @@ def draw_progress(folder: Path, summary: Summary) -> None:
             f"#{s['id']} {s['name']}", (s["id"], s["level"]), fontsize=7, xytext=(4, 4), textcoords="offset points"
         )
         for name, part in s["by_node"].items():
-            if part.get("novelty") is not None:
-                ratio = (part["novelty"] + 1) / (part["novelty_floor"] + 1)
-                lower.scatter(s["id"], ratio, color=COLOURS.get(name, "#000"), s=22, alpha=0.8)
+            if part.get("novelty_ratio") is not None:
+                lower.scatter(s["id"], part["novelty_ratio"], color=COLOURS.get(name, "#000"), s=22, alpha=0.8)
     upper.set_ylabel("level (eighths of an octave of J)")
     upper.legend(loc="upper left", fontsize=8)
     lower.set_yscale("log")
-    lower.set_ylabel("novelty / floor, by voter (log)")
+    lower.set_ylabel("novelty over its floor, by voter")
+    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     lower.set_xlabel("submission")
+    upper.margins(0.12)
     lower.axhline(1, color="#999", linewidth=0.8)
     for name, colour in COLOURS.items():
         lower.scatter([], [], color=colour, s=22, label=name)
@@ -127,7 +129,12 @@ def draw_lineage(folder: Path, summary: Summary) -> None:
         for parent in s["parents"]:
             (x0, y0), (x1, y1) = at[parent["id"]], at[s["id"]]
             width = 0.5 + 2 * parent["weight_bps"] / 10_000
-            axis.annotate("", (x1, y1), (x0, y0), arrowprops={"arrowstyle": "->", "color": "#888", "lw": width})
+            axis.annotate(
+                "",
+                (x1, y1),
+                (x0, y0),
+                arrowprops={"arrowstyle": "->", "color": "#888", "lw": width, "shrinkA": 10, "shrinkB": 10},
+            )
     axis.scatter(0, 0, s=320, color="#ddd", edgecolor="#444", zorder=3)
     axis.annotate("genesis", (0, 0), ha="center", va="center", fontsize=7, zorder=4)
     for s in summary["submissions"]:
@@ -142,10 +149,10 @@ def draw_lineage(folder: Path, summary: Summary) -> None:
     axis.set_xlabel("submission")
     axis.set_ylabel("level")
     axis.margins(0.12)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     _save(figure, folder / "lineage.png")
 
 
 def _save(figure: Any, path: Path) -> None:
-    figure.tight_layout()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, bbox_inches="tight")
     plt.close(figure)

@@ -39,8 +39,10 @@ class Finding:
 
 def tool(name: str, root: Path) -> str | None:
     """Path of an executable: the checkout's node_modules first, then PATH."""
-    local = root / "node_modules" / ".bin" / name
-    return str(local) if local.exists() else shutil.which(name)
+    packed = sorted((root / "node_modules" / "@foundry-rs").glob(f"{name}-*/bin/{name}"))
+    if packed:  # the program itself: the launcher in .bin would leave it behind when killed
+        return str(packed[0])
+    return shutil.which(name)
 
 
 def _version(command: list[str]) -> str:

@@ -130,11 +130,20 @@ def describe(
                 "improvement": note["improvement"],
                 "pairs": len(note["pairs"]),
                 **{part: note["candidate"].get(part) for part in PARTS},
+                "novelty_ratio": novelty_ratio(note["candidate"]),
             }
             for name, note in voters.items()
         },
         "reward": earned.get(entry.author, Counter())[f"reward #{entry.id}"],
     }
+
+
+def novelty_ratio(report: Mapping[str, Any]) -> float | None:
+    """Novelty over that of held-out real pictures, both with the settings' epsilon; 1 or less: nothing is copied."""
+    if "objective" not in report:
+        return None
+    epsilon = float(report["settings"]["epsilon_novelty"]) or 1e-9
+    return (float(report["novelty"]) + epsilon) / (float(report["novelty_floor"]) + epsilon)
 
 
 def describe_copies(submissions: Sequence[Mapping[str, Any]], opinions: Opinions) -> dict[str, Any]:
