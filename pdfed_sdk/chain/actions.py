@@ -167,12 +167,14 @@ class Actions(Reads):
 
     def finalize_due(self, limit: int = 16) -> Flow[Receipt | None]:
         """Finalise up to ``limit`` ids that are past their reveal window; None if none is."""
-        following = yield from self.next_to_finalize()
-        if following >= (yield from self.count()):
+        first, count, now = (yield from self.next_to_finalize()), (yield from self.count()), (yield from self.now())
+        ids = range(first, min(count, first + limit))
+        windows = yield from self.at.chain.read_many([self.at.calls.windows(i) for i in ids])
+        due = sum(window.reveal_end <= now for window in windows)
+        if not due:
             return None
-        if (yield from self.windows(following)).reveal_end > (yield from self.now()):
-            return None
-        return (yield from self.act(self.at.calls.finalize_many(limit)))
+        # exactly the due ones: another that falls due before this is mined would need more gas than was estimated
+        return (yield from self.act(self.at.calls.finalize_many(due)))
 
     def settle(self, submission_id: int, voters: Sequence[str] | None = None) -> Flow[Receipt | None]:
         """Pay and release voters of a terminal id (default: the first 50 not settled yet); None if all are."""

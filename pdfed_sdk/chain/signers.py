@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,7 +59,7 @@ class LocalSigner:
             account: LocalAccount = Account.from_key(key)
         except Exception:
             raise KeystoreError("the key is not a 32-byte secp256k1 key", hint="use a keystore file") from None
-        folder = lock_folder or Path(tempfile.gettempdir()) / f"pdfed-{os.getuid()}"
+        folder = lock_folder or Path.home() / ".pdfed" / "locks"
         return cls(account, folder / f"{account.address.lower()}.lock")
 
     @classmethod

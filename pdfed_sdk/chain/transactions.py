@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,7 +194,10 @@ class Sender:
             said = answer.message.lower()
             if not any(sign in said for sign in (*_KNOWN, *_TAKEN)):
                 raise self._refused(answer, attempt.name)
-            if not (ours or resent) or not (yield from self.chain.ask("eth_getTransactionByHash", tx_hash)):
+            if not (ours or resent):
+                return False
+            known = any(sign in said for sign in _KNOWN)
+            if not known and not (yield from self.chain.ask("eth_getTransactionByHash", tx_hash)):
                 return False
         if not ours:
             attempt.hashes.append(tx_hash)
@@ -254,11 +258,12 @@ class Sender:
         )
 
     def _replace(self, attempt: _Attempt) -> Flow[None]:
-        """Send the same nonce again for more gas (a quarter more, or today's price); or just re-send if that fails."""
+        """Send the same nonce again for a quarter more, or for today's price if that is higher."""
         fresh = yield from self._fees()
         for key, value in fresh.items():
             attempt.transaction[key] = max(value, attempt.transaction[key] * 5 // 4 + 1)
-        yield from self._offer(attempt)
+        with suppress(TransactionFailed):  # the earlier version still stands
+            yield from self._offer(attempt)
         attempt.sent_at = time.monotonic()
 
     def _mined(self, receipt: dict[str, Any], block: int, attempt: _Attempt) -> Flow[Mined]:

@@ -180,3 +180,21 @@ def test_an_impossible_improvement_is_refused_before_the_chain_sees_it(
     submission_id = federation.open_submission(federation.client(1), 13)
     with pytest.raises(UsageError, match=r"-8 to 23|-8"):
         federation.client(2).commit_score(submission_id, improvement, b"\x07" * 32)
+
+
+def test_finalising_takes_exactly_what_is_due(federation: Federation) -> None:
+    """Gas is estimated for the ids that are due now; one more must not slip in and run it out of gas."""
+    author, closer = federation.client(1), federation.client(3)
+    first = federation.open_submission(author, 14)
+    federation.to(author.windows(first).commit_end)
+    second = federation.open_submission(federation.client(2), 15)
+    assert closer.finalize_due() is None
+    federation.to_end(first)
+    receipt = closer.finalize_due()
+    assert receipt is not None
+    assert [event.id for event in receipt.all(Finalized)] == [first]
+    federation.to_end(second)
+    receipt = closer.finalize_due(limit=1)
+    assert receipt is not None
+    assert receipt.one(Finalized).status is Status.VOID
+    assert closer.finalize_due() is None
