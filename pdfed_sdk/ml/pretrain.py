@@ -7,19 +7,23 @@ of them is in any node's split. A few CPU minutes; seeded.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from pdfed_sdk.ml import set_threads
 from pdfed_sdk.ml.augment import degrade
 from pdfed_sdk.ml.data import partition, reshape_images
 from pdfed_sdk.ml.detector import DEFAULT_WEIGHTS, Detector, save_detector
-from pdfed_sdk.ml.fingerprint import encoder_input, train_encoder
+from pdfed_sdk.ml.fingerprint import SmallEncoder, encoder_input, train_encoder
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.ml.verifier import encode, train_verifier
@@ -96,12 +100,29 @@ def evaluate(detector: Detector, images: Tensor, seed: int = 1) -> dict[str, flo
     }
 
 
+def _encoder(corpus: Tensor, options: argparse.Namespace, log: Callable[[int, float], None]) -> SmallEncoder:
+    """Trained, or taken from the checkpoint that an earlier run with the same corpus and options left."""
+    key = hashlib.sha256(corpus.numpy().tobytes() + f"{options.encoder_steps} {options.bf16}".encode()).hexdigest()
+    checkpoint = options.out.with_suffix(".encoder")
+    encoder = SmallEncoder()
+    if checkpoint.is_file():
+        with safe_open(str(checkpoint), framework="pt") as file:
+            if (file.metadata() or {}).get("key") == key:
+                encoder.load_state_dict({name: file.get_tensor(name) for name in encoder.state_dict()})
+                encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                return encoder.eval()
+    encoder = train_encoder(corpus, steps=options.encoder_steps, bf16=options.bf16, on_step=log)
+    save_file({name: tensor.contiguous() for name, tensor in encoder.state_dict().items()}, checkpoint, {"key": key})
+    return encoder
+
+
 def main() -> None:
     """Train, save the weights with their card, print the figures on private MNIST (never trained on)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=DEFAULT_WEIGHTS)
     parser.add_argument("--encoder-steps", type=int, default=400)
     parser.add_argument("--verifier-steps", type=int, default=1_200)
+    parser.add_argument("--encoder-only", action="store_true", help="stop after the encoder; run again to go on")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true", help="faster where the processor has bf16 instructions")
     options = parser.parse_args()
@@ -114,7 +135,9 @@ def main() -> None:
         if step % 50 == 0:
             print(f"  step {step} loss {loss:.3f} {time.process_time() - started:.0f} s", file=sys.stderr, flush=True)
 
-    encoder = train_encoder(corpus, steps=options.encoder_steps, bf16=options.bf16, on_step=log)
+    encoder = _encoder(corpus, options, log)
+    if options.encoder_only:
+        return
     verifier = train_verifier(corpus, encoder, steps=options.verifier_steps, on_step=log)
     save_detector(encoder, verifier, options.out)
     private = partition(load_pictures("mnist", size=16))[1].images

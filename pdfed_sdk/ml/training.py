@@ -27,13 +27,15 @@ from pdfed_sdk.ml.model import DiffusionModel, ModelConfig, new_model, training_
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """``pictures`` is the budget. ``ema`` is the decay per step (0: off). ``device`` "auto" takes a GPU if there is
-    one. ``save_every`` pictures a resumable state is written if a state file is given."""
+    """``pictures`` is the budget. ``lr`` rises over ``warmup`` steps, then falls along a cosine to the share
+    ``final_lr`` of itself (1: constant). ``ema`` is the decay per step (0: off). ``device`` "auto" takes a GPU if there
+    is one. Every ``save_every`` pictures a resumable state is written if a state file is given."""
 
-    pictures: int = 8_000
+    pictures: int = 10_000
     batch: int = 64
-    lr: float = 2e-3
+    lr: float = 3e-3
     warmup: int = 20
+    final_lr: float = 0.05
     seed: int = 0
     ema: float = 0.99
     label_dropout: float = 0.0
@@ -45,6 +47,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.pictures < 1 or self.batch < 1 or self.save_every < 1 or self.warmup < 0:
             raise MlError(f"pictures {self.pictures}, batch {self.batch}, save_every {self.save_every}: at least 1")
+        if not 0 <= self.final_lr <= 1:
+            raise MlError(f"final_lr is {self.final_lr}, limits 0 and 1")
         if not 0 < self.lr <= 1 or not 0 <= self.ema < 1 or not 0 <= self.label_dropout < 1:
             raise MlError(f"lr {self.lr}, ema {self.ema}, label_dropout {self.label_dropout}: out of range")
 
@@ -129,7 +133,7 @@ class _Run:
         if not bool(torch.isfinite(loss)):
             raise MlError(f"training diverged at step {self.steps}: loss is {loss.item()}", hint="lower the lr")
         for group in self.optimiser.param_groups:
-            group["lr"] = config.lr * min(1.0, (self.steps + 1) / (config.warmup + 1))
+            group["lr"] = self.learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
@@ -138,6 +142,13 @@ class _Run:
         value = float(loss.detach())
         self.loss = value if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * value
         self._average()
+
+    def learning_rate(self) -> float:
+        """Rate of the step to come."""
+        config = self.config
+        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, self.seen / config.pictures)))
+        rise = min(1.0, (self.steps + 1) / (config.warmup + 1))
+        return config.lr * rise * (config.final_lr + (1 - config.final_lr) * fall)
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -87,7 +87,7 @@ def train_verifier(
     batch: int = 128,
     lr: float = 1e-3,
     seed: int = 0,
-    rounds: int = 6,
+    rounds: int = 8,
     hard: int = 10,
     seconds: float = float("inf"),
     on_step: Callable[[int, float], None] | None = None,
