@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pdfed_sdk.errors import MlError
@@ -18,6 +18,7 @@ class ScoringSettings:
 
     samples: generated pictures an evaluation (n). neighbours: K of the search. extractor: name in the ladder, for FID.
     novelty_weight: factor of V_C V_A R_C in eq. 6. fpr: held-out pictures the verifier may confirm wrongly.
+    resamples: bootstrap resamples behind the intervals and behind "cannot be told apart" (0: none).
     epsilon_*: added to both halves of the normalised objective (quality in units of the FID floor).
     """
 
@@ -33,12 +34,15 @@ class ScoringSettings:
     novelty_weight: float = 1000.0
     fpr: float = 0.01
     least_threshold: float = 0.8
+    resamples: int = 48
     epsilon_quality: float = 0.0
     epsilon_novelty: float = 5.0
 
     def __post_init__(self) -> None:
         if not 2 <= self.samples <= 1_000_000 or not 1 <= self.neighbours <= 1000 or self.sampler_steps < 1:
             raise MlError(f"samples {self.samples}, neighbours {self.neighbours}, sampler_steps {self.sampler_steps}")
+        if not 0 <= self.resamples <= 10_000:
+            raise MlError(f"resamples is {self.resamples}, limits 0 and 10000")
         if self.objective not in OBJECTIVES:
             raise MlError(f"objective is {self.objective!r}, expected one of {', '.join(OBJECTIVES)}")
         if not 0 < self.fpr < 1 or not 0 < self.least_threshold <= 1:
@@ -79,7 +83,10 @@ class QNReport:
 
     fid against the node's test pictures and its floor (held-out real pictures against the same); V_A over all pairs
     sent to the verifier, V_C over matched ones, R_C matched / samples, novelty = weight V_C V_A R_C and its floor on
-    held-out real pictures; qn = (fid + novelty) / 2 (eq. 6). ``pairs`` and ``train_counts`` are private.
+    held-out real pictures; qn = (fid + novelty) / 2 (eq. 6). ``fid_infinity`` is FID without the bias of few samples
+    (None below 16). ``intervals`` are 95 % bootstrap intervals, ``replicates`` the objective of each resample, the same
+    resamples for every report of n samples. ``false_positive_rate`` is (rate, low, high) of the verifier per held-out
+    picture at ``threshold``. ``pairs`` and ``train_counts`` are private.
     """
 
     fid: float
@@ -103,6 +110,10 @@ class QNReport:
     extractor_sha256: str
     fingerprint_sha256: str
     timings: dict[str, float]
+    fid_infinity: float | None = None
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    replicates: tuple[float, ...] = ()
+    calibration_curve: tuple[tuple[float, float], ...] = ()
 
     @property
     def quality_ratio(self) -> float:
@@ -130,16 +141,43 @@ class QNReport:
                     "false_positive_rate": tuple(values["false_positive_rate"]),
                     "pairs": tuple(MatchedPair(**pair) for pair in values["pairs"]),
                     "train_counts": tuple(values["train_counts"]),
+                    "intervals": {name: tuple(pair) for name, pair in values["intervals"].items()},
+                    "replicates": tuple(values["replicates"]),
+                    "calibration_curve": tuple(tuple(point) for point in values["calibration_curve"]),
                     "settings": ScoringSettings(**values["settings"]),
                 }
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise MlError(f"not a Q-N report: {error}") from error
 
     def public(self) -> dict[str, Any]:
-        """The numbers alone: no pair, no training index, no count per picture."""
-        private = {"pairs", "train_counts", "timings"}
+        """The numbers alone: no pair, no training index, no count per picture. For logs and for people the node
+        trusts; what may go to everybody is `Publication`, since a novelty score is a membership oracle."""
+        private = {"pairs", "train_counts", "timings", "replicates", "calibration_curve"}
         return {name: value for name, value in asdict(self).items() if name not in private}
+
+
+@dataclass(frozen=True)
+class Publication:
+    """All that a node tells the world about a score: the bucket, the root that commits to the report, and what it was
+    measured with. No FID, no novelty, no pair."""
+
+    improvement: int
+    evidence_root: str
+    settings: ScoringSettings
+    extractor_sha256: str
+    fingerprint_sha256: str
+
+    @staticmethod
+    def of(report: QNReport, improvement: int, evidence_root: bytes) -> Publication:
+        """From a private report."""
+        return Publication(
+            improvement, evidence_root.hex(), report.settings, report.extractor_sha256, report.fingerprint_sha256
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
 
 
 TINY = 1e-9

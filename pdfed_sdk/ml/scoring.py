@@ -13,7 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ from pdfed_sdk.ml.data import NodeSplit, PictureSet
 from pdfed_sdk.ml.detector import Detector, Prints
 from pdfed_sdk.ml.features import FeatureExtractor, load_extractor
 from pdfed_sdk.ml.fingerprint import class_thresholds
-from pdfed_sdk.ml.frechet import fid
+from pdfed_sdk.ml.frechet import fid, fid_infinity
 from pdfed_sdk.ml.model import DiffusionModel
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.report_types import MatchedPair, QNReport, ScoringSettings, objective_value
@@ -131,15 +133,20 @@ class Scorer:
         search = self._search(prints)
         clock.lap("search_verify")
         novelty = self._novelty(search, len(images))
-        quality = fid(self.extractor(images), self._test)
+        features = self.extractor(images)
+        clock.lap("features")
+        quality = fid(features, self._test)
+        report = self._report(quality, novelty, len(search.rows))
+        report = dataclasses.replace(report, **self._uncertainty(features, search, novelty))
         clock.lap("fid")
-        return self._report(quality, novelty, len(search.rows), clock.laps)
+        return dataclasses.replace(report, timings=clock.laps)
 
-    def _report(self, quality: float, novelty: Novelty, checked: int, laps: dict[str, float]) -> QNReport:
+    def _objective(self, quality: float, novelty: float) -> float:
+        floors = (quality, self.fid_floor), (novelty, self.novelty_floor)
+        return objective_value(self.settings.objective, *floors, self.settings)
+
+    def _report(self, quality: float, novelty: Novelty, checked: int) -> QNReport:
         settings, calibration = self.settings, self.calibration
-        objective = objective_value(
-            settings.objective, (quality, self.fid_floor), (novelty.value, self.novelty_floor), settings
-        )
         return QNReport(
             fid=quality,
             fid_floor=self.fid_floor,
@@ -149,7 +156,7 @@ class Scorer:
             novelty=novelty.value,
             novelty_floor=self.novelty_floor,
             qn=(quality + novelty.value) / 2,
-            objective=objective,
+            objective=self._objective(quality, novelty.value),
             samples=settings.samples,
             checked_pairs=checked,
             confirmed_samples=novelty.confirmed_samples,
@@ -161,8 +168,32 @@ class Scorer:
             extractor_id=self.extractor.id,
             extractor_sha256=self.extractor.weights_sha256,
             fingerprint_sha256=self.detector.sha256,
-            timings=laps,
+            timings={},
+            calibration_curve=calibration.curve,
         )
+
+    def _uncertainty(self, features: Tensor, search: Search, novelty: Novelty) -> dict[str, Any]:
+        """FD∞ and the bootstrap over samples; the draws depend on n alone, so reports of one n are paired."""
+        count = len(features)
+        limit = fid_infinity(features, self._test) if count >= 16 else None
+        if not self.settings.resamples:
+            return {"fid_infinity": limit}
+        matched = {pair.sample: pair.score for pair in novelty.pairs}
+        hit = torch.tensor([matched.get(i, 0.0) for i in range(count)], dtype=torch.float64)
+        total = torch.zeros(count, dtype=torch.float64).index_add_(0, search.rows, search.scores)
+        pairs = torch.zeros(count, dtype=torch.float64).index_add_(0, search.rows, torch.ones_like(search.scores))
+        rng = np.random.default_rng(count)
+        table = []
+        for _ in range(self.settings.resamples):
+            draw = torch.from_numpy(rng.integers(0, count, count))
+            v_a = float(total[draw].sum() / pairs[draw].sum().clamp_min(1))
+            copies = self.settings.novelty_weight * v_a * float(hit[draw].sum()) / count  # V_C R_C in one
+            quality = fid(features[draw], self._test)
+            table.append((quality, copies, self._objective(quality, copies)))
+        edges = np.quantile(np.array(table), [0.025, 0.975], axis=0)
+        names = ("fid", "novelty", "objective")
+        intervals = {name: (float(edges[0, i]), float(edges[1, i])) for i, name in enumerate(names)}
+        return {"fid_infinity": limit, "intervals": intervals, "replicates": tuple(row[2] for row in table)}
 
     def _check(self, images: Tensor, name: str) -> None:
         want = (self.settings.channels, self.settings.size, self.settings.size)
@@ -257,15 +288,27 @@ def improvement_of(reference: float, candidate: float) -> int:
 
 
 def improvement(reference: QNReport, candidate: QNReport) -> int:
-    """How much better the candidate is than the reference, in eighths of an octave of the objective. Both reports
-    must come from the same scorer: ExtractorMismatch otherwise."""
+    """How much better the candidate is than the reference, in eighths of an octave of the objective; 0 if the
+    bootstrap cannot tell them apart (`deviation`). Both reports must come from the same scorer: ExtractorMismatch
+    otherwise."""
     for name in ("settings", "extractor_sha256", "fingerprint_sha256", "fid_floor", "novelty_floor", "threshold"):
         if getattr(reference, name) != getattr(candidate, name):
             raise ExtractorMismatch(
                 f"{name} differs: {getattr(reference, name)} and {getattr(candidate, name)}",
                 hint="score both models with one Scorer",
             )
-    return improvement_of(reference.objective, candidate.objective)
+    bucket = improvement_of(reference.objective, candidate.objective)
+    octaves = 8 * abs(math.log2(reference.objective) - math.log2(candidate.objective))
+    return 0 if octaves < 1.96 * deviation(reference, candidate) else bucket
+
+
+def deviation(reference: QNReport, candidate: QNReport) -> float:
+    """Standard deviation of the improvement, in buckets, over paired bootstrap resamples of the samples; 0 without
+    resamples. Pairing takes out what both models share when they were sampled with the same seed."""
+    pairs = list(zip(reference.replicates, candidate.replicates, strict=True))
+    if len(pairs) < 2:
+        return 0.0
+    return float(np.std([8 * math.log2(before / after) for before, after in pairs], ddof=1))
 
 
 def dedup_exclusions(counts: Sequence[int], share: float = 0.05) -> list[int]:

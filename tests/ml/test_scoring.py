@@ -22,10 +22,11 @@ from pdfed_sdk.ml.fingerprint import (
     encoder_input,
 )
 from pdfed_sdk.ml.gate import publication_gate
-from pdfed_sdk.ml.report_types import QNReport, ScoringSettings
+from pdfed_sdk.ml.report_types import Publication, QNReport, ScoringSettings
 from pdfed_sdk.ml.scoring import (
     Scorer,
     dedup_exclusions,
+    deviation,
     improvement,
     improvement_of,
     match_once,
@@ -218,12 +219,45 @@ def test_evaluate_samples_and_is_reproducible(scorer, tiny):
 def test_a_report_survives_json_and_its_public_part_is_numbers_only(scorer, splits):
     report = scorer.score(splits[0].train.images[:40])
     assert QNReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
-    public = report.public()
-    assert not {"pairs", "train_counts", "timings"} & set(public)
-    flat = {k: v for k, v in public.items() if k not in ("settings", "false_positive_rate")}
-    assert all(isinstance(value, (int, float, str)) for value in flat.values())
+    assert not {"pairs", "train_counts", "timings"} & set(report.public())
     with pytest.raises(MlError, match="Q-N report"):
         QNReport.from_dict({"fid": 1})
+
+
+def test_a_publication_holds_the_bucket_the_root_and_the_settings_and_nothing_else(scorer, splits):
+    report = scorer.score(splits[0].train.images[:40])
+    published = Publication.of(report, -8, b"\x07" * 32).to_dict()
+    settings = published.pop("settings")
+    assert published == {
+        "improvement": -8,
+        "evidence_root": "07" * 32,
+        "extractor_sha256": report.extractor_sha256,
+        "fingerprint_sha256": report.fingerprint_sha256,
+    }
+    assert ScoringSettings(**settings) == scorer.settings
+    text = json.dumps([published, settings])
+    for secret in (report.fid, report.novelty, report.v_a, report.objective, report.threshold, report.fid_floor):
+        assert str(secret) not in text
+
+
+def test_intervals_hold_the_value_and_replicates_are_paired(scorer, splits, noise):
+    copies, strangers = scorer.score(splits[0].train.images[:40]), scorer.score(noise)
+    low, high = copies.intervals["novelty"]
+    assert low < copies.novelty < high
+    assert len(copies.replicates) == len(strangers.replicates) == scorer.settings.resamples
+    assert deviation(copies, copies) == 0
+    assert deviation(copies, strangers) > 0
+    assert copies.fid_infinity is not None
+    assert copies.fid_infinity < copies.fid
+
+
+def test_models_that_cannot_be_told_apart_score_zero(scorer, splits, noise):
+    report = scorer.score(noise)
+    wobble = tuple(value * (1 + 0.2 * (-1) ** i) for i, value in enumerate(report.replicates))
+    better = dataclasses.replace(report, objective=report.objective / 2**0.25)
+    assert improvement(report, better) == 2
+    assert improvement(report, dataclasses.replace(better, replicates=wobble)) == 0
+    assert improvement(report, dataclasses.replace(better, objective=report.objective / 4, replicates=wobble)) == 16
 
 
 def test_settings_round_trip_and_refuse_unknown_keys():
