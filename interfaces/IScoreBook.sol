@@ -67,7 +67,6 @@ interface IScoreBook {
     error BookNotNext(uint256 id, uint256 next);
     error BookTooEarly(uint256 id, uint40 revealEnd, uint40 now_);
     error BookNotTerminal(uint256 id);
-    error BookUnauthorized(address caller);
 
     // --- voters ---
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,35 +10,41 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-warnings.filterwarnings("ignore", message="rpc.snapshot should not be called directly")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", "ignore:rpc.snapshot should not be called directly")
+    config.addinivalue_line("filterwarnings", "ignore:websockets.legacy is deprecated")
 
 
 @pytest.fixture(scope="session")
-def chain() -> Any:
-    from support.task import deployment
+def stage() -> tuple[Any, list[Any]]:
+    """A funded task with five nodes of ten minimum stakes each, warmed up. Made once; every test starts from here."""
+    from support.task import Task
 
-    return deployment().chain
+    task = Task()
+    chain = task.chain
+    members = [task.join(account) for account in chain.accounts[10:15]]
+    task.fund()
+    chain.travel(chain.now + task.params["warmUp"])
+    return task, members
 
 
-@pytest.fixture(autouse=True)
-def isolated(chain: Any) -> Iterator[None]:
-    """Undo what the test did on the chain."""
+@pytest.fixture
+def chain(stage: tuple[Any, list[Any]]) -> Iterator[Any]:
+    """The chain; what the test does on it is undone."""
+    chain = stage[0].chain
     snapshot = chain.snapshot()
-    yield
+    yield chain
     chain.revert(snapshot)
 
 
 @pytest.fixture
-def task(chain: Any) -> Any:
-    from support.task import Task
-
-    return Task()
+def task(stage: tuple[Any, list[Any]], chain: Any) -> Any:
+    stage[0].ballots.clear()
+    return stage[0]
 
 
 @pytest.fixture
-def nodes(task: Any, chain: Any) -> list[Any]:
-    """Five registered nodes with ten minimum stakes each, warmed up; the pool is funded."""
-    members = [task.join(account) for account in chain.accounts[10:15]]
-    task.fund()
-    chain.travel(chain.now + task.params["warmUp"])
-    return members
+def nodes(stage: tuple[Any, list[Any]]) -> list[Any]:
+    return list(stage[1])

@@ -90,7 +90,11 @@ def connect() -> Chain:
             raise RuntimeError("anvil did not start")
         time.sleep(0.05)
     CONFIG.networks["development"] = {
-        "id": "development", "cmd": "anvil", "host": f"http://127.0.0.1:{port}", "timeout": 60, "cmd_settings": {},
+        "id": "development",
+        "cmd": "anvil",
+        "host": f"http://127.0.0.1:{port}",
+        "timeout": 60,
+        "cmd_settings": {},
     }
     network.connect("development")
     return Chain(project)
@@ -108,8 +112,11 @@ class Chain:
             keccak(text="Error(string)")[:4]: ("Error", ["string"]),
             keccak(text="Panic(uint256)")[:4]: ("Panic", ["uint256"]),
         }
-        for container in [*project.dict().values(), *project.interface._names.values()] \
-                if hasattr(project.interface, "_names") else project.dict().values():
+        for container in (
+            [*project.dict().values(), *project.interface._names.values()]
+            if hasattr(project.interface, "_names")
+            else project.dict().values()
+        ):
             for item in getattr(container, "abi", []):
                 if item["type"] == "error":
                     types = [entry["type"] for entry in item["inputs"]]
@@ -143,12 +150,30 @@ class Chain:
         from brownie.network.state import _notify_registry
 
         self.rpc("evm_revert", snapshot)
-        _notify_registry(0)
+        _notify_registry()
 
-    def simulate(self, function: Any, *args: Any, sender: Any, at: int | None = None) -> bytes:
+    def block(self, calls: list[tuple[Any, tuple[Any, ...], Any]], at: int) -> list[bool]:
+        """Mine one block at this time with all `calls` (function, arguments, sender), in order; which succeeded."""
+        self.rpc("evm_setAutomine", False)
+        try:
+            hashes = [
+                self.rpc("eth_sendTransaction", {
+                    "from": str(sender), "to": function._address, "data": function.encode_input(*args),
+                    "gas": hex(5_000_000), "gasPrice": "0x0",
+                })
+                for function, args, sender in calls
+            ]  # fmt: skip
+            self.travel(at)
+        finally:
+            self.rpc("evm_setAutomine", True)
+        receipts = [self.rpc("eth_getTransactionReceipt", h) for h in hashes]
+        assert len({r["blockNumber"] for r in receipts}) == 1
+        return [int(r["status"], 16) == 1 for r in receipts]
+
+    def simulate(self, function: Any, *args: Any, sender: Any, at: int | None = None, to: str | None = None) -> bytes:
         """Call without sending, at block time `at` (default: now). Raises `Reverted`; returns the raw result."""
         data = function.encode_input(*args)
-        call = {"from": str(sender), "to": function._address, "data": data, "gas": hex(30_000_000)}
+        call = {"from": str(sender), "to": to or function._address, "data": data, "gas": hex(30_000_000)}
         overrides = [{}, {"time": hex(self.now if at is None else at)}]
         answer = self.web3.provider.make_request("eth_call", [call, "latest", *overrides])
         if "error" in answer:
@@ -164,14 +189,28 @@ class Chain:
         name, types = self.errors[raw[:4]]
         return Reverted(name, tuple(decode(types, raw[4:])))
 
-    def reverts(self, error: str, *values: Any, call: Any, args: tuple[Any, ...] = (), sender: Any, at: int | None = None) -> None:
+    def reverts(
+        self, error: str, *values: Any, call: Any, args: tuple[Any, ...] = (), sender: Any, at: int | None = None
+    ) -> None:
         """Assert that the call reverts with this custom error and, where given, exactly these values."""
+        got = self.outcome(call, *args, sender=sender, at=at)
+        assert got is not None, f"expected revert {error}{values}, but the call succeeds"
+        assert got.name == error, f"expected {error}{values}, got {got}"
+        if values:
+            want = tuple(_plain(v) for v in values)
+            assert got.values == want, f"expected {error}{want}, got {got}"
+
+    def outcome(self, call: Any, *args: Any, sender: Any, at: int | None = None) -> Reverted | None:
+        """How a call would revert; None if it would succeed."""
         try:
             self.simulate(call, *args, sender=sender, at=at)
-        except Reverted as got:
-            want = tuple(str(v).lower() if hasattr(v, "address") else v.lower() if isinstance(v, str) else v for v in values)
-            assert got.name == error, f"expected {error}{values}, got {got}"
-            if values:
-                assert got.values == want, f"expected {error}{want}, got {got}"
-            return
-        raise AssertionError(f"expected revert {error}{values}, but the call succeeds")
+        except Reverted as error:
+            return error
+        return None
+
+
+def _plain(value: Any) -> Any:
+    """A value as `eth_abi` decodes it."""
+    if hasattr(value, "address") or isinstance(value, str):
+        return str(value).lower()
+    return value

@@ -107,7 +107,9 @@ class Task:
             self.chain.at(at)
         return call(*args, {"from": sender, "allow_revert": True}, silent=True)
 
-    def reverts(self, error: str, *values: Any, call: Any, args: tuple[Any, ...] = (), sender: Any, at: int | None = None) -> None:
+    def reverts(
+        self, error: str, *values: Any, call: Any, args: tuple[Any, ...] = (), sender: Any, at: int | None = None
+    ) -> None:
         self.chain.reverts(error, *values, call=call, args=args, sender=sender, at=at)
 
     # --- money ---
@@ -134,7 +136,11 @@ class Task:
         return (digests, [tuple(p) for p in parents])
 
     def reservation(self, author: Any, name: Any) -> bytes:
-        return bytes(keccak(encode(["address", "bytes32", "bytes32"], [str(author), digest("package", name), digest("salt", name)])))
+        return bytes(
+            keccak(
+                encode(["address", "bytes32", "bytes32"], [str(author), digest("package", name), digest("salt", name)])
+            )
+        )
 
     def reserve(self, author: Any, name: Any = None, at: int | None = None) -> int:
         number = self.registry.count()
@@ -142,9 +148,13 @@ class Task:
         self.send(self.registry.reserve, self.reservation(author, name), sender=author, at=at)
         return int(number)
 
-    def submit(self, author: Any, id: int, parents: Any = ((0, 10_000),), name: Any = None, at: int | None = None) -> Any:
+    def submit(
+        self, author: Any, id: int, parents: Any = ((0, 10_000),), name: Any = None, at: int | None = None
+    ) -> Any:
         name = id if name is None else name
-        return self.send(self.registry.submit, id, self.record(name, parents), digest("salt", name), sender=author, at=at)
+        return self.send(
+            self.registry.submit, id, self.record(name, parents), digest("salt", name), sender=author, at=at
+        )
 
     def open(self, author: Any, parents: Any = ((0, 10_000),)) -> int:
         id = self.reserve(author)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from support.task import FINAL, UNIT
+from support.task import FINAL
 
 
 def test_a_model_is_scored_rewarded_and_poured(task: Any, nodes: list[Any], chain: Any) -> None:
