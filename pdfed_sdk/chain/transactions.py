@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import time
 from contextlib import suppress
@@ -27,6 +28,8 @@ _KNOWN = ("already known", "already imported", "known transaction", "alreadyknow
 _TAKEN = ("nonce too low", "underpriced", "nonce is too low", "oldnonce", "replacement")
 _FUNDS = ("insufficient funds", "insufficient balance", "not enough funds")
 _LOCK_WAIT = 60.0
+_RECEIPT_LAG = 5.0
+"""How long an endpoint may count a nonce as used before it shows the receipt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +236,7 @@ class Sender:
     def _confirm(self, attempt: _Attempt) -> Flow[Mined]:
         options, start = self.chain.options, time.monotonic()
         asked_count = Request("eth_getTransactionCount", (self.signer.address, "latest"))
-        lost = 0
+        seen_taken = math.inf
         while time.monotonic() - start < options.timeout:
             receipts = [Request("eth_getTransactionReceipt", (tx_hash,)) for tx_hash in attempt.hashes]
             *found, head, used = yield from self.chain.batch([*receipts, Request("eth_blockNumber"), asked_count])
@@ -243,8 +246,9 @@ class Sender:
                 if quantity(head, "eth_blockNumber") >= block + options.confirmations - 1:
                     return (yield from self._mined(receipt, block, attempt))
             else:
-                lost = lost + 1 if quantity(used, "nonce") > attempt.transaction["nonce"] else 0
-                if lost > 5:
+                taken = quantity(used, "nonce") > attempt.transaction["nonce"]
+                seen_taken = min(seen_taken, time.monotonic()) if taken else math.inf
+                if time.monotonic() - seen_taken > _RECEIPT_LAG:
                     raise TransactionFailed(
                         f"{attempt.name}: another transaction took nonce {attempt.transaction['nonce']}",
                         hint="look at what is on chain, then try again",

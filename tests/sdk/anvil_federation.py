@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 import socket
 import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -77,19 +80,17 @@ class Anvil:
 def start_anvil(*options: str) -> Anvil:
     if ANVIL is None:
         raise RuntimeError("anvil is missing: run npm ci")
-    port = free_port()
-    process = subprocess.Popen(
-        [str(ANVIL), "--port", str(port), "--silent", *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    anvil = Anvil(f"http://127.0.0.1:{port}", process)
-    for _ in range(200):
-        try:
-            anvil.ask("eth_chainId")
-            return anvil
-        except requests.RequestException:
+    with tempfile.TemporaryFile() as said:  # it chooses its port itself, so nobody else can take it first
+        process = subprocess.Popen([str(ANVIL), "--port", "0", *options], stdout=said, stderr=subprocess.STDOUT)
+        for _ in range(400):
+            text = os.pread(said.fileno(), 1 << 16, 0).decode()
+            if found := re.search(r"Listening on (\S+:\d+)", text):
+                return Anvil(f"http://{found[1]}", process)
+            if process.poll() is not None:
+                break
             time.sleep(0.05)
     process.kill()
-    raise RuntimeError("anvil did not start within 10 s")
+    raise RuntimeError(f"anvil did not start: {text[-500:]}")
 
 
 @dataclass

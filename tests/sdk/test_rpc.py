@@ -381,3 +381,19 @@ def test_keys_never_show(federation: Federation, caplog: pytest.LogCaptureFixtur
         LocalSigner.from_key("not-a-key-" + "42" * 30)
     assert "42" * 30 not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_a_receipt_that_shows_later_than_its_nonce_is_waited_for(federation: Federation) -> None:
+    client, hidden = federation.client(2), [15]
+    genuine = client.wire._carry
+
+    def late(batch: Any) -> Any:
+        answers = genuine(batch)
+        if batch.requests[0].method == "eth_getTransactionReceipt" and hidden[0]:
+            hidden[0] -= 1
+            answers[0] = None
+        return answers
+
+    client.wire._carry = late  # type: ignore[method-assign]
+    client.set_metadata(b"\x08" * 32).one(MetadataChanged)
+    assert hidden == [0]
