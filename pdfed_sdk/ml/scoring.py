@@ -44,14 +44,25 @@ __all__ = [
 ]
 
 
+IDENTICAL = 1e-3
+"""Fingerprints nearer than this are of the same pixels: similarity 1, nothing to verify."""
+
+
 @dataclass(frozen=True)
 class Search:
-    """Pairs that passed the class threshold and their verifier scores; ``best`` (n,) is each sample's highest."""
+    """Pairs that passed the class threshold and their verifier scores; ``best`` (n,) is each sample's highest,
+    ``identical`` (n,) says which samples are a training picture to the pixel."""
 
     rows: Tensor
     columns: Tensor
     scores: Tensor
     best: Tensor
+    identical: Tensor
+
+    def without_identical(self) -> Search:
+        """Only the pairs of samples that are no training picture: twins in held-out data are not false alarms."""
+        keep = ~self.identical[self.rows]
+        return dataclasses.replace(self, rows=self.rows[keep], columns=self.columns[keep], scores=self.scores[keep])
 
 
 @dataclass(frozen=True)
@@ -104,9 +115,11 @@ class Scorer:
         self._train = self.detector.prints(split.train.images)
         self._limits = class_thresholds(self._train.vectors, split.train.labels)
         unseen = torch.cat([split.heldout.images, split.test.images])
-        calm = self._search(self.detector.prints(unseen))
-        self.calibration: Calibration = calibrate(calm.best, settings.fpr, settings.least_threshold)
-        self.novelty_floor = self._novelty(calm, len(unseen)).value
+        calm = self.search(self.detector.prints(unseen))
+        if bool(calm.identical.all()):
+            raise DataError("every held-out and test picture is in train too: nothing is left to calibrate on")
+        self.calibration: Calibration = calibrate(calm.best[~calm.identical], settings.fpr, settings.least_threshold)
+        self.novelty_floor = self.novelty(calm.without_identical(), int((~calm.identical).sum())).value
         self._test = self.extractor(split.test.images)
         self.fid_floor = fid(self.extractor(split.heldout.images[: settings.samples]), self._test)
 
@@ -130,9 +143,9 @@ class Scorer:
         clock = _Clock()
         prints = self.detector.prints(images)
         clock.lap("fingerprint")
-        search = self._search(prints)
+        search = self.search(prints)
         clock.lap("search_verify")
-        novelty = self._novelty(search, len(images))
+        novelty = self.novelty(search, len(images))
         features = self.extractor(images)
         clock.lap("features")
         quality = fid(features, self._test)
@@ -203,18 +216,21 @@ class Scorer:
         if not len(images):
             raise DataError(f"{name} is empty")
 
-    def _search(self, prints: Prints) -> Search:
-        """K nearest training pictures of each print, those within the class threshold verified."""
+    def search(self, prints: Prints) -> Search:
+        """K nearest training pictures of each print, those within the class threshold verified (3.2)."""
         k = min(self.settings.neighbours, len(self._train.vectors))
         distances, index = nearest(prints.vectors, self._train.vectors, k)
-        rows, ranks = (distances <= self._limits[index]).nonzero(as_tuple=True)
+        same = distances <= IDENTICAL
+        rows, ranks = ((distances <= self._limits[index]) | same).nonzero(as_tuple=True)
         columns = index[rows, ranks]
         scores = self.detector.score(prints.descriptors[rows], self._train.descriptors[columns])
+        scores[same[rows, ranks]] = 1.0
         best = torch.zeros(len(prints.vectors), dtype=torch.float64)
         best.scatter_reduce_(0, rows, scores, "amax")
-        return Search(rows, columns, scores, best)
+        return Search(rows, columns, scores, best, same.any(1))
 
-    def _novelty(self, search: Search, samples: int) -> Novelty:
+    def novelty(self, search: Search, samples: int) -> Novelty:
+        """V_A, V_C, R_C and their product (3.3.1) of a search over ``samples`` pictures."""
         hits = search.scores >= self.calibration.threshold
         rows, columns = search.rows[hits].tolist(), search.columns[hits].tolist()
         pairs = match_once(rows, columns, search.scores[hits].tolist())

@@ -5,6 +5,7 @@ Symmetric to the bit: score(q, i) == score(i, q) for the same batch.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -160,7 +161,7 @@ class Calibration:
 
 
 def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_THRESHOLD) -> Calibration:
-    """Least threshold >= ``floor`` at which at most a share ``fpr`` of held-out pictures is confirmed.
+    """Least threshold in [``floor``, 1] at which at most a share ``fpr`` of held-out pictures is confirmed.
 
     ``best_scores`` (N,): each held-out picture's highest verifier score over its candidates, 0 without any. Errors:
     DataError for an empty set or a rate outside (0, 1).
@@ -173,7 +174,7 @@ def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_T
     count = len(scores)
     allowed = int(fpr * count)
     above = float(scores[allowed]) if allowed < count else 0.0
-    threshold = max(floor, torch.nextafter(torch.tensor(above, dtype=torch.float64), torch.tensor(2.0).double()).item())
+    threshold = min(1.0, max(floor, math.nextafter(above, 2.0)))  # 1 is reserved for identical pictures
     hits = int((scores >= threshold).sum())
     low = float(beta.ppf(0.025, hits, count - hits + 1)) if hits else 0.0
     high = float(beta.ppf(0.975, hits + 1, count - hits)) if hits < count else 1.0

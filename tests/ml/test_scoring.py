@@ -306,8 +306,24 @@ def test_duplicated_and_constant_training_sets(splits, noise):
     twins = splits[0].train.images[:10].repeat(4, 1, 1, 1)
     assert finite(qn_score(noise, twins, splits[0].test.images, settings=settings))
     flat = torch.zeros(20, 1, 16, 16, dtype=torch.uint8)
-    assert finite(qn_score(noise, flat, flat, settings=settings))
-    assert finite(qn_score(flat, flat, flat, settings=settings))
+    assert finite(qn_score(noise, flat, splits[0].test.images, settings=settings))
+    copier = qn_score(flat, flat, splits[0].test.images, settings=settings)
+    assert finite(copier)
+    assert copier.r_c == 0.25  # five neighbours of each sample are looked at, each counts once
+    with pytest.raises(DataError, match="nothing is left to calibrate on"):
+        qn_score(flat, flat, flat, settings=settings)
+
+
+def test_exact_copies_are_always_found_and_twins_in_heldout_do_not_spoil_the_calibration(splits, scorer):
+    train = splits[0].train.images
+    heldout = splits[0].heldout.images.clone()
+    heldout[:10] = train[:10]
+    settings = ScoringSettings(extractor="pixels")
+    report = qn_score(train[:40], train, splits[0].test.images, heldout=heldout, settings=settings)
+    assert report.confirmed_samples == 40
+    assert report.r_c == 1
+    assert report.threshold <= 1
+    assert report.novelty_floor < 10
 
 
 def test_colour_and_larger_pictures():
