@@ -101,7 +101,6 @@ def build_node(home: Path, config: NodeConfig, password: str) -> Node:
             role=role,
             stake=int(config.node.stake * 10**18),
             poll=config.node.poll,
-            pace=config.node.pace,
             gate=config.node.gate,
             until_closed=config.node.until_closed,
         ),

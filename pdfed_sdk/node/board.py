@@ -55,12 +55,14 @@ class Board:
         self.best: SubmissionId = GENESIS
         self.best_level = 0
         self.closed = False
-        self._cursor = Cursor()
+        self._cursor = Cursor(self._client.flows.at.start)
 
     def refresh(self) -> list[logs.Event]:
         """Read new events; returns them in order."""
         events: list[logs.Event] = []
-        while news := self._client.events.poll(self._cursor):
+        while True:
+            before = self._cursor.next_block
+            news = self._client.events.poll(self._cursor)
             if any(isinstance(item, Rewound) for item in news):
                 self._clear()
                 events.clear()
@@ -68,7 +70,8 @@ class Board:
             fresh = [item for item in news if not isinstance(item, Rewound)]
             self.apply(fresh)
             events += fresh
-        return events
+            if self._cursor.next_block == before:
+                return events
 
     def apply(self, events: Iterable[logs.Event]) -> None:
         for event in events:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pdfed_sdk.chain.journal import write_durably
-from pdfed_sdk.errors import JournalError
 from pdfed_sdk.node.ports import Evaluation
 from pdfed_sdk.types import Parent, SubmissionId
 
+log = logging.getLogger("pdfed.node")
 
-def _read(path: Path) -> dict[str, Any]:
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A note; None if there is none. A damaged one is put aside, so that the node makes it anew."""
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError) as error:
-        raise JournalError(f"cannot read {path}: {error}", hint="move the file away; the node makes it anew") from error
+        aside = path.with_suffix(".damaged")
+        log.warning("%s is damaged (%s): put aside as %s", path, error, aside.name)
+        path.replace(aside)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +38,7 @@ class Attempt:
     pictures: int
     seed: int
     stage: str = "training"
-    """training → trained → packaged → (published: the attempt is closed)."""
+    """training → trained → packaged → published; or refused (by the gate), or abandoned. The last three are ends."""
     facts: dict[str, Any] | None = None
     improvement: int | None = None
 
@@ -51,6 +59,7 @@ class Notebook:
     """Evaluations by submission id, and attempts in order."""
 
     def __init__(self, root: Path) -> None:
+        self.root = root
         self._evaluations = root / "evaluations"
         self._attempts = root / "attempts"
 
@@ -58,9 +67,9 @@ class Notebook:
         return self._evaluation(self._evaluations / f"{submission}.json")
 
     def _evaluation(self, path: Path) -> Evaluation | None:
-        if not path.exists():
-            return None
         note = _read(path)
+        if note is None:
+            return None
         return Evaluation(
             improvement=note["improvement"],
             reference=note["reference"],
@@ -99,9 +108,15 @@ class Notebook:
         return None if evaluation is None else evaluation.improvement
 
     def attempts(self) -> list[Attempt]:
-        return [
-            self._attempt(p) for p in sorted(self._attempts.glob("*/attempt.json"), key=lambda p: int(p.parent.name))
-        ]
+        """All attempts, oldest first."""
+        read = (self._attempt(self._attempts / str(number)) for number in self._numbers())
+        return [attempt for attempt in read if attempt is not None]
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(place.name) for place in self._attempts.glob("*") if place.name.isdigit())
+
+    def next_number(self) -> int:
+        return max(self._numbers(), default=0) + 1
 
     def current(self) -> Attempt | None:
         """The attempt that was interrupted, if any."""
@@ -109,7 +124,7 @@ class Notebook:
         return unfinished[-1] if unfinished else None
 
     def open_attempt(self, parents: list[Parent], pictures: int, seed: int) -> Attempt:
-        number = len(self.attempts()) + 1
+        number = self.next_number()
         attempt = Attempt(number, self._attempts / str(number), tuple(parents), pictures, seed)
         return self.keep_attempt(attempt)
 
@@ -125,13 +140,15 @@ class Notebook:
         write_durably(attempt.folder / "attempt.json", json.dumps(note).encode())
         return attempt
 
-    def _attempt(self, path: Path) -> Attempt:
-        note = _read(path)
-        parents = tuple(Parent(SubmissionId(i), w) for i, w in note["parents"])
+    @staticmethod
+    def _attempt(folder: Path) -> Attempt | None:
+        note = _read(folder / "attempt.json")
+        if note is None:
+            return None
         return Attempt(
-            number=int(path.parent.name),
-            folder=path.parent,
-            parents=parents,
+            number=int(folder.name),
+            folder=folder,
+            parents=tuple(Parent(SubmissionId(i), w) for i, w in note["parents"]),
             pictures=note["pictures"],
             seed=note["seed"],
             stage=note["stage"],

@@ -31,7 +31,8 @@ class Evaluator(Protocol):
     """Scores models on the node's own pictures."""
 
     def compare(self, reference: Path, candidate: Path, seed: bytes) -> Evaluation:
-        """Compare two diffusers folders; ``seed`` is 32 bytes. Raises MlError when a model cannot be used."""
+        """Compare two diffusers folders; ``seed`` is 32 bytes. Raises MlError when the *candidate* cannot be used (the
+        vote is then -8); what is not its fault is another error, and no vote."""
         ...
 
     def gate(self, evaluation: Evaluation) -> None:
@@ -55,10 +56,10 @@ class Trainer(Protocol):
         seed: int,
         resume: Path,
         on_step: StepHook,
-    ) -> Mapping[str, Any]:
+    ) -> Mapping[str, Any] | None:
         """Train from the weighted average of ``parents`` (diffusers folders, basis points) and save to ``out``.
 
         ``resume`` is a snapshot file: training killed half-way goes on from it. Returns the training facts for the
-        manifest, JSON-ready.
+        manifest, JSON-ready; None if ``on_step`` ended it before the last picture. MlError abandons the attempt.
         """
         ...

@@ -9,49 +9,45 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 from pdfed_sdk.artifacts.store import Store
+from pdfed_sdk.chain.actions import MOST_AT_ONCE
 from pdfed_sdk.chain.client import PdfedClient
-from pdfed_sdk.chain.commitments import EvidenceTree
-from pdfed_sdk.errors import (
-    ChainError,
-    ContentMissing,
-    DigestMismatch,
-    MlError,
-    PackageInvalid,
-    PdfedError,
-    ProvenanceInvalid,
-    PublicationRefused,
-    UsageError,
-)
+from pdfed_sdk.errors import UsageError
+from pdfed_sdk.node.author import Author
 from pdfed_sdk.node.board import Board, Entry
+from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.notebook import Attempt, Notebook
-from pdfed_sdk.node.ports import Evaluation, Evaluator, Trainer
-from pdfed_sdk.node.publishing import submit_model
+from pdfed_sdk.node.ports import Evaluator, Trainer
 from pdfed_sdk.node.shelf import Shelf
-from pdfed_sdk.node.strategy import Candidate, LocalStrategy, choose_parents
-from pdfed_sdk.types import GENESIS, LOWEST, Address, Role, Status
+from pdfed_sdk.node.strategy import LocalStrategy
+from pdfed_sdk.node.voter import Voter
+from pdfed_sdk.types import Address, Role
 
 log = logging.getLogger("pdfed.node")
-
-UNUSABLE = (DigestMismatch, PackageInvalid, ProvenanceInvalid, MlError)
-"""What a package can be guilty of: the vote is LOWEST (protocol, rule 3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
     """``stake``: what a node joins with, in token units. ``poll``: seconds between looks at the chain.
-    ``pace``: share of the time training may use (1 = all of it)."""
+    ``until_closed``: end by itself once the task is closed and settled. ``linger``: longest wait for a reveal window
+    after a stop, in seconds."""
 
     role: Role
     stake: int = 0
     poll: float = 0.7
-    pace: float = 1.0
     gate: bool = True
     until_closed: bool = False
     linger: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """What is still to be sent before a node takes part. ``deposit`` is in token units."""
+
+    register: bool
+    deposit: int
 
 
 def voter_of(client: PdfedClient) -> Address:
@@ -77,149 +73,144 @@ class Node:
         strategy: LocalStrategy,
         settings: LoopSettings,
     ) -> None:
-        self.client, self.store, self.board, self.shelf = client, store, board, shelf
-        self.notebook, self.evaluator, self.trainer, self.package = notebook, evaluator, trainer, package
-        self.strategy, self.settings = strategy, settings
+        self.client, self.board, self.settings = client, board, settings
         self.me = voter_of(client)
+        self.guard = Guard()
         self.stopping = False
         self._last_tick = 0.0
-        self._told: set[str] = set()
+        self._now = 0
+        self.voter = Voter(self.me, client, board, shelf, notebook, evaluator, self.guard)
+        self.author = None
+        if trainer is not None:
+            self.author = Author(
+                me=self.me,
+                client=client,
+                store=store,
+                board=board,
+                shelf=shelf,
+                notebook=notebook,
+                evaluator=evaluator,
+                trainer=trainer,
+                package=package,
+                strategy=strategy,
+                guard=self.guard,
+                between_steps=self.between_steps,
+                interrupted=self._interrupted,
+                gate=settings.gate,
+            )
 
     # --- life ---
 
-    def run(self) -> None:
-        """Join, then live until stopped (``stop``) or, with ``until_closed``, until the task is closed and settled."""
+    def run(self) -> list[Entry]:
+        """Join, then live until stopped (``stop``) or, with ``until_closed``, until the task is closed and settled.
+
+        Returns the submissions on which a vote is still sealed: empty after a clean end.
+        """
         self.join()
         while not self.stopping and not self._finished():
-            try:
-                self.tick()
-                if not self._train_and_submit():
-                    time.sleep(self.settings.poll)
-            except ChainError as error:
-                self._tell(f"chain: {error.message}; trying again")
+            if not self.guard.patiently(self.tick):
                 time.sleep(2 * self.settings.poll)
-        self.leave()
+            elif not self._work():
+                time.sleep(self.settings.poll)
+        return self.leave()
 
     def stop(self) -> None:
         """Ask the loop to end: training stops at the next step, due reveals are still made."""
         self.stopping = True
 
+    def to_join(self) -> Joining:
+        """What joining would send now. UsageError if this node neither is registered nor has a stake to join with, or
+        does not hold that stake."""
+        account, stake = self.client.account(), self.settings.stake
+        if not account.roles and stake <= 0:
+            raise UsageError(
+                f"node {self.me} is not registered, and [node] stake is 0",
+                hint="set [node] stake in pdfed.toml, or: pdfed node register --stake AMOUNT",
+            )
+        held = account.stake + account.locked + account.unbonding
+        deposit = 0 if held else stake
+        balance = self.client.token_balance() if deposit else 0
+        if balance < deposit:
+            raise UsageError(
+                f"node {self.me} holds {balance} token units, [node] stake is {deposit}",
+                hint=f"send the task's token ({self.board.params.token}) to this address, or lower the stake",
+            )
+        return Joining(not account.roles, deposit)
+
     def join(self) -> None:
-        """Register and deposit what ``settings.stake`` asks for, unless done before."""
-        account = self.client.account()
-        if not account.roles:
+        """Register and deposit the stake, unless that is done. Killed in between, it is finished the next time."""
+        joining = self.to_join()
+        if joining.register:
             self.client.register(self.settings.role)
             log.info("registered as %s", self.settings.role)
-        held = account.stake + account.locked
-        if held < self.settings.stake and not account.roles:
-            self.client.deposit(self.settings.stake - held)
-            log.info("deposited %d", self.settings.stake - held)
+        if joining.deposit:
+            self.client.deposit(joining.deposit)
+            log.info("deposited %d", joining.deposit)
         self.board.refresh()
+        on_chain = self.board.roles.get(self.me, Role(0))
+        if on_chain != self.settings.role:
+            self.guard.tell(f"this node is registered as {on_chain}, which is for good; [node] role is ignored")
+        if not self.client.weight():
+            self.guard.tell("this node's votes have no weight yet: it needs a minimum stake, a warm-up old")
 
-    def leave(self) -> None:
-        """Reveal what is sealed, as far as the windows allow within ``linger`` seconds; say what is still due."""
+    def leave(self) -> list[Entry]:
+        """Reveal what is sealed if its window comes within ``linger`` seconds; name what is still sealed then."""
         until = time.monotonic() + self.settings.linger
-        due = self.client.due()
-        while due and time.monotonic() < until:
-            self.tick(scoring=False)
-            due = [d for d in self.client.due() if self.client.now() < d.reveal_end]
+        while True:
+            reached = self.guard.patiently(lambda: self.tick(scoring=False))
+            sealed, left = self.voter.sealed(self._now), until - time.monotonic()
+            if not sealed or left <= 0 or (reached and sealed[0].windows.reveal_start > self._now + left):
+                break
             time.sleep(self.settings.poll)
-        for vote in due:
-            log.warning("vote on %d is still sealed: run this node again before %d", vote.id, vote.reveal_end)
+        for entry in sealed:
+            start, end = entry.windows.reveal_start, entry.windows.reveal_end
+            log.warning("the vote on %d is still sealed: run this node again between %d and %d", entry.id, start, end)
         if self.board.all_settled:
-            self.client.pour()
-        if self.board.all_settled and self.client.account().credit:
-            receipt = self.client.claim()
-            log.info("claimed in %s", receipt.tx_hash)
+            self.guard.patiently(lambda: self.guard.run("claim", self._claim))
+        return sealed
+
+    def _claim(self) -> None:
+        self.client.pour()
+        if self.client.account().credit:
+            log.info("claimed in %s", self.client.claim().tx_hash)
 
     def _finished(self) -> bool:
         return self.settings.until_closed and self.board.closed and self.board.all_settled
 
+    def _interrupted(self) -> bool:
+        return self.stopping or self.board.closed
+
     # --- one look at the chain ---
 
     def tick(self, *, scoring: bool = True) -> None:
-        """Read what is new, then do everything that is due, most urgent first. A failed part never stops the rest."""
-        self.board.refresh()
-        now = self.client.now()
-        self._guarded("reveal", lambda: self._reveal(now))
-        if scoring:
-            self._guarded("score", lambda: self._score(now))
-        self._guarded("finalise", lambda: self._finalise(now))
-        self._guarded("settle", lambda: self._settle())
-        self._last_tick = time.monotonic()
-
-    def _guarded(self, what: str, act: Callable[[], None]) -> None:
+        """Read what is new, then do everything that is due, most urgent first. A failed part never stops the rest;
+        RpcUnavailable is raised."""
         try:
-            act()
-        except ChainError:
-            raise
-        except PdfedError as error:
-            self._tell(f"{what}: {error}")
+            self.board.refresh()
+            now = self._now = self.client.now()
+            self.guard.run("reveal", lambda: self.voter.reveal(now))
+            if scoring:
+                self.guard.run("score", lambda: self.voter.score(now))
+            self.guard.run("finalise", lambda: self._finalise(now))
+            self.guard.run("settle", self._settle)
+        finally:
+            self._last_tick = time.monotonic()
 
-    def _tell(self, text: str) -> None:
-        """Log a problem once, not at every look."""
-        if text not in self._told:
-            self._told.add(text)
-            log.warning("%s", text)
+    def between_steps(self, done: int, wanted: int) -> bool:
+        """Called by training after every step: scoring and reveals go first; False ends the training."""
+        if time.monotonic() - self._last_tick >= self.settings.poll:
+            self.guard.patiently(self.tick)
+            log.debug("training: %d of %d pictures", done, wanted)
+        return not self._interrupted()
 
-    # --- voting ---
-
-    def _reveal(self, now: int) -> None:
-        me = self.me
-        due = [
-            e
-            for e in self.board.entries.values()
-            if me in e.commits and me not in e.votes and e.windows.reveal_start <= now < e.windows.reveal_end
-        ]
-        if due:
-            for receipt in self.client.reveal_due():
-                log.info("revealed in block %d, gas %d", receipt.block, receipt.gas_used)
-
-    def _score(self, now: int) -> None:
-        me = self.me
-        waiting = [
-            e
-            for e in self.board.entries.values()
-            if e.status is Status.OPEN and e.author != me and me not in e.commits and now < e.windows.commit_end - 1
-        ]
-        for entry in sorted(waiting, key=lambda e: e.windows.commit_end):
-            if self.client.now() < entry.windows.commit_end - 1:
-                self._guarded(f"vote on {entry.id}", partial(self._vote, entry))
-
-    def _vote(self, entry: Entry) -> None:
-        evaluation = self.notebook.evaluation(entry.id)
-        if evaluation is None:
-            seed = self.client.seed(entry.id)
-            evaluation = self._evaluate(entry, seed)
-            if evaluation is None:
-                return
-            self.notebook.keep_evaluation(entry.id, evaluation, seed)
-        secrets = self.client.secrets(entry.id)
-        evidence = EvidenceTree.build(evaluation.report, evaluation.pairs, key=secrets.evidence_key)
-        receipt = self.client.commit_score(entry.id, evaluation.improvement, evidence)
-        log.info("sealed a vote on %d, gas %d", entry.id, receipt.gas_used)
-
-    def _evaluate(self, entry: Entry, seed: bytes) -> Evaluation | None:
-        """Compare with the reference. None: not now (the bytes may still come, or the reference is lost)."""
-        reference = self.shelf.get(entry.reference)
-        late = self.client.now() >= entry.reserved_at + 3 * self.board.params.commit_window // 4
-        try:
-            candidate = self.shelf.get(entry.id)
-            started = time.monotonic()
-            evaluation = self.evaluator.compare(reference.folder, candidate.folder, seed)
-        except ContentMissing as error:
-            if not late:
-                return None
-            return self._unusable(entry, error)
-        except UNUSABLE as error:
-            return self._unusable(entry, error)
-        log.info("scored %d against %d in %.1f s", entry.id, entry.reference, time.monotonic() - started)
-        return evaluation
-
-    def _unusable(self, entry: Entry, error: PdfedError) -> Evaluation:
-        log.warning("submission %d is unusable: %s", entry.id, error.message)
-        report = f'{{"unusable": "{type(error).__name__}"}}'.encode()
-        return Evaluation(LOWEST, {}, {"unusable": type(error).__name__}, report, ())
+    def _work(self) -> bool:
+        """Train and submit, if this node does that. False: nothing to do now."""
+        author = self.author
+        if author is None or self.board.closed or Role.TRAINER not in self.board.roles.get(self.me, Role(0)):
+            return False
+        worked: list[bool] = []
+        self.guard.patiently(lambda: self.guard.run("training", lambda: worked.append(author.work())))
+        return any(worked)
 
     # --- housekeeping anyone may do, in turns ---
 
@@ -240,117 +231,8 @@ class Node:
         now = self.client.now()
         for entry in self.board.entries.values():
             if entry.unsettled and self._my_turn(entry, now, entry.windows.reveal_end + 1):
-                receipt = self.client.settle(entry.id, entry.unsettled)
+                receipt = self.client.settle(entry.id, entry.unsettled[:MOST_AT_ONCE])
                 if receipt:
                     log.info("settled %d, gas %d", entry.id, receipt.gas_used)
                 self.client.pour()
                 self.board.refresh()
-
-    # --- training ---
-
-    def _train_and_submit(self) -> bool:
-        """One attempt from where it stands to its submission. False: nothing to do now."""
-        if self.trainer is None or self.board.closed or Role.TRAINER not in self.board.roles.get(self.me, Role(0)):
-            return False
-        attempt = self.notebook.current() or self._new_attempt()
-        if attempt is None:
-            return False
-        try:
-            if attempt.stage == "training":
-                attempt = self._train(attempt)
-            if attempt.stage == "trained" and not self._interrupted():
-                attempt = self._pass_gate(attempt)
-            if attempt.stage == "packaged" and not self._interrupted():
-                self._submit(attempt)
-        except ChainError:
-            raise
-        except PdfedError as error:
-            log.warning("attempt %d abandoned: %s", attempt.number, error)
-            self.notebook.keep_attempt(replace(attempt, stage="abandoned"))
-            time.sleep(self.settings.poll)
-        return True
-
-    def _interrupted(self) -> bool:
-        return self.stopping or self.board.closed
-
-    def _new_attempt(self) -> Attempt | None:
-        number = len(self.notebook.attempts()) + 1
-        pictures = self.strategy.pictures(number)
-        if pictures <= 0:
-            return None
-        parents = choose_parents(self.strategy, self._candidates(), self._genesis(), self.board.roles)
-        if not parents:
-            return None
-        seed = int.from_bytes(bytes.fromhex(self.me[2:])[:6], "big") ^ number
-        log.info("attempt %d: %d pictures on %s", number, pictures, " + ".join(f"#{p.id}" for p in parents))
-        return self.notebook.open_attempt(parents, pictures, seed)
-
-    def _genesis(self) -> Candidate:
-        return Candidate(GENESIS, self.board.params.sponsor, Status.FINAL, 0, 0, None, {}, False)
-
-    def _candidates(self) -> list[Candidate]:
-        me = self.me
-        return [
-            Candidate(
-                id=e.id,
-                author=e.author,
-                status=e.status,
-                reference_level=self.board.level_of(e.reference),
-                level=e.level if e.status is Status.FINAL else None,
-                own_improvement=self.notebook.own_improvement(e.id),
-                votes=e.votes,
-                mine=e.author == me,
-            )
-            for e in self.board.entries.values()
-            if e.status in (Status.OPEN, Status.FINAL)
-        ]
-
-    def _train(self, attempt: Attempt) -> Attempt:
-        assert self.trainer is not None
-        parents = [(self.shelf.get(p.id).folder, p.weight_bps) for p in attempt.parents]
-        facts = self.trainer.train(
-            parents,
-            attempt.model,
-            pictures=attempt.pictures,
-            seed=attempt.seed,
-            resume=attempt.snapshot,
-            on_step=self.between_steps,
-        )
-        if self._interrupted():
-            return attempt
-        return self.notebook.keep_attempt(replace(attempt, stage="trained", facts=dict(facts)))
-
-    def between_steps(self, done: int, wanted: int) -> bool:
-        """Called by training after every step: scoring and reveals go first; False ends the training."""
-        if time.monotonic() - self._last_tick >= self.settings.poll:
-            try:
-                self.tick()
-            except ChainError as error:
-                self._tell(f"chain: {error.message}; training goes on")
-                self._last_tick = time.monotonic()
-            log.debug("training: %d of %d pictures", done, wanted)
-        return not self._interrupted()
-
-    def _pass_gate(self, attempt: Attempt) -> Attempt:
-        best = self.shelf.get(self.board.best)
-        evaluation = self.evaluator.compare(best.folder, attempt.model, attempt.seed.to_bytes(32, "big"))
-        log.info("attempt %d: own measurement %+d against #%d", attempt.number, evaluation.improvement, self.board.best)
-        try:
-            self.evaluator.gate(evaluation)
-        except PublicationRefused as refusal:
-            log.warning("publication gate: %s", refusal)
-            if self.settings.gate:
-                return self.notebook.keep_attempt(replace(attempt, stage="refused", improvement=evaluation.improvement))
-            log.warning("the gate is switched off: publishing all the same")
-        if self.settings.gate and not self.strategy.publishes(evaluation.improvement):
-            return self.notebook.keep_attempt(replace(attempt, stage="abandoned", improvement=evaluation.improvement))
-        attempt = replace(attempt, improvement=evaluation.improvement)
-        self.notebook.keep_gate(attempt, evaluation)
-        self.package(attempt, self.shelf)
-        return self.notebook.keep_attempt(replace(attempt, stage="packaged"))
-
-    def _submit(self, attempt: Attempt) -> None:
-        receipt = submit_model(self.client, self.store, attempt.package, attempt.parents)
-        log.info("submitted #%d, gas %d", receipt.id, receipt.gas_used)
-        self.notebook.adopt_gate(attempt, receipt.id)
-        self.notebook.keep_attempt(replace(attempt, stage="published"))

@@ -11,6 +11,7 @@ from typing import Any
 
 from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.provenance import ParentLink, build_package
+from pdfed_sdk.errors import MlError, StoreError
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.gate import publication_gate
 from pdfed_sdk.ml.model import average, load_pipeline, save_pipeline
@@ -32,8 +33,14 @@ class PictureEvaluator:
         self._scorer, self._ceiling = scorer, gate_ceiling
 
     def compare(self, reference: Path, candidate: Path, seed: bytes) -> Evaluation:
-        before = self._scorer.evaluate(load_pipeline(reference), seed)
-        after = self._scorer.evaluate(load_pipeline(candidate), seed)
+        try:
+            before = self._scorer.evaluate(load_pipeline(reference), seed)
+        except MlError as error:
+            raise StoreError(f"the reference in {reference} cannot be scored: {error.message}") from error
+        try:
+            after = self._scorer.evaluate(load_pipeline(candidate), seed)
+        except RuntimeError as error:  # torch's refusal of a configuration that passed every check
+            raise MlError(f"the model does not run: {str(error).splitlines()[0][:200]}") from error
         pairs = tuple(json.dumps(pair, sort_keys=True).encode() for pair in after.to_dict()["pairs"][:MAX_PAIR_LEAVES])
         return Evaluation(
             improvement=improvement(before, after),
@@ -63,7 +70,7 @@ class PictureTrainer:
         seed: int,
         resume: Path,
         on_step: StepHook,
-    ) -> Mapping[str, Any]:
+    ) -> Mapping[str, Any] | None:
         models = [load_pipeline(folder) for folder, _ in parents]
         start = models[0] if len(models) == 1 else average(models, [float(weight) for _, weight in parents])
         stepped = time.monotonic()
@@ -78,8 +85,9 @@ class PictureTrainer:
 
         config = dataclasses.replace(self._config, pictures=pictures, seed=seed)
         result = train(config, self._pictures, parent=start, on_step=between, state_file=resume)
-        if result.finished:
-            save_pipeline(result.model, out)
+        if not result.finished:
+            return None
+        save_pipeline(result.model, out)
         return result.facts.to_dict()
 
 

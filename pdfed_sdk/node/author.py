@@ -1,0 +1,214 @@
+"""A node as an author: choose parents, train, measure and pass the gate, package, submit. One attempt at a time.
+
+Each stage is on disk before the next begins, so a killed node goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from pdfed_sdk.artifacts.store import Store
+from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.errors import (
+    ChainError,
+    ContentMissing,
+    DigestMismatch,
+    PackageInvalid,
+    PdfedError,
+    ProtocolRevert,
+    ProvenanceInvalid,
+    PublicationRefused,
+    StoreError,
+)
+from pdfed_sdk.node.board import Board
+from pdfed_sdk.node.guard import Guard
+from pdfed_sdk.node.notebook import Attempt, Notebook
+from pdfed_sdk.node.ports import Evaluator, StepHook, Trainer
+from pdfed_sdk.node.publishing import submit_model
+from pdfed_sdk.node.shelf import Shelf, ShelvedModel
+from pdfed_sdk.node.strategy import Candidate, LocalStrategy, choose_parents
+from pdfed_sdk.types import GENESIS, Address, Parent, Status
+
+log = logging.getLogger("pdfed.node")
+
+LOST = (ContentMissing, DigestMismatch, PackageInvalid, ProvenanceInvalid)
+"""Why a model cannot be trained on: its bytes are not there, or are not what the chain names."""
+
+
+LEAST_FREE = 64 << 20
+"""Bytes that must be free on the node's disk before it trains: snapshots, a model and its package."""
+
+
+@dataclass
+class Author:
+    """The models of one node. ``interrupted``: whether the node stops or the task is closed. ``gate`` off publishes
+    whatever was trained (for experiments: see the copyist of the demo)."""
+
+    me: Address
+    client: PdfedClient
+    store: Store
+    board: Board
+    shelf: Shelf
+    notebook: Notebook
+    evaluator: Evaluator
+    trainer: Trainer
+    package: Callable[[Attempt, Shelf], None]
+    strategy: LocalStrategy
+    guard: Guard
+    between_steps: StepHook
+    interrupted: Callable[[], bool]
+    gate: bool = True
+    lost: set[int] = field(default_factory=set)
+    """Models that could not be fetched when they were wanted as parents."""
+
+    def work(self) -> bool:
+        """Bring the current attempt as far as possible. False: nothing to do now. RpcUnavailable passes through."""
+        if not self._has_room():
+            return False
+        attempt = self.notebook.current() or self._new_attempt()
+        if attempt is None:
+            return False
+        try:
+            if attempt.stage == "training":
+                attempt = self._train(attempt)
+            if attempt.stage == "trained" and not self.interrupted():
+                attempt = self._pass_gate(attempt)
+            if attempt.stage == "packaged" and not self.interrupted():
+                return self._submit(attempt)
+        except (ChainError, OSError):
+            raise
+        except PdfedError as error:
+            log.warning("attempt %d abandoned: %s", attempt.number, error)
+            self.notebook.keep_attempt(replace(attempt, stage="abandoned"))
+        return attempt.stage == "training"
+
+    # --- choose ---
+
+    def _new_attempt(self) -> Attempt | None:
+        number = self.notebook.next_number()
+        pictures = self.strategy.pictures(number)
+        if pictures <= 0:
+            return None
+        parents = self._fetched_parents()
+        if not parents or not self._affordable():
+            return None
+        seed = int.from_bytes(bytes.fromhex(self.me[2:])[:6], "big") ^ number
+        log.info("attempt %d: %d pictures on %s", number, pictures, " + ".join(f"#{p.id}" for p in parents))
+        return self.notebook.open_attempt(parents, pictures, seed)
+
+    def _fetched_parents(self) -> list[Parent]:
+        """The strategy's choice among models that are at hand; one that cannot be fetched is never chosen again."""
+        while True:
+            parents = choose_parents(self.strategy, self._candidates(), self._genesis(), self.board.roles)
+            for parent in parents:
+                try:
+                    self.shelf.get(parent.id)
+                except LOST as error:
+                    self.guard.tell(f"cannot train on #{parent.id}: {error.message}")
+                    if parent.id == GENESIS:
+                        return []
+                    self.lost.add(parent.id)
+                    break
+            else:
+                return parents
+
+    def _has_room(self) -> bool:
+        free = shutil.disk_usage(self.notebook.root).free
+        if free < LEAST_FREE:
+            self.guard.tell(
+                f"not training: {free >> 20} MB are free at {self.notebook.root}, {LEAST_FREE >> 20} MB are needed; "
+                "free some space, it goes on by itself"
+            )
+        return free >= LEAST_FREE
+
+    def _affordable(self) -> bool:
+        """Whether the free stake covers a reservation: training for nothing would be a pity."""
+        free, params = self.client.account().stake, self.board.params
+        needed = params.submission_bond + params.scoring_fee
+        if free < needed:
+            self.guard.tell(f"not training: a submission takes {needed} of free stake, this node has {free} now")
+        return free >= needed
+
+    def _genesis(self) -> Candidate:
+        return Candidate(GENESIS, self.board.params.sponsor, Status.FINAL, 0, 0, None, {}, False)
+
+    def _candidates(self) -> list[Candidate]:
+        return [
+            Candidate(
+                id=e.id,
+                author=e.author,
+                status=e.status,
+                reference_level=self.board.level_of(e.reference),
+                level=e.level if e.status is Status.FINAL else None,
+                own_improvement=self.notebook.own_improvement(e.id),
+                votes=e.votes,
+                mine=e.author == self.me,
+            )
+            for e in self.board.entries.values()
+            if e.status in (Status.OPEN, Status.FINAL) and e.id not in self.lost
+        ]
+
+    # --- make ---
+
+    def _train(self, attempt: Attempt) -> Attempt:
+        parents = [(self.shelf.get(p.id).folder, p.weight_bps) for p in attempt.parents]
+        facts = self.trainer.train(
+            parents,
+            attempt.model,
+            pictures=attempt.pictures,
+            seed=attempt.seed,
+            resume=attempt.snapshot,
+            on_step=self.between_steps,
+        )
+        if facts is None:
+            return attempt
+        return self.notebook.keep_attempt(replace(attempt, stage="trained", facts=dict(facts)))
+
+    def _pass_gate(self, attempt: Attempt) -> Attempt:
+        yardstick, name = self._yardstick(attempt)
+        evaluation = self.evaluator.compare(yardstick.folder, attempt.model, attempt.seed.to_bytes(32, "big"))
+        attempt = replace(attempt, improvement=evaluation.improvement)
+        log.info("attempt %d: own measurement %+d against #%d", attempt.number, evaluation.improvement, name)
+        try:
+            self.evaluator.gate(evaluation)
+        except PublicationRefused as refusal:
+            log.warning("publication gate: %s", refusal)
+            if self.gate:
+                return self.notebook.keep_attempt(replace(attempt, stage="refused"))
+            log.warning("the gate is switched off: publishing all the same")
+        if self.gate and not self.strategy.publishes(evaluation.improvement):
+            log.info("attempt %d: not worth its fee, not published", attempt.number)
+            return self.notebook.keep_attempt(replace(attempt, stage="abandoned"))
+        self.notebook.keep_gate(attempt, evaluation)
+        self.package(attempt, self.shelf)
+        return self.notebook.keep_attempt(replace(attempt, stage="packaged"))
+
+    def _yardstick(self, attempt: Attempt) -> tuple[ShelvedModel, int]:
+        """The best model to measure against; the first parent if the best cannot be fetched."""
+        try:
+            return self.shelf.get(self.board.best), self.board.best
+        except LOST as error:
+            self.guard.tell(f"cannot measure against #{self.board.best}: {error.message}")
+            return self.shelf.get(attempt.parents[0].id), attempt.parents[0].id
+
+    # --- publish ---
+
+    def _submit(self, attempt: Attempt) -> bool:
+        try:
+            receipt = submit_model(self.client, self.store, attempt.package, attempt.parents)
+        except StoreError as error:
+            if isinstance(error, LOST):
+                raise
+            self.guard.tell(f"attempt {attempt.number} waits for the store: {error}")
+            return False
+        except ProtocolRevert as error:
+            if self._affordable() or error.name != "VaultInsufficientStake":
+                raise
+            return False
+        log.info("submitted #%d, gas %d", receipt.id, receipt.gas_used)
+        self.notebook.adopt_gate(attempt, receipt.id)
+        self.notebook.keep_attempt(replace(attempt, stage="published"))
+        return True

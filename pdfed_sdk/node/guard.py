@@ -1,0 +1,47 @@
+"""What a node does about errors: it tells each once, and goes on. Only a chain that does not answer stops a look."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from pdfed_sdk.errors import ChainError, PdfedError, RpcUnavailable
+
+log = logging.getLogger("pdfed.node")
+
+
+class Guard:
+    """Runs parts of the loop so that a failed one never stops the others."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+        self._silent = False
+
+    def tell(self, text: str) -> None:
+        """Log a problem once, not at every look."""
+        if text not in self._told:
+            self._told.add(text)
+            log.warning("%s", text)
+
+    def run(self, what: str, act: Callable[[], object]) -> None:
+        """Do ``act``; an error of ours, or of the disk, is told. RpcUnavailable is raised: nothing else can work."""
+        try:
+            act()
+        except RpcUnavailable:
+            raise
+        except (PdfedError, OSError) as error:
+            self.tell(f"{what}: {error}")
+
+    def patiently(self, act: Callable[[], object]) -> bool:
+        """Do ``act``; False while the chain cannot be used, which is told when it begins and when it ends."""
+        try:
+            act()
+        except ChainError as error:
+            if not self._silent:
+                log.warning("%s; trying until it works, nothing is lost", error.message)
+            self._silent = True
+            return False
+        if self._silent:
+            log.info("the chain answers again")
+        self._silent = False
+        return True
