@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError
@@ -83,6 +82,8 @@ def ct_score(generated: Array, train: Array, test: Array, seed: int = 0) -> floa
 
 def _mann_whitney(generated: np.ndarray, test: np.ndarray) -> float:
     """Z of U = number of (g, e) with g > e, ties one half."""
+    from scipy.stats import rankdata  # slow to import, and only needed here
+
     n, m = len(generated), len(test)
     ranks = rankdata(np.concatenate([generated, test]))
     u = ranks[:n].sum() - n * (n + 1) / 2

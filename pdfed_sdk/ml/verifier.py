@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import beta
+from scipy.special import betaincinv
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from pdfed_sdk.errors import DataError
-from pdfed_sdk.ml.augment import degrade
+from pdfed_sdk.ml.augment import degrade, look_alike
 from pdfed_sdk.ml.fingerprint import MAP_CHANNELS, SmallEncoder, encoder_input, normalised
 from pdfed_sdk.ml.neighbours import nearest
 
@@ -86,16 +86,17 @@ def train_verifier(
     *,
     steps: int,
     batch: int = 128,
-    lr: float = 1e-3,
+    lr: float = 1.5e-3,
     seed: int = 0,
-    rounds: int = 8,
+    rounds: int = 10,
     hard: int = 10,
+    subset: int = 3_000,
     seconds: float = float("inf"),
     on_step: Callable[[int, float], None] | None = None,
 ) -> Verifier:
-    """Binary cross-entropy on degraded copies (positive) and hard negatives: for a degraded or clean query the
-    pictures nearest by fingerprint that are not its original. The encoder is frozen; queries are drawn anew
-    ``rounds`` times. Seeded."""
+    """Binary cross-entropy on degraded copies (positive) and hard negatives: the pictures nearest to the query by
+    fingerprint that are not its original, and look-alikes of the original (`augment.look_alike`). The encoder is
+    frozen; queries are drawn anew ``rounds`` times from ``subset`` pictures. Seeded."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = Verifier()
@@ -103,21 +104,21 @@ def train_verifier(
     optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.1)
     vectors, maps = encode(encoder, encoder_input(images))
+    truth = torch.cat([torch.ones(batch), torch.zeros(2 * batch)])
+    weight = torch.cat([torch.full((batch,), 2.0), torch.ones(2 * batch)])
     started, step = time.monotonic(), 0
     net.train()
-    for round_ in range(rounds):
-        strength = torch.rand(len(images), generator=random) * (round_ > 0) * 0.9
-        strength *= torch.rand(len(images), generator=random) > 0.15  # some exact copies every round
-        queries, query_maps = encode(encoder, degrade(encoder_input(images), random, strength=strength))
-        rivals = _rivals(queries, vectors, hard)
+    for _ in range(rounds):
+        own = torch.randperm(len(images), generator=random)[:subset]
+        copies, rivals, fakes = _questions(encoder, images, vectors, own, hard, random)
         for _ in range(steps // rounds):
-            chosen = torch.randint(0, len(images), (batch,), generator=random)
-            wrong = rivals[chosen, torch.randint(0, hard, (batch,), generator=random)]
-            query = net.descriptors(query_maps[chosen].float())
-            item = net.descriptors(maps[torch.cat([chosen, wrong])].float())
-            logits = net.logits(query.repeat(2, 1, 1), item)
-            truth = torch.cat([torch.ones(batch), torch.zeros(batch)])
-            loss = F.binary_cross_entropy_with_logits(logits, truth)
+            pick = torch.randint(0, len(own), (batch,), generator=random)
+            wrong = rivals[pick, torch.randint(0, hard, (batch,), generator=random)]
+            query = net.descriptors(torch.cat([copies[pick], fakes[pick]]).float())
+            item = net.descriptors(maps[torch.cat([own[pick], wrong])].float())
+            query = torch.cat([query[:batch], query])  # copy - original, copy - rival, fake - original
+            logits = net.logits(query, torch.cat([item, item[:batch]]))
+            loss = F.binary_cross_entropy_with_logits(logits, truth, weight)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -130,6 +131,18 @@ def train_verifier(
     return net.eval()
 
 
+def _questions(
+    encoder: SmallEncoder, images: Tensor, vectors: Tensor, own: Tensor, hard: int, random: Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For the pictures ``own``: maps of degraded copies, the hardest wrong answers, maps of degraded look-alikes."""
+    pixels = encoder_input(images[own])
+    strength = torch.rand(len(own), generator=random) * 0.9
+    strength *= torch.rand(len(own), generator=random) > 0.15  # some exact copies every round
+    found, copies = encode(encoder, degrade(pixels, random, strength=strength))
+    _, fakes = encode(encoder, degrade(look_alike(pixels, random), random, strength=strength.flip(0)))
+    return copies, _rivals(found, vectors, own, hard), fakes
+
+
 @torch.no_grad()
 def encode(encoder: SmallEncoder, pixels: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
     """Fingerprints (N, 256) and maps (N, 128, 8, 8, half precision) of pixels in [0, 1]."""
@@ -137,12 +150,11 @@ def encode(encoder: SmallEncoder, pixels: Tensor, block: int = 128) -> tuple[Ten
     return torch.cat([part[0] for part in parts]), torch.cat([part[1].half() for part in parts])
 
 
-def _rivals(queries: Tensor, vectors: Tensor, hard: int) -> Tensor:
-    """For each query i the ``hard`` nearest pictures other than i and its exact duplicates."""
+def _rivals(queries: Tensor, vectors: Tensor, own: Tensor, hard: int) -> Tensor:
+    """For each query the ``hard`` nearest pictures other than its original ``own`` (Q,) and that one's duplicates."""
     index = nearest(queries, vectors, hard + 4)[1]
-    truth = torch.arange(len(queries))[:, None]
-    twin = (vectors[index] - vectors[truth.squeeze(1)][:, None]).norm(dim=2) < 1e-3
-    rank = torch.where((index == truth) | twin, hard + 4, torch.arange(hard + 4))
+    twin = (vectors[index] - vectors[own][:, None]).norm(dim=2) < 1e-3
+    rank = torch.where((index == own[:, None]) | twin, hard + 4, torch.arange(hard + 4))
     return index.gather(1, rank.argsort(1)[:, :hard])
 
 
@@ -176,8 +188,8 @@ def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_T
     above = float(scores[allowed]) if allowed < count else 0.0
     threshold = min(1.0, max(floor, math.nextafter(above, 2.0)))  # 1 is reserved for identical pictures
     hits = int((scores >= threshold).sum())
-    low = float(beta.ppf(0.025, hits, count - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(0.975, hits + 1, count - hits)) if hits < count else 1.0
+    low = float(betaincinv(hits, count - hits + 1, 0.025)) if hits else 0.0
+    high = float(betaincinv(hits + 1, count - hits, 0.975)) if hits < count else 1.0
     grid = [0.05 * i for i in range(1, 20)] + [0.975, 0.99, 0.999, 0.9999]
     curve = tuple((round(t, 6), float((scores >= t).double().mean())) for t in grid)
     return Calibration(threshold, fpr, hits / count, low, high, count, curve)
