@@ -1,0 +1,220 @@
+"""How fast are the measures? All of them on the same features, ours against the peers run one after another.
+
+Peers: scipy's matrix root (what clean-fid, pytorch-fid and torch-fidelity run for the Fréchet distance; none of them
+imports without torchvision), the package prdc, scikit-learn's brute-force neighbours, and faiss where it is installed.
+FLD has no installable peer: its time is printed, without a ratio. Then the cost of one scored picture: fingerprint,
+search, verification.
+
+    python -m benchmarks.scoring_speed [--json] [--samples 2000] [--dim 512]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from scipy.linalg import sqrtm
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from pdfed_sdk.ml import set_threads
+from pdfed_sdk.ml.baselines import auth_pct, carlini_ratio, ct_score, fid, fld, fld_gap, pog, prdc
+from pdfed_sdk.ml.data import partition, split_nodes
+from pdfed_sdk.ml.neighbours import nearest
+from pdfed_sdk.ml.scoring import Scorer, ScoringSettings
+from pdfed_sdk.ml.sources import load_pictures
+
+Features = np.ndarray
+
+
+def peer_fid(x: Features, y: Features) -> float:
+    """Mean and covariance, scipy's root of the product."""
+    first, second = np.cov(x, rowvar=False), np.cov(y, rowvar=False)
+    root = sqrtm(first @ second).real
+    return float(((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(first) + np.trace(second) - 2 * np.trace(root))
+
+
+def search(points: Features, queries: Features, k: int) -> tuple[Features, Features]:
+    """scikit-learn's exact search."""
+    return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(points).kneighbors(queries)
+
+
+def peer_auth(g: Features, t: Features) -> float:
+    """AuthPct over scikit-learn."""
+    distance, index = search(t, g, 1)
+    between = search(t, t, 2)[0][:, 1]
+    return 100 * float((between[index[:, 0]] < distance[:, 0]).mean())
+
+
+def peer_pog(g: Features, t: Features, e: Features) -> float:
+    """POG over scikit-learn."""
+    return 100 * float((search(t, g, 1)[0] < search(e, g, 1)[0]).mean())
+
+
+def peer_carlini(g: Features, t: Features) -> Features:
+    """Carlini's ratio over scikit-learn."""
+    distance = search(t, g, 50)[0]
+    return distance[:, 0] / distance.mean(1)
+
+
+def peer_ct(g: Features, t: Features, e: Features) -> float:
+    """C_T over scikit-learn and scipy."""
+    from scipy.stats import mannwhitneyu
+
+    projection = PCA(n_components=64, random_state=0).fit(t)
+    g, t, e = (projection.transform(x) for x in (g, t, e))
+    cells = KMeans(n_clusters=3, n_init=10, random_state=0).fit(t)
+    total = 0.0
+    for cell in range(3):
+        inner = t[cells.labels_ == cell]
+        a, b = (search(inner, x[cells.predict(x) == cell], 1)[0][:, 0] for x in (g, e))
+        u = mannwhitneyu(a, b, method="asymptotic").statistic
+        n, m = len(a), len(b)
+        total += m / len(e) * (u - (n * m / 2 - 0.5)) / (n * m * (n + m + 1) / 12) ** 0.5
+    return total
+
+
+def peer_prdc(g: Features, e: Features) -> dict[str, float]:
+    """The package, its prints kept off stdout."""
+    import contextlib
+
+    from prdc import compute_prdc
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return compute_prdc(e, g, 5)
+
+
+def best_of(call: Callable[[], object], repeats: int) -> tuple[float, object]:
+    """Shortest wall time in seconds, and the last value."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        value = call()
+        times.append(time.perf_counter() - started)
+    return min(times), value
+
+
+def first_number(value: object) -> float:
+    """A number to compare ours with the peer's."""
+    if isinstance(value, dict):
+        return float(value["density"])
+    if hasattr(value, "density"):
+        return float(value.density)
+    if isinstance(value, tuple):
+        return float(value[0].mean())
+    return float(np.mean(np.asarray(value)))
+
+
+def parts(samples: int, dim: int, seed: int) -> dict[str, tuple[Callable[[], object], Callable[[], object] | None]]:
+    """Name -> (ours, peer), on correlated features such as networks give."""
+    rng = np.random.default_rng(seed)
+    mix = rng.normal(size=(dim, dim)) * (np.arange(1, dim + 1) ** -0.5)[:, None] / dim**0.25
+    g, t, e = (np.asarray(rng.normal(size=(samples, dim)) @ mix, dtype=np.float32) for _ in range(3))
+    found: dict[str, tuple[Callable[[], object], Callable[[], object] | None]] = {
+        "fid": (lambda: fid(g, e), lambda: peer_fid(g, e)),
+        "prdc": (lambda: prdc(g, e), lambda: peer_prdc(g, e)),
+        "auth_pct": (lambda: auth_pct(g, t), lambda: peer_auth(g, t)),
+        "pog": (lambda: pog(g, t, e), lambda: peer_pog(g, t, e)),
+        "carlini_ratio": (lambda: carlini_ratio(g, t), lambda: peer_carlini(g, t)),
+        "ct": (lambda: ct_score(g, t, e), lambda: peer_ct(g, t, e)),
+        "neighbours": (lambda: nearest(torch.from_numpy(g), torch.from_numpy(t), 5), lambda: search(t, g, 5)),
+        "fld": (lambda: fld(g, t, e), None),
+        "fld_gap": (lambda: fld_gap(g, t, e), None),
+    }
+    try:
+        import faiss
+    except ImportError:
+        print("faiss is not installed: no faiss row", file=sys.stderr)
+        return found
+
+    def by_faiss() -> object:
+        index = faiss.IndexFlatL2(dim)
+        index.add(t)
+        return index.search(g, 5)
+
+    found["neighbours_faiss"] = (found["neighbours"][0], by_faiss)
+    return found
+
+
+def picture_cost(repeats: int) -> dict[str, float]:
+    """Milliseconds a picture: fingerprint, search and verification against 1,000 training pictures."""
+    private = partition(load_pictures("mnist", size=16))[1]
+    split = split_nodes(private, 2, per_node=1_700)[0]
+    scorer = Scorer(split, ScoringSettings(samples=256, extractor="pixels", resamples=0))
+    images = private.images[-256:]
+    prints = scorer.detector.prints(images)
+    first, _ = best_of(lambda: scorer.detector.prints(images), repeats)
+    second, _ = best_of(lambda: scorer.search(prints), repeats)
+    return {"fingerprint": 1000 * first / 256, "search_verify": 1000 * second / 256}
+
+
+def run(samples: int, dim: int, repeats: int, seed: int) -> dict[str, object]:
+    """Everything; keys as documented in docs/scoring.md."""
+    ours, theirs, ratios, values = {}, {}, {}, {}
+    for name, (mine, peer) in parts(samples, dim, seed).items():
+        ours[name], value = best_of(mine, repeats)
+        if peer is None:
+            continue
+        theirs[name], other = best_of(peer, repeats)
+        ratios[name] = theirs[name] / ours[name]
+        values[name] = [first_number(value), first_number(other)]
+        print(f"{name}: {ours[name]:.3f} s, peer {theirs[name]:.3f} s", file=sys.stderr)
+    compared = sum(ours[name] for name in ratios)
+    cost = picture_cost(repeats)
+    return {
+        "ratio_total": sum(theirs.values()) / compared,
+        "parts": ratios,
+        "seconds": ours,
+        "peer_seconds": theirs,
+        "values": values,
+        "ms_per_image": sum(cost.values()),
+        "ms_parts": cost,
+        "device": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "samples": samples,
+        "dim": dim,
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
+def show(result: dict[str, object]) -> None:
+    """A table for people."""
+    print(f"{'measure':16} {'ours s':>8} {'peer s':>8} {'ratio':>7}   ours / peer value")
+    for name, ours in result["seconds"].items():
+        if name in result["parts"]:
+            a, b = result["values"][name]
+            peer, ratio = result["peer_seconds"][name], result["parts"][name]
+            print(f"{name:16} {ours:8.3f} {peer:8.3f} {ratio:6.1f}x   {a:.6g} / {b:.6g}")
+        else:
+            print(f"{name:16} {ours:8.3f} {'-':>8} {'-':>7}   no installable peer")
+    print(f"total {result['ratio_total']:.1f}x; {result['ms_per_image']:.2f} ms a picture {result['ms_parts']}")
+    print(
+        f"{result['device']}, {result['threads']} threads, peak {result['peak_memory_mb']:.0f} MB; paper: 41 ms (GPU)"
+    )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, nothing else")
+    parser.add_argument("--samples", type=int, default=2_000)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--repeats", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    set_threads(options.threads)
+    result = run(options.samples, options.dim, options.repeats, options.seed)
+    print(json.dumps(result)) if options.json else show(result)
+
+
+if __name__ == "__main__":
+    main()

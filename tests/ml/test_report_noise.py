@@ -1,0 +1,87 @@
+"""The private HTML report, the noise of a no-op retrain, the benchmarks' plumbing."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.replacement import POOL, SHARES, STRENGTHS, summary
+from pdfed_sdk.errors import DataError, MlError
+from pdfed_sdk.ml.model import ModelConfig, new_model
+from pdfed_sdk.ml.noise import noop_noise, summarise
+from pdfed_sdk.ml.report import grid_png, write_report
+from pdfed_sdk.ml.training import TrainConfig
+
+
+def test_the_report_is_one_private_page_with_its_pictures_inside(scorer, splits, noise, tmp_path):
+    copies = splits[0].train.images[:40]
+    report = scorer.score(copies)
+    path = write_report(report, copies, splits[0].train, tmp_path, history=[scorer.score(noise)], title="<model 3>")
+    page = path.read_text()
+    assert "&lt;model 3&gt;" in page
+    assert "<model 3>" not in page
+    assert "Do not publish" in page
+    assert f"{report.confirmed_samples} of 40 samples are copies of {len(report.pairs)} of your pictures" in page
+    assert page.count('alt="original"') == min(60, len(report.pairs))
+    assert "http" not in page  # nothing is fetched from anywhere
+    for name in ("samples", "scores", "calibration", "history"):
+        assert Image.open(tmp_path / f"{name}.png").width > 100
+
+
+def test_a_report_without_copies_has_no_pairs(scorer, splits, noise, tmp_path):
+    page = write_report(scorer.score(noise), noise, splits[0].train, tmp_path).read_text()
+    assert "none of 40 samples is a confirmed copy" in page
+    assert 'alt="original"' not in page
+
+
+def test_the_wrong_pictures_make_no_report(scorer, splits, noise, tmp_path):
+    with pytest.raises(DataError, match="samples has 10 pictures"):
+        write_report(scorer.score(noise), noise[:10], splits[0].train, tmp_path)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grids_place_every_picture(channels):
+    images = torch.arange(5 * channels * 16, dtype=torch.uint8).view(5, channels, 4, 4)
+    picture = Image.open(io.BytesIO(grid_png(images, columns=3)))
+    assert picture.size == (18, 12)
+
+
+def test_min_step_is_three_deviations_of_the_median():
+    quiet = summarise([[0.1, -0.1, 0.0], [0.2, 0.0, 0.1]])
+    assert quiet.min_step == 2
+    loud = summarise([[2.0, 1.0, 1.5], [-1.5, -2.0, -1.0]])
+    assert loud.median_deviation == pytest.approx(1.5)
+    assert loud.min_step == 5
+
+
+def test_noop_noise_trains_twins_and_scores_them(scorer, splits):
+    parent = new_model(ModelConfig(widths=(8, 16)), 1)
+    found = noop_noise(parent, splits[1].train, [scorer], TrainConfig(pictures=64), pairs=1)
+    assert len(found.values) == len(found.values[0]) == 1
+    assert found.min_step >= 2
+    with pytest.raises(MlError, match="at least one"):
+        noop_noise(parent, splits[1].train, [], TrainConfig(pictures=64))
+
+
+def test_replacement_sums_up_counts():
+    row = {"planted": 250, "found": 245, "false_alarms": 5, "paired": 200, "right": 190}
+    assert summary([row]) == {
+        "balanced_accuracy": pytest.approx((0.98 + 1 - 5 / (POOL - 250)) / 2),
+        "recall": 0.98,
+        "fpr": 5 / (POOL - 250),
+        "right_pair": 0.95,
+    }
+    assert SHARES[0] == 0
+    assert SHARES[-1] == 1
+
+
+@pytest.mark.parametrize("name", sorted(STRENGTHS))
+def test_strengths_are_seeded_and_keep_the_shape(name, noise):
+    first, again = (STRENGTHS[name](noise, torch.Generator().manual_seed(1)) for _ in range(2))
+    assert first.equal(again)
+    assert first.dtype == torch.uint8
+    assert first.shape == noise.shape
+    assert (name == "exact") == first.equal(noise)
