@@ -40,7 +40,7 @@ class Player:
                 "threads": threads,
                 "until_closed": True,
             },
-            "training": {"only": ARTWORK} if self.only_artwork else {},
+            "training": {"only": ARTWORK, "batch": ARTWORK} if self.only_artwork else {},
             "strategy": self.strategy,
         }
         text = []

@@ -15,7 +15,7 @@ from pdfed_sdk.ml.sampling import sample
 from pdfed_sdk.ml.scoring import ScoringSettings
 from pdfed_sdk.node.demo.cast import Player
 
-SAMPLES = 500
+SAMPLES = 400
 SEED = bytes(range(32))
 
 
@@ -29,7 +29,7 @@ def model_folder(folder: Path, players: Sequence[Player], submission: int) -> Pa
 
 
 def model_quality(folder: Path, players: Sequence[Player], best: int) -> dict[str, float]:
-    """FID of the best and of the genesis model, 500 samples each from one seed, in the task's feature space."""
+    """FID of the best and of the genesis model, 400 samples each from one seed, in the task's feature space."""
     settings = ScoringSettings()
     extractor = load_extractor(settings.extractor, size=settings.size, channels=settings.channels)
     tests = [NodeSplit.load(folder / "nodes" / player.name / "data").test.images for player in players]
