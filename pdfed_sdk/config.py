@@ -5,22 +5,29 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import importlib
+import sys
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pdfed_sdk.errors import ConfigError
+from pdfed_sdk.types import Role
+
+ROLES = {"trainer": Role.TRAINER, "validator": Role.VALIDATOR, "both": Role.TRAINER | Role.VALIDATOR}
+"""What ``[node] role`` may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChainSection:
-    """``task`` is the registry's address; ``password_file`` opens the keystore where no one can type."""
+    """``task`` is the registry's address; ``password_file`` opens the keystore where no one can type; ``from_block`` is
+    where the task began (0 reads the whole chain)."""
 
     rpc: str = "http://127.0.0.1:8545"
     task: str = ""
     keystore: str = "keystore.json"
     password_file: str = ""
+    from_block: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +40,8 @@ class StoreSection:
 
 @dataclass(frozen=True, slots=True)
 class NodeSection:
-    """``role``: "trainer", "validator" or "both". ``stake`` in whole tokens. ``poll`` in seconds. ``pace``: share of the
-    time training may use. ``gate_ceiling``: highest novelty a candidate may have, in units of the node's novelty floor.
+    """``role``: "trainer", "validator" or "both". ``stake`` in whole tokens. ``poll`` in seconds. ``pace``: share of
+    the time training may use. ``gate_ceiling``: highest novelty a candidate may have, in units of the node's floor.
     """
 
     role: str = "validator"
@@ -99,8 +106,9 @@ def load_config(path: Path) -> NodeConfig:
     """Read ``pdfed.toml``. Raises ConfigError naming the file, the setting and what was meant."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}", hint="make one with: pdfed node init") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(f"cannot read {path}: {why}", hint="make one with: pdfed node init") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}", hint="correct the line it names") from error
     strategy = raw.pop("strategy", {})
@@ -120,12 +128,43 @@ def load_config(path: Path) -> NodeConfig:
         class_=strategy.pop("class", StrategySection().class_),
         options=strategy,
     )
-    return NodeConfig(strategy=chosen, **built)
+    config = NodeConfig(strategy=chosen, **built)
+    _check(config, path)
+    return config
+
+
+def _check(config: NodeConfig, path: Path) -> None:
+    """Values out of bounds, in the file's words."""
+    node, training = config.node, config.training
+    limits: list[tuple[str, float, float, float]] = [
+        ("[chain] from_block", config.chain.from_block, 0, float("inf")),
+        ("[node] stake", node.stake, 0, float("inf")),
+        ("[node] poll", node.poll, 0.01, 3600),
+        ("[node] pace", node.pace, 0.01, 1),
+        ("[node] gate_ceiling", node.gate_ceiling, 0, float("inf")),
+        ("[node] threads", node.threads, 1, 1024),
+        ("[training] batch", training.batch, 1, 1 << 20),
+        ("[training] lr", training.lr, 1e-9, 1),
+        ("[training] ema", training.ema, 0, 1),
+        ("[training] only", training.only, 0, float("inf")),
+    ]
+    for name, value, least, most in limits:
+        if not least <= value <= most:
+            bound = f"at least {least:g}" if most == float("inf") else f"within {least:g} … {most:g}"
+            raise ConfigError(f"{path}: {name} is {value}, not {bound}", hint="docs/node.md says what it means")
+    if node.role not in ROLES:
+        raise ConfigError(f'{path}: [node] role is "{node.role}"', hint=f"use one of {', '.join(ROLES)}")
+    if not isinstance(config.strategy.class_, str):
+        raise ConfigError(
+            f"{path}: [strategy] class is {config.strategy.class_!r}", hint='write "package.module:Class"'
+        )
 
 
 def load_class(dotted: str) -> Any:
     """The class behind "package.module:Class"."""
     module, _, name = dotted.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # a strategy in the folder the node is started from
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:

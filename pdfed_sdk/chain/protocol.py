@@ -377,6 +377,12 @@ class TokenCalls:
 
     address: Address
 
+    def decimals(self) -> Call[int]:
+        return self._token("decimals", _only)
+
+    def symbol(self) -> Call[str]:
+        return self._token("symbol", _only)
+
     def _token(self, function: str, read: Callable[[list[Any]], T], *args: Any) -> Call[T]:
         return contract_call("TestToken", self.address, function, args, read)
 

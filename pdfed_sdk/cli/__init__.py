@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from rich.markup import escape
 
 from pdfed_sdk.cli import chain, host, model, node
 from pdfed_sdk.cli.common import err
@@ -36,16 +37,15 @@ def main() -> None:
     try:
         app(standalone_mode=True)
     except PdfedError as error:
-        err.print(f"[bold red]error:[/] {_escaped(error.message)}")
+        err.print(f"[bold red]error:[/] {escape(error.message)}")
         if error.hint:
-            err.print(f"  next: {_escaped(error.hint)}")
+            err.print(f"  next: {escape(error.hint)}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("[", r"\[")
+    except OSError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        sys.exit(1)

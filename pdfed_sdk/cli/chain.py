@@ -7,18 +7,11 @@ import sys
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.markup import escape
 
-from pdfed_sdk.artifacts.store import LocalStore
-from pdfed_sdk.chain import deploy
-from pdfed_sdk.chain.actions import Receipt
-from pdfed_sdk.chain.client import PdfedClient
-from pdfed_sdk.chain.events import Rewound
-from pdfed_sdk.chain.logs import event_to_dict
-from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.cli.common import (
     LOCAL_RPC,
     DryRun,
@@ -33,9 +26,17 @@ from pdfed_sdk.cli.common import (
     err,
     out,
     read_password,
-    tokens,
+    show_table,
 )
+from pdfed_sdk.cli.sending import event_text, sends
 from pdfed_sdk.errors import AuditFailed, UsageError
+
+if TYPE_CHECKING:
+    from pdfed_sdk.chain.client import PdfedClient
+    from pdfed_sdk.chain.protocol import TaskParams
+    from pdfed_sdk.node.money import Token
+
+Amount = Annotated[str, typer.Argument(help="Whole tokens, e.g. 100 or 0.5.")]
 
 
 class Profile(StrEnum):
@@ -51,27 +52,7 @@ reward = typer.Typer(help="Rewards: settle votes, pour lineage shares, claim cre
 events = typer.Typer(help="The event log.", no_args_is_help=True)
 
 
-def show_receipt(receipt: Receipt | None, as_json: bool) -> None:
-    """Print what a transaction did."""
-    if receipt is None:
-        emit({"sent": False}, as_json, lambda: out.print("nothing to do"))
-        return
-    data = {
-        "sent": bool(receipt.tx_hash),
-        "tx_hash": receipt.tx_hash,
-        "block": receipt.block,
-        "gas_used": receipt.gas_used,
-        "events": [event_to_dict(event) for event in receipt.events],
-    }
-    word = f"block {receipt.block}, {receipt.tx_hash}" if receipt.tx_hash else "dry run: would succeed"
-    emit(data, as_json, lambda: out.print(f"{word}, gas {receipt.gas_used:,}"))
-
-
-def units(amount: float) -> int:
-    """Whole tokens to units."""
-    if amount <= 0:
-        raise UsageError(f"amount is {amount}, not above 0", hint="give whole tokens, e.g. 100 or 0.5")
-    return round(amount * 10**18)
+# --- task ------------------------------------------------------------------------------------------------------------
 
 
 @task.command("create")
@@ -85,33 +66,73 @@ def task_create(
     profile: Annotated[Profile, typer.Option(help="Parameter defaults.")] = Profile.DEVELOPMENT,
     param: Annotated[list[str] | None, typer.Option(help="Override, NAME=VALUE, may be repeated.")] = None,
     password_file: PasswordFile = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Deploy the contracts where they are missing, publish the card, and create a task."""
+    from pdfed_sdk.artifacts.cid import cid_of
+    from pdfed_sdk.artifacts.store import LocalStore
+    from pdfed_sdk.chain import deploy
+    from pdfed_sdk.chain.protocol import ZERO_ADDRESS
+    from pdfed_sdk.chain.signers import LocalSigner
+
     signer = LocalSigner.from_keystore(keystore, password=read_password(password_file))
+    digests = deploy.read_genesis(genesis)
+    overrides: dict[str, Any] = {"card_digest": cid_of(card).digest, **_overrides(param or [])}
+    if dry_run:
+        test_token = token or "0x" + "11" * 20
+        params = deploy.task_params(test_token, signer.address, profile=profile.value, **overrides)
+        steps = [step.contract for step in deploy.plan_factory(token=not token)]
+        _show_plan(steps, params, as_json)
+        return
     manifest = deploy.deploy_factory(rpc, signer, token=not token)
-    cid = LocalStore(store).put(card)
-    overrides: dict[str, Any] = {"card_digest": cid.digest}
-    for item in param or []:
-        name, _, value = item.partition("=")
-        overrides[name] = int(value, 0)
-    params = deploy.task_params(token or str(manifest.token), signer.address, profile=profile.value, **overrides)
-    made = deploy.create_task(rpc, signer, params, deploy.read_genesis(genesis), manifest=manifest)
+    LocalStore(store).put(card)
+    address = token or manifest.token or ZERO_ADDRESS
+    params = deploy.task_params(address, signer.address, profile=profile.value, **overrides)
+    made = deploy.create_task(rpc, signer, params, digests, manifest)
+    rows = [(name, getattr(made, name)) for name in ("registry", "vault", "book", "pool", "token", "sponsor", "block")]
     emit(
-        asdict(made),
-        as_json,
-        lambda: out.print(f"task {made.registry}\n  vault {made.vault}\n  book  {made.book}\n  pool  {made.pool}"),
+        {"created": True, **dict(rows)}, as_json, lambda: show_table(rows, title="task created; its registry is --task")
     )
+
+
+def _overrides(items: list[str]) -> dict[str, int]:
+    found = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        try:
+            found[name] = int(value, 0)
+        except ValueError as error:
+            raise UsageError(f'--param is "{item}"', hint="write NAME=WHOLE NUMBER, e.g. commit_window=60") from error
+    return found
+
+
+def _show_plan(steps: list[str], params: TaskParams, as_json: bool) -> None:
+    from pdfed_sdk.chain.parameters import params_table
+
+    data = {"created": False, "deploys_if_missing": steps, "params": asdict(params)}
+
+    def show() -> None:
+        out.print("dry run: nothing is sent; deploys where missing: " + ", ".join(steps))
+        show_table(params_table(params), ("parameter", "value", "bounds", "meaning"))
+
+    emit(data, as_json, show)
 
 
 @task.command("show")
 def task_show(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) -> None:
     """Parameters, best model, money."""
+    from pdfed_sdk.chain.parameters import params_table
+    from pdfed_sdk.node.money import token_of
+
     client = connect(rpc, task)
-    best, totals, (pool, allowance) = client.best(), client.totals(), client.balances()
+    best, totals, params, token = client.best(), client.totals(), client.params(), token_of(client)
+    pool, allowance = client.balances()
     data = {
         "task": asdict(client.task),
-        "params": asdict(client.params()),
+        "chain_id": client.chain_id,
+        "token": {"address": params.token, "symbol": token.symbol, "decimals": token.decimals},
+        "params": asdict(params),
         "count": client.count(),
         "best": asdict(best),
         "closed": client.closed(),
@@ -122,132 +143,79 @@ def task_show(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) ->
     }
 
     def show() -> None:
-        table = Table(title=f"task {task}", show_header=False)
-        rows = {k: v for k, v in data.items() if k not in ("task", "params", "totals")}
-        for name, value in {**rows, **asdict(client.params())}.items():
-            table.add_row(name, tokens(value) if name in ("pool", "allowance") else _short(value))
-        out.print(table)
+        rows: list[tuple[str, Any]] = [(f"{name} contract", place) for name, place in asdict(client.task).items()]
+        rows += [("token", f"{token.symbol} at {params.token}"), ("sponsor", params.sponsor)]
+        rows += [("state", "closed" if data["closed"] else "open"), ("models", f"{data['count']}, genesis included")]
+        rows += [
+            ("best model", f"#{best.id}, level {best.level}"),
+            ("next to finalise", f"#{data['next_to_finalize']}"),
+        ]
+        rows += [("pool", token.show(pool)), ("allowance now", token.show(allowance))]
+        rows += [("in escrow", token.show(totals.escrow)), ("pending by lineage", token.show(totals.pending_total))]
+        show_table(rows, title=f"task {client.task.registry} on chain {client.chain_id}")
+        show_table(params_table(params), ("parameter", "value", "bounds", "meaning"), "\nparameters, fixed for good")
 
     emit(data, as_json, show)
 
 
-def _short(value: Any) -> str:
-    return "0x" + value.hex() if isinstance(value, bytes) else str(value)
-
-
-@task.command("fund")
-def task_fund(
-    amount: Annotated[float, typer.Argument(help="Whole tokens.")],
-    task: TaskAddress,
-    keystore: Keystore,
-    rpc: Rpc = LOCAL_RPC,
-    password_file: PasswordFile = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
+@sends(task, "fund")
+def task_fund(client: PdfedClient, token: Token, amount: Amount) -> Any:
     """Add to the pool (sponsor only)."""
-    client = connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run)
-    show_receipt(client.fund(units(amount)), as_json)
+    return client.fund(token.units(amount))
 
 
-@task.command("close")
-def task_close(
-    task: TaskAddress,
-    keystore: Keystore,
-    rpc: Rpc = LOCAL_RPC,
-    password_file: PasswordFile = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
+@sends(task, "close")
+def task_close(client: PdfedClient, token: Token) -> Any:
     """No new reservations (sponsor only); what is open is voted on, finalised and paid."""
-    show_receipt(connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run).close(), as_json)
+    return client.close()
 
 
-@stake.command("add")
-def stake_add(
-    amount: Annotated[float, typer.Argument(help="Whole tokens.")],
-    task: TaskAddress,
-    keystore: Keystore,
-    rpc: Rpc = LOCAL_RPC,
-    password_file: PasswordFile = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
+# --- stake and reward ------------------------------------------------------------------------------------------------
+
+
+@sends(stake, "add")
+def stake_add(client: PdfedClient, token: Token, amount: Amount) -> Any:
     """Deposit stake; it counts for submissions reserved a warm-up later."""
-    client = connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run)
-    show_receipt(client.deposit(units(amount)), as_json)
+    return client.deposit(token.units(amount))
 
 
-@stake.command("request")
-def stake_request(
-    amount: Annotated[float, typer.Argument(help="Whole tokens.")],
-    task: TaskAddress,
-    keystore: Keystore,
-    rpc: Rpc = LOCAL_RPC,
-    password_file: PasswordFile = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
+@sends(stake, "request")
+def stake_request(client: PdfedClient, token: Token, amount: Amount) -> Any:
     """Start unbonding free stake."""
-    client = connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run)
-    show_receipt(client.request_unstake(units(amount)), as_json)
+    return client.request_unstake(token.units(amount))
 
 
-@stake.command("withdraw")
-def stake_withdraw(
-    task: TaskAddress,
-    keystore: Keystore,
-    rpc: Rpc = LOCAL_RPC,
-    password_file: PasswordFile = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
+@sends(stake, "withdraw")
+def stake_withdraw(client: PdfedClient, token: Token) -> Any:
     """Take unbonded stake out."""
-    show_receipt(
-        connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run).withdraw(), as_json
-    )
+    return client.withdraw()
 
 
-@reward.command("settle")
+@sends(reward, "settle")
 def reward_settle(
-    submission: Annotated[int, typer.Argument(help="Number of a finalised submission.")],
-    task: TaskAddress,
-    keystore: Keystore,
-    rpc: Rpc = LOCAL_RPC,
-    password_file: PasswordFile = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
+    client: PdfedClient,
+    token: Token,
+    submission: Annotated[int, typer.Argument(help="Number of a submission past its reveal window.")],
+) -> Any:
     """Finalise what is due and settle every vote on a submission."""
-    client = connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run)
-    client.finalize_due()
-    show_receipt(client.settle(submission), as_json)
+    finalized = client.finalize_due()
+    simulated = finalized is not None and not finalized.tx_hash
+    return {"finalize": finalized, "settle": None if simulated else client.settle(submission)}
 
 
-@reward.command("pour")
-def reward_pour(
-    task: TaskAddress,
-    keystore: Keystore,
-    rpc: Rpc = LOCAL_RPC,
-    password_file: PasswordFile = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
+@sends(reward, "pour")
+def reward_pour(client: PdfedClient, token: Token) -> Any:
     """Pour all pending lineage shares, descendants first."""
-    show_receipt(connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run).pour(), as_json)
+    return client.pour()
 
 
-@reward.command("claim")
-def reward_claim(
-    task: TaskAddress,
-    keystore: Keystore,
-    rpc: Rpc = LOCAL_RPC,
-    password_file: PasswordFile = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
+@sends(reward, "claim")
+def reward_claim(client: PdfedClient, token: Token) -> Any:
     """Pay your credit to your wallet."""
-    show_receipt(connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run).claim(), as_json)
+    return client.claim() if client.account().credit else None
+
+
+# --- events and audit ------------------------------------------------------------------------------------------------
 
 
 @events.command("tail")
@@ -259,7 +227,12 @@ def events_tail(
     as_json: Json = False,
 ) -> None:
     """Print the task's events; with --json one JSON object a line."""
+    from pdfed_sdk.chain.events import Rewound
+    from pdfed_sdk.chain.logs import event_to_dict
+    from pdfed_sdk.node.money import token_of
+
     client = connect(rpc, task)
+    token = token_of(client)
     source = client.events.follow(from_block=from_block) if follow else client.events.replay(from_block=from_block)
     for event in source:
         if isinstance(event, Rewound):
@@ -270,15 +243,12 @@ def events_tail(
             sys.stdout.write(json.dumps(data) + "\n")
             sys.stdout.flush()
         else:
-            where = data.pop("where", {})
-            name = data.pop("event", type(event).__name__)
-            out.print(
-                f"{where.get('block', ''):>7} {name:<16} " + " ".join(f"{k}={_short(v)}" for k, v in data.items())
-            )
+            out.print(f"{event.where.block:>7} {event_text(data, token)}")
 
 
 def run_audit(client: PdfedClient, store: Path | None, as_json: bool) -> None:
     """Shared by ``pdfed audit`` and its tests: events -> state -> money, packages -> digests -> manifests."""
+    from pdfed_sdk.artifacts.store import LocalStore
     from pdfed_sdk.node.auditing import audit_task
 
     report = audit_task(client, LocalStore(store) if store else None)
@@ -286,7 +256,7 @@ def run_audit(client: PdfedClient, store: Path | None, as_json: bool) -> None:
 
     def show() -> None:
         for check in report.checks:
-            out.print(f"{'ok ' if check.ok else 'BAD'} {check.name}: {check.detail}")
+            out.print(escape(f"{'ok ' if check.ok else 'BAD'} {check.name}: {check.detail}"))
 
     emit(data, as_json, show)
     if not report.ok:

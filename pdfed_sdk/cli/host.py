@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
-from pdfed_sdk.chain.signers import LocalSigner
-from pdfed_sdk.cli.common import Json, PasswordFile, emit, out, read_password
+from pdfed_sdk.cli.common import Json, PasswordFile, emit, out, read_password, show_table
 from pdfed_sdk.errors import EnvironmentProblem, UsageError
 
 keys = typer.Typer(help="Encrypted keystores (Web3 v3).", no_args_is_help=True)
@@ -22,9 +20,11 @@ def keys_new(
     as_json: Json = False,
 ) -> None:
     """Make a new key in an encrypted keystore."""
+    from pdfed_sdk.chain.signers import LocalSigner
+
     if path.exists():
         raise UsageError(f"{path} exists already", hint="choose another name; nothing was changed")
-    signer = LocalSigner.create_keystore(path, read_password(password_file))
+    signer = LocalSigner.create_keystore(path, read_password(password_file, new=True))
     emit({"address": signer.address, "keystore": str(path)}, as_json, lambda: out.print(signer.address))
 
 
@@ -35,6 +35,8 @@ def keys_show(
     as_json: Json = False,
 ) -> None:
     """Open a keystore and print its address."""
+    from pdfed_sdk.chain.signers import LocalSigner
+
     signer = LocalSigner.from_keystore(path, password=read_password(password_file))
     emit({"address": signer.address, "keystore": str(path)}, as_json, lambda: out.print(signer.address))
 
@@ -46,18 +48,15 @@ def doctor(as_json: Json = False) -> None:
     findings = examine(Path.cwd())
 
     def show() -> None:
-        table = Table(show_header=True)
-        for column in ("what", "found", "needed", "ok"):
-            table.add_column(column)
-        for f in findings:
-            table.add_row(f.what, f.found, f.needed, "ok" if f.ok else "MISSING")
-        out.print(table)
+        rows = [(f.what, f.found, f.needed, "ok" if f.ok else "MISSING") for f in findings]
+        show_table(rows, ("what", "found", "needed", ""))
 
     emit({"ok": all(f.ok for f in findings), "findings": [f.__dict__ for f in findings]}, as_json, show)
     missing = [f for f in findings if not f.ok]
     if missing:
         raise EnvironmentProblem(
-            "; ".join(f"{f.what}: found {f.found}, needed {f.needed}" for f in missing), hint=missing[0].hint
+            "; ".join(f"{f.what}: found {f.found}, needed {f.needed}" for f in missing),
+            hint="; ".join(f.hint for f in missing),
         )
 
 
@@ -79,7 +78,26 @@ def demo(
     emit(summary, as_json, lambda: None)
 
 
+def config_show(
+    home: Annotated[Path, typer.Option(help="The node's folder, with pdfed.toml.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """A node's settings, defaults included."""
+    import dataclasses
+
+    from pdfed_sdk.config import load_config
+
+    data = dataclasses.asdict(load_config(home / "pdfed.toml"))
+    strategy = data["strategy"]
+    data["strategy"] = {"class": strategy["class_"], **strategy["options"]}
+    rows = [(f"[{section}]", name, repr(v)) for section, values in data.items() for name, v in values.items()]
+    emit(data, as_json, lambda: show_table(rows, ("section", "setting", "value")))
+
+
 def add_to(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
     app.command("demo")(demo)
     app.add_typer(keys, name="keys")
+    config = typer.Typer(help="Settings of a node.", no_args_is_help=True)
+    config.command("show")(config_show)
+    app.add_typer(config, name="config")

@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.markup import escape
 from rich.tree import Tree
 
-from pdfed_sdk.artifacts import provenance
-from pdfed_sdk.artifacts.cid import Cid
-from pdfed_sdk.artifacts.identity import SigningIdentity
-from pdfed_sdk.artifacts.store import LocalStore
-from pdfed_sdk.chain.deploy import write_genesis
-from pdfed_sdk.chain.signers import LocalSigner
+from pdfed_sdk import errors
 from pdfed_sdk.cli.common import (
     LOCAL_RPC,
+    DryRun,
     Json,
     Keystore,
     PasswordFile,
@@ -29,16 +25,34 @@ from pdfed_sdk.cli.common import (
     emit,
     err,
     out,
+    read_json,
     read_password,
+    show_table,
+    text,
 )
 from pdfed_sdk.errors import ProvenanceInvalid, UsageError
-from pdfed_sdk.types import GENESIS, Status, SubmissionId
+from pdfed_sdk.types import BPS, GENESIS, Status, SubmissionId
+
+if TYPE_CHECKING:
+    from pdfed_sdk.artifacts.identity import SigningIdentity
+    from pdfed_sdk.artifacts.provenance import LineageNode, ParentLink
+    from pdfed_sdk.chain.signers import LocalSigner
 
 app = typer.Typer(help="Models: make, package, verify, submit, look at.", no_args_is_help=True)
 
 ParentOption = Annotated[
     list[str] | None, typer.Option("--parent", help="ID:BPS:PACKAGE, may be repeated; shares sum to 10000.")
 ]
+
+
+def unlock(keystore: Path, password_file: Path | None) -> tuple[LocalSigner, SigningIdentity]:
+    """The wallet, and the C2PA identity kept beside it under the same password."""
+    from pdfed_sdk.artifacts.identity import SigningIdentity
+    from pdfed_sdk.chain.signers import LocalSigner
+
+    password = read_password(password_file)
+    signer = LocalSigner.from_keystore(keystore, password=password)
+    return signer, SigningIdentity.load_or_create(keystore.with_name("identity.json"), password)
 
 
 @app.command("init")
@@ -53,21 +67,25 @@ def init(
     as_json: Json = False,
 ) -> None:
     """Make the genesis model of a task: a first, barely trained model that everything descends from."""
-    from pdfed_sdk.node.genesis import make_genesis
+    from pdfed_sdk.artifacts.store import LocalStore
+    from pdfed_sdk.chain.deploy import write_genesis
+    from pdfed_sdk.ml.scoring import ScoringSettings, pinned
+    from pdfed_sdk.node.genesis import make_genesis, write_task_card
 
-    password = read_password(password_file)
-    signer = LocalSigner.from_keystore(keystore, password=password)
-    identity = SigningIdentity.load_or_create(keystore.with_name("identity.json"), password)
+    signer, identity = unlock(keystore, password_file)
     made = make_genesis(out_dir, data=data, size=size, pictures=pictures, identity=identity, wallet=signer.address)
     LocalStore(store).put(made.path)
     write_genesis(out_dir / "genesis.json", made.digests)
+    channels = json.loads((out_dir / "model" / "unet" / "config.json").read_text(encoding="utf-8"))["in_channels"]
+    card = write_task_card(out_dir / "card.json", pinned(ScoringSettings(size=size, channels=channels)))
     result = {
         "package": str(made.path),
         "cid": str(made.cid),
         "size": made.size,
         "genesis": str(out_dir / "genesis.json"),
+        "card": str(card),
     }
-    emit(result, as_json, lambda: out.print(f"{made.path} ({made.size:,} bytes)\n{made.cid}"))
+    emit(result, as_json, lambda: show_table(result.items()))
 
 
 @app.command("package")
@@ -77,20 +95,20 @@ def package(
     keystore: Keystore,
     facts: Annotated[Path | None, typer.Option(help="JSON of training facts for the manifest.")] = None,
     parent: ParentOption = None,
-    title: str = "",
+    title: Annotated[str, typer.Option(help="Title in the manifest.")] = "",
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
     """Build a signed package; parents go in as ingredients from their own packages."""
-    password = read_password(password_file)
-    signer = LocalSigner.from_keystore(keystore, password=password)
-    identity = SigningIdentity.load_or_create(keystore.with_name("identity.json"), password)
-    built = provenance.build_package(
+    from pdfed_sdk.artifacts.provenance import build_package
+
+    signer, identity = unlock(keystore, password_file)
+    built = build_package(
         folder,
         to,
         identity=identity,
         wallet=signer.address,
-        training=json.loads(facts.read_text(encoding="utf-8")) if facts else {},
+        training=read_json(facts, "facts") if facts else {},
         parents=[_parent(item) for item in parent or []],
         title=title,
     )
@@ -98,11 +116,27 @@ def package(
     emit(data, as_json, lambda: out.print(f"{built.path} ({built.size:,} bytes)\n{built.cid}"))
 
 
-def _parent(item: str) -> provenance.ParentLink:
+def _parent(item: str) -> ParentLink:
+    from pdfed_sdk.artifacts.provenance import ParentLink
+
     parts = item.split(":", 2)
-    if len(parts) != 3 or not (parts[0].isdigit() and parts[1].isdigit()):
+    if len(parts) != 3 or not (parts[0].isdecimal() and parts[1].isdecimal()):
         raise UsageError(f'--parent is "{item}"', hint="write ID:BPS:PACKAGE, e.g. 3:10000:parent.zip")
-    return provenance.ParentLink(SubmissionId(int(parts[0])), int(parts[1]), Path(parts[2]))
+    return ParentLink(SubmissionId(int(parts[0])), int(parts[1]), Path(parts[2]))
+
+
+def shares(items: list[str]) -> list[tuple[int, int]]:
+    """``ID:BPS`` options; the shares sum to the whole."""
+    found = []
+    for item in items:
+        number, _, share = item.partition(":")
+        if not (number.isdecimal() and share.isdecimal()):
+            raise UsageError(f'--parent is "{item}"', hint="write ID:BPS, e.g. 0:10000")
+        found.append((int(number), int(share)))
+    total = sum(share for _, share in found)
+    if total != BPS or not 1 <= len(found) <= 4:
+        raise UsageError(f"{len(found)} parents with shares of {total} together", hint=f"1 to 4 parents sum to {BPS}")
+    return found
 
 
 @app.command("verify")
@@ -111,19 +145,19 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check a package's layout, tensors and C2PA manifest, its whole lineage included."""
+    from pdfed_sdk.artifacts.provenance import inspect
+
     if not path.is_file():
         raise UsageError(f"{path} is not a file", hint="name a package, as built by: pdfed model package")
-    data = provenance.inspect(path)
-
-    def show() -> None:
-        for name, value in data.items():
-            out.print(f"{name}: {value if isinstance(value, str) else json.dumps(value, default=str)}")
-
-    emit(data, as_json, show)
-    if not data["ok"]:
-        raise ProvenanceInvalid(
-            f"{path}: {'; '.join(map(str, data['problems']))}", hint="do not use it; fetch it again"
-        )
+    data = inspect(path)
+    rows = [(name, value) for name, value in data.items() if name not in ("ok", "problem", "training", "parents")]
+    rows += [(f"training {name}", value) for name, value in data.get("training", {}).items()]
+    rows += [(f"parent #{p['id']}", f"{p['weightBps'] / 100:g} %, {p['wallet']}") for p in data.get("parents", [])]
+    emit(data, as_json, lambda: show_table([("verdict", "good" if data["ok"] else "BAD"), *rows]))
+    problem = data["problem"]
+    if problem:
+        kind = getattr(errors, problem["error"], ProvenanceInvalid)
+        raise kind(f"{path}: {problem['message']}", hint=problem["next"] or "do not use it; fetch it again")
 
 
 @app.command("submit")
@@ -135,18 +169,27 @@ def submit(
     rpc: Rpc = LOCAL_RPC,
     store: StorePath = Path("store"),
     password_file: PasswordFile = None,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Reserve, publish and submit a package. Interrupted, run it again: it goes on where it was."""
+    from pdfed_sdk.artifacts.cid import cid_of
+    from pdfed_sdk.artifacts.provenance import digests_of
+    from pdfed_sdk.artifacts.store import LocalStore
     from pdfed_sdk.node.publishing import submit_model
 
-    client = connect(rpc, task, keystore=keystore, password_file=password_file)
-    links = [tuple(int(part) for part in item.split(":")) for item in parent]
-    if any(len(link) != 2 for link in links):
-        raise UsageError(f"--parent is {parent}", hint="write ID:BPS, e.g. 0:10000")
-    receipt = submit_model(client, LocalStore(store), path, [(link[0], link[1]) for link in links])
-    data = {"id": receipt.id, "cid": receipt.cid, "gas_used": receipt.gas_used}
-    emit(data, as_json, lambda: out.print(f"submission {receipt.id}, {receipt.cid}, gas {receipt.gas_used:,}"))
+    links = shares(parent)
+    if not path.is_file():
+        raise UsageError(f"{path} is not a file", hint="name a package, as built by: pdfed model package")
+    client = connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run)
+    if dry_run:
+        gas = client.reserve(digests_of(path).package_digest, bytes(32)).gas_used
+        data = {"sent": False, "id": None, "cid": str(cid_of(path)), "gas_used": gas}
+        emit(data, True, lambda: None) if as_json else out.print(f"dry run: would reserve with about {gas:,} gas")
+        return
+    receipt = submit_model(client, LocalStore(store), path, links)
+    data = {"sent": True, "id": receipt.id, "cid": receipt.cid, "gas_used": receipt.gas_used}
+    emit(data, as_json, lambda: out.print(f"submission #{receipt.id}, {receipt.cid}, gas {receipt.gas_used:,}"))
 
 
 @app.command("list")
@@ -172,15 +215,15 @@ def list_models(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) 
     ]
 
     def show() -> None:
-        table = Table(title=f"models of {task}")
-        for column in ("id", "author", "status", "parents", "outcome", "level", "gain", "votes"):
-            table.add_column(column)
+        columns = ("id", "author", "status", "parents", "outcome", "level", "gain", "votes")
+        shown = []
         for row in rows:
-            parents = " + ".join(f"#{i}" for i, _ in row["parents"])
-            mark = "*" if row["best"] else ""
-            cells = [f"{row['id']}{mark}", row["author"], row["status"], parents]
-            table.add_row(*cells, *(str(row[k]) for k in ("outcome", "level", "gain", "votes")))
-        out.print(table)
+            parents = " + ".join(f"#{i} {share / 100:g} %" for i, share in row["parents"])
+            final = row["status"] == "final"
+            numbers = [row[k] if final else None for k in ("outcome", "level", "gain")]
+            shown.append([f"#{row['id']}{' best' if row['best'] else ''}", row["author"], row["status"], parents])
+            shown[-1] += [*map(text, numbers), row["votes"]]
+        show_table(shown, columns, f"models of {task}")
 
     emit(rows, as_json, show)
 
@@ -188,21 +231,39 @@ def list_models(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) 
 @app.command("lineage")
 def show_lineage(path: Annotated[Path, typer.Argument(help="A package file.")], as_json: Json = False) -> None:
     """The family tree in a package's manifest."""
-    root = provenance.lineage(path)
+    from pdfed_sdk.artifacts.provenance import lineage
 
-    def describe(node: provenance.LineageNode) -> str:
-        return f"{node.facts.title or 'model'} by {node.facts.wallet or 'unknown'}"
-
-    def grow(node: Any, tree: Tree) -> None:
-        for parent in node.parents:
-            grow(parent, tree.add(describe(parent)))
+    root = lineage(path)
 
     def show() -> None:
         tree = Tree(describe(root))
-        grow(root, tree)
+        grow(root, tree, set())
         out.print(tree)
 
-    emit(asdict(root), as_json, show)
+    emit(family(root, set()), as_json, show)
+
+
+def describe(node: LineageNode) -> str:
+    return escape(f"{node.facts.title or 'model'} by {node.facts.wallet or 'unknown'}")
+
+
+def grow(node: LineageNode, tree: Tree, seen: set[int]) -> None:
+    """Ancestors below a branch; one that was drawn is only named, as a family of averages grows without bound."""
+    for parent in node.parents:
+        known = id(parent) in seen
+        seen.add(id(parent))
+        branch = tree.add(describe(parent) + (" (see above)" if known and parent.parents else ""))
+        if not known:
+            grow(parent, branch, seen)
+
+
+def family(node: LineageNode, seen: set[int]) -> dict[str, Any]:
+    """The tree as JSON; the parents of a model that was listed before are null."""
+    facts = {name: getattr(node.facts, name) for name in ("title", "wallet", "weights_digest", "manifest_digest")}
+    if id(node) in seen:
+        return {**facts, "parents": None}
+    seen.add(id(node))
+    return {**facts, "parents": [family(parent, seen) for parent in node.parents]}
 
 
 @app.command("fetch")
@@ -215,6 +276,9 @@ def fetch(
     as_json: Json = False,
 ) -> None:
     """Fetch a model's package and check it against the chain."""
+    from pdfed_sdk.artifacts.cid import Cid
+    from pdfed_sdk.artifacts.provenance import verify_package
+    from pdfed_sdk.artifacts.store import LocalStore
     from pdfed_sdk.node.board import Board
     from pdfed_sdk.node.shelf import Shelf
 
@@ -229,8 +293,6 @@ def fetch(
     cid = Cid(digests.package_codec, digests.package_digest)
     kept = LocalStore(store)
     kept.fetch(cid, to)
-    provenance.verify_package(
-        to, Shelf(to.parent, kept, board, board.params.sponsor).expected(SubmissionId(submission), digests)
-    )
+    verify_package(to, Shelf(to.parent, kept, board, board.params.sponsor).expected(SubmissionId(submission), digests))
     err.print("verified against the chain")
     emit({"package": str(to), "cid": str(cid)}, as_json, lambda: out.print(f"{to}\n{cid}"))

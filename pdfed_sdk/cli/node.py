@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import os
 import signal
+import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
-from pdfed_sdk.chain.signers import LocalSigner
-from pdfed_sdk.cli.chain import show_receipt, units
 from pdfed_sdk.cli.common import (
     LOCAL_RPC,
+    PASSWORD_ENV,
     DryRun,
     Json,
-    Keystore,
     PasswordFile,
+    RoleName,
     Rpc,
     TaskAddress,
     connect,
@@ -27,11 +28,17 @@ from pdfed_sdk.cli.common import (
     log_to_stderr,
     out,
     read_password,
-    tokens,
+    roles,
+    show_table,
 )
+from pdfed_sdk.cli.sending import AMOUNTS, sends
 from pdfed_sdk.config import NodeConfig, load_config
-from pdfed_sdk.errors import UsageError
-from pdfed_sdk.types import Role
+from pdfed_sdk.errors import KeystoreError, UsageError
+
+if TYPE_CHECKING:
+    from pdfed_sdk.chain.client import PdfedClient
+    from pdfed_sdk.node.money import Token
+    from pdfed_sdk.node.runner import Node
 
 app = typer.Typer(help="Set up and run a node.", no_args_is_help=True)
 
@@ -39,87 +46,142 @@ Home = Annotated[Path, typer.Option(help="The node's folder: keys, pdfed.toml, s
 
 TEMPLATE = """# A PDFed node. Every setting, its meaning and default: docs/node.md
 [chain]
-rpc = "{rpc}"
-task = "{task}"
+rpc = {rpc}
+task = {task}
 
 [store]
 path = "store"
 
 [node]
-role = "{role}"
+role = {role}
 data = "data"
+stake = 0.0  # whole tokens to join with; 0 if the node is registered by hand
 """
 
 
 @app.command("init")
 def init(
     home: Home,
-    role: Annotated[str, typer.Option(help='"trainer", "validator" or "both".')] = "validator",
+    role: RoleName = "validator",
     task: TaskAddress = "",
     rpc: Rpc = LOCAL_RPC,
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
     """Make a node's folder: a new key in an encrypted keystore and a pdfed.toml to edit."""
+    from pdfed_sdk.chain.signers import LocalSigner
+
+    roles(role)
     keystore, config = home / "keystore.json", home / "pdfed.toml"
     for path in (keystore, config):
         if path.exists():
             raise UsageError(f"{path} exists already", hint="choose another --home; nothing was changed")
+    password = read_password(password_file, new=True)
     home.mkdir(parents=True, exist_ok=True)
-    signer = LocalSigner.create_keystore(keystore, read_password(password_file))
-    config.write_text(TEMPLATE.format(rpc=rpc, task=task, role=role), encoding="utf-8")
+    signer = LocalSigner.create_keystore(keystore, password)
+    shown = {name: json.dumps(value) for name, value in (("rpc", rpc), ("task", task), ("role", role))}
+    config.write_text(TEMPLATE.format(**shown), encoding="utf-8")
     data = {"address": signer.address, "keystore": str(keystore), "config": str(config)}
-    emit(data, as_json, lambda: out.print(f"node {signer.address} in {home}; edit {config}, then: pdfed node register"))
+    then = f"next: send it the task's token and gas, edit {config}, then: pdfed node run --home {home}"
+    emit(data, as_json, lambda: out.print(f"node {signer.address} in {home}\n{then}"))
 
 
-@app.command("register")
+@sends(app, "register")
 def register(
-    task: TaskAddress,
-    keystore: Keystore,
-    rpc: Rpc = LOCAL_RPC,
-    role: Annotated[str, typer.Option(help='"trainer", "validator" or "both".')] = "validator",
-    stake: Annotated[float, typer.Option(help="Whole tokens to deposit at once.")] = 0.0,
+    client: PdfedClient,
+    token: Token,
+    role: RoleName = "validator",
+    stake: Annotated[str, typer.Option(help="Whole tokens to deposit at once.")] = "",
     voting_key: Annotated[str, typer.Option(help="Hot key that may vote for this node.")] = "",
-    password_file: PasswordFile = None,
-    dry_run: DryRun = False,
-    as_json: Json = False,
-) -> None:
-    """Register the keystore's address as a node of the task, and deposit its stake."""
-    roles = {"trainer": Role.TRAINER, "validator": Role.VALIDATOR, "both": Role.TRAINER | Role.VALIDATOR}
-    if role not in roles:
-        raise UsageError(f'role is "{role}"', hint=f"use one of {', '.join(roles)}")
-    client = connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run)
-    receipt = client.register(roles[role], voting_key=voting_key or None)
-    if stake and not dry_run:
-        client.deposit(units(stake))
-    show_receipt(receipt, as_json)
+) -> Any:
+    """Register the keystore's address as a node of the task, and deposit its stake. Given again, it does the rest."""
+    wanted = roles(role)
+    amount = token.units(stake) if stake else 0
+    account = client.account()
+    registered = None if account.roles else client.register(wanted, voting_key=voting_key or None)
+    simulated = registered is not None and not registered.tx_hash
+    deposited = client.deposit(amount) if amount and not simulated else None
+    return {"register": registered, "deposit": deposited}
 
 
 @app.command("status")
 def status(
-    task: TaskAddress,
-    rpc: Rpc = LOCAL_RPC,
-    node: Annotated[str, typer.Option(help="Address of the node (default: the keystore's).")] = "",
+    task: TaskAddress = "",
+    rpc: Annotated[str, typer.Option(envvar="PDFED_RPC", help=f"[default: that of --home, else {LOCAL_RPC}]")] = "",
+    node: Annotated[str, typer.Option(help="Address of the node.")] = "",
     keystore: Annotated[
-        Path | None, typer.Option(envvar="PDFED_KEYSTORE", help="Keystore: also shows sealed votes.")
+        Path | None, typer.Option(envvar="PDFED_KEYSTORE", help="Keystore of the node; needs no password.")
     ] = None,
+    home: Annotated[Path | None, typer.Option(help="The node's folder: names rpc, task and keystore.")] = None,
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
-    """Stake, credit, weight, and what is still to be revealed."""
-    client = connect(rpc, task, keystore=keystore, password_file=password_file)
-    address: Any = node or client.voter
+    """Stake, credit, weight, and which votes are sealed. With a password also whether each can be opened."""
+    state = None
+    if home is not None:
+        config = load_config(home / "pdfed.toml")
+        task, rpc = task or config.chain.task, rpc or config.chain.rpc
+        keystore, state = keystore or home / config.chain.keystore, home / "state"
+        if password_file is None and config.chain.password_file:
+            password_file = home / config.chain.password_file
+    unlocked = keystore is not None and not node and (password_file is not None or PASSWORD_ENV in os.environ)
+    client = connect(
+        rpc or LOCAL_RPC,
+        task,
+        keystore=keystore if unlocked else None,
+        password_file=password_file,
+        state=state,
+    )
+    address = client.voter or node or (address_in(keystore) if keystore else "")
     if not address:
-        raise UsageError("no node named", hint="give --node ADDRESS or --keystore FILE")
-    account = client.account(address)
-    due = client.due() if keystore else []
-    data = {"node": address, **asdict(account), "weight": client.weight(address), "due": [asdict(d) for d in due]}
+        raise UsageError("no node named", hint="give --node ADDRESS, --keystore FILE or --home DIR")
+    show_status(client, address, unlocked, as_json)
+
+
+def address_in(keystore: Path) -> str:
+    """The address a keystore names in clear."""
+    try:
+        return "0x" + str(json.loads(keystore.read_text(encoding="utf-8"))["address"]).removeprefix("0x")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KeystoreError(
+            f"{keystore} names no address: {error}", hint="give --node ADDRESS, or a password to open it"
+        ) from error
+
+
+def show_status(client: PdfedClient, node: str, unlocked: bool, as_json: bool) -> None:
+    from pdfed_sdk.chain.reads import address
+    from pdfed_sdk.node.money import token_of
+    from pdfed_sdk.types import Role
+
+    named = address(node, "node")
+    token, account, now = token_of(client), client.account(named), client.now()
+    states = {vote.id: vote.state.name.lower() for vote in client.due()} if unlocked else {}
+    sealed: list[dict[str, Any]] = []
+    for number in range(client.next_to_finalize(), client.count()):
+        vote, windows = client.vote(number, named), client.windows(number)
+        if vote.exists and not vote.revealed and now < windows.reveal_end:
+            due = {"id": number, "reveal_start": windows.reveal_start, "reveal_end": windows.reveal_end}
+            sealed.append({**due, "state": states.get(number, "sealed")})
+    names = [str(role.name).lower() for role in Role if role in Role(account.roles)]
+    data = {
+        "node": named,
+        "registered": bool(account.roles),
+        **asdict(account),
+        "roles": names,
+        "weight": client.weight(named),
+        "now": now,
+        "sealed": sealed,
+    }
 
     def show() -> None:
-        table = Table(title=f"node {address}", show_header=False)
-        for name, value in data.items():
-            table.add_row(name, tokens(value) if name in ("stake", "locked", "unbonding", "credit") else str(value))
-        out.print(table)
+        rows: list[tuple[str, Any]] = [("roles", " and ".join(names) or "not registered")]
+        rows += [("weight", f"{data['weight']} (whole minimum stakes)"), ("voting key", account.voting_key)]
+        rows += [(name, token.show(value)) for name, value in asdict(account).items() if name in AMOUNTS]
+        for vote in sealed:
+            opens = vote["reveal_start"] - now
+            when = f"opens in {opens} s" if opens > 0 else f"open it within {vote['reveal_end'] - now} s"
+            rows.append((f"vote on #{vote['id']}", f"{vote['state']}, {when}"))
+        show_table(rows, title=f"node {named}")
 
     emit(data, as_json, show)
 
@@ -133,17 +195,51 @@ def run(
     task: Annotated[str, typer.Option(help="Instead of [chain] task.")] = "",
     store: Annotated[str, typer.Option(help="Instead of [store] path.")] = "",
     password_file: PasswordFile = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also tell training progress.")] = False,
+    dry_run: DryRun = False,
+    as_json: Json = False,
 ) -> None:
-    """Run a node until Ctrl-C: vote on what is open, and as a trainer train and submit."""
+    """Run a node until Ctrl-C: vote on what is open, and as a trainer train and submit.
+
+    Leaves with 0 when no vote is left sealed, else with 130 and the windows in which to run it again.
+    """
     log_to_stderr(verbose)
     config = overridden(load_config(home / "pdfed.toml"), role=role, data=data, rpc=rpc, task=task, store=store)
     if password_file is None and config.chain.password_file:
         password_file = home / config.chain.password_file
     password = read_password(password_file)
+    if not config.chain.task:
+        raise UsageError(f"{home / 'pdfed.toml'} names no task", hint="set [chain] task, or give --task ADDRESS")
     from pdfed_sdk.node.assemble import build_node
 
     node = build_node(home, config, password)
+    if dry_run:
+        show_plan(node, as_json)
+        return
+    stop_on_signals(node)
+    sealed = node.run()
+    due = [{"id": e.id, "reveal_start": e.windows.reveal_start, "reveal_end": e.windows.reveal_end} for e in sealed]
+    emit({"node": node.me, "stopped": node.stopping, "sealed": due}, as_json, lambda: None)
+    if due:
+        sys.exit(130)
+
+
+def show_plan(node: Node, as_json: bool) -> None:
+    from pdfed_sdk.node.money import token_of
+
+    joining, token = node.to_join(), token_of(node.client)
+    data = {"node": node.me, "register": joining.register, "deposit": joining.deposit}
+
+    def show() -> None:
+        deposit = f"deposit {token.show(joining.deposit)}" if joining.deposit else ""
+        sent = [text for text in ("register" if joining.register else "", deposit) if text]
+        out.print(f"dry run: node {node.me} is ready; joining would {' and '.join(sent) or 'send nothing'}")
+
+    emit(data, as_json, show)
+
+
+def stop_on_signals(node: Node) -> None:
+    """The first Ctrl-C (or SIGTERM) asks the node to end, the second ends it."""
 
     def on_signal(_signal: int, _frame: object) -> None:
         if node.stopping:
@@ -153,11 +249,12 @@ def run(
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-    node.run()
 
 
 def overridden(config: NodeConfig, *, role: str, data: str, rpc: str, task: str, store: str) -> NodeConfig:
     """The configuration with the command line's wishes on top; paths are taken as given."""
+    if role:
+        roles(role)
     place = str(Path(data).resolve()) if data else config.node.data
     node = dataclasses.replace(config.node, role=role or config.node.role, data=place)
     chain = dataclasses.replace(config.chain, rpc=rpc or config.chain.rpc, task=task or config.chain.task)

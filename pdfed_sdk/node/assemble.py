@@ -13,14 +13,15 @@ from pdfed_sdk.artifacts.kubo import KuboStore
 from pdfed_sdk.artifacts.store import LocalStore, Store
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.signers import LocalSigner
-from pdfed_sdk.config import NodeConfig, load_class
-from pdfed_sdk.errors import ConfigError
+from pdfed_sdk.config import ROLES, NodeConfig, load_class
+from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch
 from pdfed_sdk.ml import set_threads
 from pdfed_sdk.ml.data import NodeSplit, split_nodes
 from pdfed_sdk.ml.scoring import Scorer, ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.ml.training import TrainConfig
 from pdfed_sdk.node.board import Board
+from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.notebook import Notebook
 from pdfed_sdk.node.runner import LoopSettings, Node
 from pdfed_sdk.node.shelf import Shelf
@@ -30,25 +31,19 @@ from pdfed_sdk.types import Role
 
 log = logging.getLogger("pdfed.node")
 
-ROLES = {"trainer": Role.TRAINER, "validator": Role.VALIDATOR, "both": Role.TRAINER | Role.VALIDATOR}
 CARD_BYTES = 1 << 20
 
 
 def task_card(store: Store, digest: bytes) -> str:
     """The task's card: JSON text whose sha2-256 stands on chain. Its "scoring" part freezes the settings."""
     card = store.get(Cid(RAW, digest), max_bytes=CARD_BYTES)
-    assert hashlib.sha256(card).digest() == digest
+    if hashlib.sha256(card).digest() != digest:
+        raise DigestMismatch("the task's card is not the one named on chain", hint="use another store")
     return card.decode()
 
 
 def open_store(home: Path, config: NodeConfig) -> Store:
     return KuboStore(config.store.kubo) if config.store.kubo else LocalStore(home / config.store.path)
-
-
-def role_of(config: NodeConfig) -> Role:
-    if config.node.role not in ROLES:
-        raise ConfigError(f'node.role is "{config.node.role}"', hint=f"use one of {', '.join(ROLES)}")
-    return ROLES[config.node.role]
 
 
 def load_split(path: Path, settings: ScoringSettings) -> NodeSplit:
@@ -59,18 +54,51 @@ def load_split(path: Path, settings: ScoringSettings) -> NodeSplit:
     return split_nodes(pictures, 1)[0]
 
 
+def make_strategy(config: NodeConfig) -> LocalStrategy:
+    """The strategy named in ``[strategy]``, made with its options. ConfigError names what does not fit."""
+    name, options = config.strategy.class_, config.strategy.options
+    try:
+        strategy = load_class(name)(**options)
+    except TypeError as error:
+        raise ConfigError(f"[strategy] {name}: {error}", hint="the options beside class are its arguments") from error
+    if not isinstance(strategy, LocalStrategy):
+        raise ConfigError(f"[strategy] {name} is no LocalStrategy", hint="subclass node.strategy.LocalStrategy")
+    return strategy
+
+
+def scoring_settings(store: Store, digest: bytes) -> ScoringSettings:
+    """The scoring settings a task's card freezes."""
+    try:
+        return ScoringSettings.from_json(json.dumps(json.loads(task_card(store, digest))["scoring"]))
+    except ContentMissing as error:
+        raise ContentMissing(
+            f"the store does not hold the task's card {Cid(RAW, digest)}",
+            hint="use the store the sponsor published to: [store] path or kubo in pdfed.toml",
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"the task's card {Cid(RAW, digest)} has no readable scoring settings: {error}", hint="ask the sponsor"
+        ) from error
+
+
 def build_node(home: Path, config: NodeConfig, password: str) -> Node:
     """Everything a node needs, ready to ``run``. Takes a few seconds: fingerprints, thresholds and calibration."""
     set_threads(config.node.threads)
     signer = LocalSigner.from_keystore(home / config.chain.keystore, password=password)
-    client = PdfedClient.connect(config.chain.rpc, task=config.chain.task, signer=signer, state=home / "state")
+    client = PdfedClient.connect(
+        config.chain.rpc,
+        task=config.chain.task,
+        signer=signer,
+        state=home / "state",
+        from_block=config.chain.from_block,
+    )
     store = open_store(home, config)
     board = Board(client)
     shelf = Shelf(home / "models", store, board, board.params.sponsor)
-    settings = ScoringSettings.from_json(json.dumps(json.loads(task_card(store, board.params.card_digest))["scoring"]))
+    settings = scoring_settings(store, board.params.card_digest)
     split = load_split(home / config.node.data, settings)
     scorer = Scorer(split, settings)
-    role = role_of(config)
+    role = ROLES[config.node.role]
     trainer = None
     if Role.TRAINER in role:
         pictures = split.train if not config.training.only else split.train.take(split.shared[: config.training.only])
@@ -82,11 +110,6 @@ def build_node(home: Path, config: NodeConfig, password: str) -> Node:
             config.node.pace,
         )
     identity = SigningIdentity.load_or_create(home / "identity.json", password)
-    strategy = load_class(config.strategy.class_)(**config.strategy.options)
-    if not isinstance(strategy, LocalStrategy):
-        raise ConfigError(
-            f"strategy {config.strategy.class_} is not a LocalStrategy", hint="subclass pdfed_sdk.node.LocalStrategy"
-        )
     return Node(
         client=client,
         store=store,
@@ -96,10 +119,10 @@ def build_node(home: Path, config: NodeConfig, password: str) -> Node:
         evaluator=PictureEvaluator(scorer, config.node.gate_ceiling),
         trainer=trainer,
         package=SigningPackager(identity, signer.address),
-        strategy=strategy,
+        strategy=make_strategy(config),
         settings=LoopSettings(
             role=role,
-            stake=int(config.node.stake * 10**18),
+            stake=token_of(client).units(config.node.stake) if config.node.stake else 0,
             poll=config.node.poll,
             gate=config.node.gate,
             until_closed=config.node.until_closed,

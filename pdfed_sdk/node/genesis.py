@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.provenance import BuiltPackage, build_package
 from pdfed_sdk.ml.data import partition
 from pdfed_sdk.ml.model import ModelConfig, save_pipeline
+from pdfed_sdk.ml.scoring import ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.ml.training import TrainConfig, train
 from pdfed_sdk.node.card import write_card
 from pdfed_sdk.types import Address
+
+
+def write_task_card(path: Path, settings: ScoringSettings, title: str = "") -> Path:
+    """The card of a task: JSON whose digest goes on chain. Its "scoring" part freezes how everybody scores."""
+    card = {"title": title, "scoring": json.loads(settings.to_json()), "model": "genesis"}
+    path.write_text(json.dumps(card, indent=1, sort_keys=True), encoding="utf-8")
+    return path
 
 
 def make_genesis(

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar
 
 from pdfed_sdk.errors import EnvironmentProblem
 
@@ -103,8 +103,13 @@ def _die_with_parent() -> None:  # pragma: no cover - runs in the child
 class Process:
     """A child in its own process group, with its output in a log file."""
 
-    def __init__(self, name: str, command: list[str], log: Path, env: dict[str, str] | None = None) -> None:
-        self.name, self.command, self.log, self.env = name, command, log, env
+    started: ClassVar[set[Process]] = set()
+    """All that may run: what ``end_all`` ends."""
+
+    def __init__(
+        self, name: str, command: list[str], log: Path, env: dict[str, str] | None = None, cwd: Path | None = None
+    ) -> None:
+        self.name, self.command, self.log, self.env, self.cwd = name, command, log, env, cwd
         self._child: subprocess.Popen[bytes] | None = None
         self._file: IO[bytes] | None = None
 
@@ -117,9 +122,11 @@ class Process:
             stdout=self._file,
             stderr=subprocess.STDOUT,
             env=self.env,
+            cwd=self.cwd,
             start_new_session=True,
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
+        Process.started.add(self)
 
     @property
     def pid(self) -> int:
@@ -150,9 +157,15 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.kill()
         self._signal(signal.SIGKILL)
+        Process.started.discard(self)
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def ask_to_end(self) -> None:
+        """SIGTERM, without waiting."""
+        if self.running:
+            self._signal(signal.SIGTERM)
 
     def _signal(self, number: int) -> None:
         if self._child is not None:
@@ -165,24 +178,37 @@ class Process:
         return "\n".join(self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
+def end_all(grace: float = 3.0) -> None:
+    """End every child started here: all are asked at once and have ``grace`` seconds together."""
+    children = list(Process.started)
+    for child in children:
+        child.ask_to_end()
+    _wait(lambda: not any(child.running for child in children), grace)
+    for child in children:
+        child.end(grace=0.0)
+
+
 def start_anvil(root: Path, log: Path, *, port: int | None = None, tries: int = 3) -> tuple[Process, str]:
     """A private anvil on a free loopback port; another port is tried when one is snatched away meanwhile."""
     anvil = tool("anvil", root)
     if anvil is None:
         raise EnvironmentProblem("anvil not found in node_modules/.bin or on PATH", hint="run: make setup")
-    for _ in range(tries):
+    why = ""
+    for _ in range(1 if port else tries):
         chosen = port or free_port()
+        if _listens(chosen):
+            why = "another program listens there"
+            continue
         command = [anvil, "--host", "127.0.0.1", "--port", str(chosen), "--chain-id", str(CHAIN_ID)]
         process = Process("anvil", [*command, "--silent", "--accounts", "1", "--order", "fifo"], log)
         process.start()
         _wait(partial(_came_up, chosen, process), 15.0)
-        if process.running and _listens(chosen):
+        if _listens(chosen) and not _wait(lambda process=process: not process.running, 0.3):  # type: ignore[misc]
             return process, f"http://127.0.0.1:{chosen}"
+        why = process.tail(3) or "it ended at once"
         process.end()
-        if port:
-            break
     raise EnvironmentProblem(
-        f"anvil did not come up on port {chosen}: {process.tail(3) or 'it ended at once'}",
+        f"anvil did not come up on port {chosen}: {why}",
         hint="the port may be taken: free it, or leave the choice to the demo",
     )
 
@@ -208,22 +234,10 @@ def _wait(done: Callable[[], bool], seconds: float) -> bool:
 
 def run_script(name: str, command: list[str], log: Path, env: dict[str, str], cwd: Path, limit: float = 120.0) -> None:
     """Run a script to its end; its output goes to the log. Raises EnvironmentProblem with the log's last lines."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                env=env,
-                cwd=cwd,
-                timeout=limit,
-                check=False,
-            )
-            code: int | str = done.returncode
-        except subprocess.TimeoutExpired:
-            code = f"no end after {limit:.0f} s"
+    script = Process(name, command, log, env, cwd)
+    script.start()
+    ended = _wait(lambda: not script.running, limit)
+    code = script.exit_code() if ended else f"no end after {limit:.0f} s"
+    script.end(grace=0.0)
     if code != 0:
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-8:])
-        raise EnvironmentProblem(f"{name} failed ({code}):\n{tail}", hint=f"the whole output is in {log}")
+        raise EnvironmentProblem(f"{name} failed ({code}):\n{script.tail(8)}", hint=f"the whole output is in {log}")
