@@ -7,7 +7,7 @@ import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.s
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, ModelDigests, ModelRecord, Parent, Status, TaskParams} from "../interfaces/PdfedTypes.sol";
-import {Parents} from "./libraries/Parents.sol";
+import {Models} from "./libraries/Models.sol";
 import {RegistryConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
@@ -15,43 +15,18 @@ import {TaskPart} from "./libraries/TaskPart.sol";
 /// @dev Ids finalise strictly in order. All windows are constants of the task that run from reserve, so the order of
 ///      ids is the order of their reveal ends and the queue always moves.
 contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
+    using Models for Models.Entry;
+
     /// @dev Threshold of voters' pay starts from the task's parameter and their majority rate from one half.
     uint64 private constant FIRST_Q = 0.5e18;
+    uint256 private constant LONGEST_PAUSE = 14 days;
+    uint256 private constant PAUSE_EVERY = 60 days;
 
-    /// @dev Everything that a reservation reads and a conclusion moves, in one slot.
-    struct Head {
-        uint32 count;
-        uint32 next;
-        uint32 bestId;
-        int32 bestLevel;
-        int8 tau;
-        uint64 q;
-        uint40 lastFinalizedAt;
-    }
-
-    /// @dev `parents` is packed, see Parents.
-    struct Entry {
-        address author;
-        uint40 reservedAt;
-        Status status;
-        int8 outcome;
-        int8 median;
-        int8 tau;
-        uint8 gain;
-        uint32 referenceId;
-        int32 level;
-        uint32 eligible;
-        uint64 q;
-        uint32 revealedWeight;
-        uint32 yesWeight;
-        bytes32 recordHash;
-        bytes32 weightsDigest;
-        uint256 parents;
-    }
-
-    Head private _head;
+    Models.Head private _head;
     uint40 private _closedAt;
-    mapping(uint256 id => Entry) private _entries;
+    uint40 private _pausedUntil;
+    uint40 private _mayPauseAt;
+    mapping(uint256 id => Models.Entry) private _entries;
 
     constructor() {
         _disableInitializers();
@@ -62,9 +37,10 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         RegistryConfig memory config = _config();
         ModelDigests memory first = genesis();
         uint40 now_ = uint40(block.timestamp);
-        _head =
-            Head({count: 1, next: 1, bestId: 0, bestLevel: 0, tau: config.startTau, q: FIRST_Q, lastFinalizedAt: now_});
-        Entry storage entry = _entries[0];
+        _head = Models.Head({
+            count: 1, next: 1, bestId: 0, bestLevel: 0, tau: config.startTau, q: FIRST_Q, lastFinalizedAt: now_
+        });
+        Models.Entry storage entry = _entries[0];
         entry.reservedAt = now_;
         entry.status = Status.Final;
         entry.weightsDigest = first.weightsDigest;
@@ -77,15 +53,16 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     function reserve(bytes32 reservation) external returns (uint256 id) {
         if (reservation == 0) revert RegistryZeroReservation();
         if (_closedAt != 0) revert RegistryClosed();
+        if (block.timestamp < _pausedUntil) revert RegistryPaused(_pausedUntil);
         RegistryConfig memory config = _config();
-        Head memory head = _head;
+        Models.Head memory head = _head;
         id = head.count;
         _head.count = head.count + 1;
 
         uint40 now_ = uint40(block.timestamp);
         uint32 eligible = IStakeVault(config.vault)
             .openSubmission(msg.sender, config.submissionBond, config.scoringFee, now_ - config.warmUp);
-        Entry storage entry = _entries[id];
+        Models.Entry storage entry = _entries[id];
         entry.author = msg.sender;
         entry.reservedAt = now_;
         entry.status = Status.Reserved;
@@ -99,7 +76,7 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     /// @inheritdoc IModelRegistry
     function submit(uint256 id, ModelRecord calldata record, bytes32 salt) external {
-        Entry storage entry = _entries[id];
+        Models.Entry storage entry = _entries[id];
         Status status = entry.status;
         if (status == Status.None) revert RegistryUnknownId(id);
         if (status != Status.Reserved) revert RegistryWrongStatus(id, status);
@@ -114,8 +91,20 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         entry.status = Status.Open;
         entry.recordHash = keccak256(abi.encode(record));
         entry.weightsDigest = record.digests.weightsDigest;
-        entry.parents = Parents.pack(record.parents);
+        entry.parents = Models.pack(record.parents);
         emit Submitted(id, msg.sender, record);
+    }
+
+    // ---------------------------------------------------------------------------------------------------- guardian
+
+    /// @inheritdoc IModelRegistry
+    function pause(uint256 duration) external {
+        if (msg.sender != _config().guardian) revert RegistryNotGuardian(msg.sender);
+        if (duration > LONGEST_PAUSE) revert RegistryPauseTooLong(duration, LONGEST_PAUSE);
+        if (block.timestamp < _mayPauseAt) revert RegistryPauseTooSoon(_mayPauseAt, uint40(block.timestamp));
+        _pausedUntil = uint40(block.timestamp + duration);
+        _mayPauseAt = uint40(block.timestamp + PAUSE_EVERY);
+        emit Paused(_pausedUntil);
     }
 
     // ------------------------------------------------------------------------------------------------------- views
@@ -127,29 +116,12 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     /// @inheritdoc IModelRegistry
     function submission(uint256 id) external view returns (Submission memory) {
-        Entry storage e = _known(id);
-        return Submission({
-            author: e.author,
-            reservedAt: e.reservedAt,
-            status: e.status,
-            outcome: e.outcome,
-            median: e.median,
-            tau: e.tau,
-            gain: e.gain,
-            referenceId: e.referenceId,
-            level: e.level,
-            eligible: e.eligible,
-            q: e.q,
-            revealedWeight: e.revealedWeight,
-            yesWeight: e.yesWeight,
-            recordHash: e.recordHash,
-            weightsDigest: e.weightsDigest
-        });
+        return _known(id).submission();
     }
 
     /// @inheritdoc IModelRegistry
     function parents(uint256 id) external view returns (Parent[] memory) {
-        return Parents.unpack(_known(id).parents);
+        return Models.unpack(_known(id).parents);
     }
 
     /// @inheritdoc IModelRegistry
@@ -180,6 +152,11 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     /// @inheritdoc IModelRegistry
     function closedAt() external view returns (uint40) {
         return _closedAt;
+    }
+
+    /// @inheritdoc IModelRegistry
+    function pausedUntil() external view returns (uint40) {
+        return _pausedUntil;
     }
 
     /// @inheritdoc IModelRegistry
@@ -221,20 +198,20 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         view
         returns (address author, uint40 reservedAt, Status status, int8 tau, uint64 q)
     {
-        Entry storage e = _known(id);
+        Models.Entry storage e = _known(id);
         return (e.author, e.reservedAt, e.status, e.tau, e.q);
     }
 
     /// @inheritdoc IModelRegistry
     function openVote(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest) {
-        Entry storage e = _known(id);
+        Models.Entry storage e = _known(id);
         return (e.reservedAt, e.tau, e.weightsDigest);
     }
 
     /// @inheritdoc IModelRegistry
     function due() external view returns (Due memory) {
-        Head memory head = _head;
-        Entry storage e = _entries[head.next];
+        Models.Head memory head = _head;
+        Models.Entry storage e = _entries[head.next];
         return Due({
             id: head.next,
             author: e.author,
@@ -249,14 +226,14 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     /// @inheritdoc IModelRegistry
     function resultOf(uint256 id) external view returns (Result memory) {
-        Entry storage e = _known(id);
+        Models.Entry storage e = _known(id);
         return Result(e.status, e.median, e.tau, e.q, e.revealedWeight, e.yesWeight);
     }
 
     /// @inheritdoc IModelRegistry
     function heirs(uint256 id) external view returns (Heirs memory h) {
-        Entry storage e = _known(id);
-        h = Heirs(e.author, e.status, e.gain, e.referenceId, Parents.unpack(e.parents));
+        Models.Entry storage e = _known(id);
+        h = Heirs(e.author, e.status, e.gain, e.referenceId, Models.unpack(e.parents));
         for (uint256 i; i < h.parents.length; ++i) {
             if (_entries[h.parents[i].id].status != Status.Final) h.parents[i].weightBps = 0;
         }
@@ -266,8 +243,8 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     /// @dev level = level(reference) + outcome. Levels never overflow: |outcome| <= 23 and ids are far below 2^26.
     function conclude(uint256 id, Conclusion calldata result) external returns (uint8 gain) {
         if (msg.sender != _config().book) revert RegistryUnauthorized(msg.sender);
-        Head memory head = _head;
-        Entry storage entry = _entries[id];
+        Models.Head memory head = _head;
+        Models.Entry storage entry = _entries[id];
         int32 level;
         uint256 previous = head.bestId;
         if (result.status == Status.Final) {
@@ -314,7 +291,7 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         _loadArgs(to, 13 * 32);
     }
 
-    function _known(uint256 id) private view returns (Entry storage entry) {
+    function _known(uint256 id) private view returns (Models.Entry storage entry) {
         entry = _entries[id];
         if (entry.status == Status.None) revert RegistryUnknownId(id);
     }
@@ -327,7 +304,7 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     /// @dev Parents are earlier ids, Open or Final, each once; so lineage is acyclic.
     function _checkParents(uint256 id, Parent[] calldata list) private view {
-        if (list.length == 0 || list.length > Parents.MOST) revert RegistryBadParentCount(list.length);
+        if (list.length == 0 || list.length > Models.MOST_PARENTS) revert RegistryBadParentCount(list.length);
         uint256 sum;
         for (uint256 i; i < list.length; ++i) {
             uint256 parent = list[i].id;

@@ -22,10 +22,10 @@ import {TaskPart} from "./libraries/TaskPart.sol";
 ///      Lineage. What a model earns is kept for it until it is poured. Then L = rho * earned, rounded down, goes to its
 ///      lineage and the rest to its author; of L, half goes to the declared parents that are Final, by weight, rounded
 ///      down, and all that remains to the reference. (Ids finalise in order, so parents are Final or Void by then, and
-///      waiting changes nothing.) What has come in for a model from its descendants is `pending`: pouring id m pays its author
-///      pending * (1 - lambda^g(m)), rounded down, and passes the rest to reference(m). Over a path of gains a and b
-///      what reaches the end is lambda^(a+b): splitting a model into checkpoints earns nothing, and a model without
-///      gain earns nothing. What reaches genesis returns to the pool. Nothing is ever created or lost.
+///      waiting changes nothing.) What has come in for a model from its descendants is `pending`: pouring id m pays its
+///      author pending * (1 - lambda^g(m)), rounded down, and passes the rest to reference(m). Over a path of gains a
+///      and b what reaches the end is lambda^(a+b): splitting a model into checkpoints earns nothing, and a model
+///      without gain earns nothing. What reaches genesis returns to the pool. Nothing is ever created or lost.
 contract RewardPool is IRewardPool, TaskPart {
     uint256 private constant MOST_DAYS = 7;
 
@@ -95,6 +95,16 @@ contract RewardPool is IRewardPool, TaskPart {
         for (uint256 i; i < ids.length; ++i) {
             _pour(ids[i], config);
         }
+    }
+
+    /// @inheritdoc IRewardPool
+    function payRoyalty(uint256 id, uint256 amount) external {
+        PoolConfig memory config = _config();
+        if (id == 0 || IModelRegistry(config.registry).resultOf(id).status != Status.Final) revert PoolNotPayable(id);
+        emit RoyaltyPaid(id, msg.sender, amount);
+        IStakeVault(config.vault).fund(msg.sender, amount);
+        _meter.committed += uint104(amount);
+        _shares[id].owed += uint128(amount);
     }
 
     // ------------------------------------------------------------------------------------------------------- views
@@ -170,8 +180,8 @@ contract RewardPool is IRewardPool, TaskPart {
 
     function _pour(uint256 id, PoolConfig memory config) private {
         Share memory share = _shares[id];
-        IModelRegistry.Heirs memory heirs = IModelRegistry(config.registry).heirs(id);
         if (share.pending == 0 && share.owed == 0) return;
+        IModelRegistry.Heirs memory heirs = IModelRegistry(config.registry).heirs(id);
         delete _shares[id];
         (uint256 toAuthor, uint256 toPool) = _shareOut(id, share.owed, heirs, config.lineageBps);
         if (share.pending != 0) {

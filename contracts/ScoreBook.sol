@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
@@ -10,40 +11,34 @@ import {IScoreBook} from "../interfaces/IScoreBook.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, HIGHEST, LOWEST, ScoreVote, Status} from "../interfaces/PdfedTypes.sol";
 import {Histogram} from "./libraries/Histogram.sol";
+import {Sealed} from "./libraries/Sealed.sol";
 import {BookConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 import {VoterPay} from "./libraries/VoterPay.sol";
 
 /// @title ScoreBook
 /// @dev The scoring fee of an id is cut into equal slices, one a unit of revealed weight, rounded down; what is left
-///      over goes to the pool at finalise. So settling needs no order and no running remainder, and splitting a stake
-///      over many accounts changes no slice.
+///      over goes to the pool at finalise. A vote is paid out of its own slices only, and the rest of them goes to the
+///      pool when it is settled. So settling needs no order and no running remainder, and splitting a stake over many
+///      accounts changes neither the outcome nor the sum of what is at stake (sybil_split).
 contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     using Histogram for Histogram.Votes;
+    using Sealed for Sealed.Vote;
 
     bytes32 private constant VOTE_TYPEHASH = keccak256(
-        "ScoreVote(address voter,uint256 submissionId,bytes32 weightsDigest,int8 improvement,bytes32 evidenceRoot,bytes32 salt)"
+        "ScoreVote(address voter,uint256 submissionId,bytes32 weightsDigest,"
+        "int8 improvement,bytes32 evidenceRoot,bytes32 salt)"
     );
+
+    bytes32 private constant COMMIT_TYPEHASH =
+        keccak256("Commit(address voter,uint256 submissionId,bytes32 commitment,uint256 deadline)");
 
     struct Past {
         uint32 yes;
         uint32 seen;
     }
 
-    /// @dev A vote in one slot. The commitment is the first 24 bytes of the digest: a second opening of one commitment
-    ///      takes about 2^96 hashes to find.
-    struct Sealed {
-        bytes24 commitment;
-        uint32 weight;
-        uint24 rate;
-        uint8 state; // REVEALED | SETTLED | bucket in the low five bits
-    }
-
-    uint8 private constant REVEALED = 0x80;
-    uint8 private constant SETTLED = 0x40;
-    uint8 private constant BUCKET = 0x1f;
-
-    mapping(uint256 id => mapping(address voter => Sealed)) private _votes;
+    mapping(uint256 id => mapping(address voter => Sealed.Vote)) private _votes;
     mapping(uint256 id => Histogram.Votes) private _histograms;
     mapping(address voter => Past) private _history;
 
@@ -53,30 +48,61 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
 
     /// @inheritdoc IScoreBook
     function commit(address voter, uint256 id, bytes32 commitment) external {
-        if (bytes24(commitment) == 0) revert BookZeroCommitment();
-        if (_votes[id][voter].commitment != 0) revert BookAlreadyCommitted(id, voter);
-        BookConfig memory config = _config();
-        (address author, uint40 reservedAt, Status status,, uint64 q) = IModelRegistry(config.registry).ballot(id);
-        if (status != Status.Open) revert BookNotOpen(id);
-        if (author == voter) revert BookAuthorCannotVote(id, voter);
-        uint40 commitEnd = reservedAt + config.commitWindow;
-        if (block.timestamp >= commitEnd) revert BookCommitOver(id, commitEnd, uint40(block.timestamp));
+        _commit(msg.sender, voter, id, commitment);
+    }
 
-        (uint32 weight, uint256 bond) =
-            IStakeVault(config.vault).lockVote(voter, msg.sender, reservedAt - config.warmUp);
-        if (weight == 0) revert BookNoWeight(id, voter);
-        Past memory past = _history[voter];
-        uint24 rate = VoterPay.rateOf(past.yes, past.seen, q);
-        _votes[id][voter] = Sealed(bytes24(commitment), weight, rate, 0);
-        emit Committed(id, voter, commitment, weight, rate, bond);
+    /// @inheritdoc IScoreBook
+    function commitMany(address voter, uint256[] calldata ids, bytes32[] calldata commitments) external {
+        if (ids.length != commitments.length) revert BookLengthMismatch(ids.length, commitments.length);
+        for (uint256 i; i < ids.length; ++i) {
+            try this.commitFrom(msg.sender, voter, ids[i], commitments[i]) {}
+            catch (bytes memory reason) {
+                emit CommitSkipped(ids[i], voter, bytes4(reason));
+            }
+        }
+    }
+
+    /// @inheritdoc IScoreBook
+    function commitFrom(address caller, address voter, uint256 id, bytes32 commitment) external {
+        if (msg.sender != address(this)) revert BookUnauthorized(msg.sender);
+        _commit(caller, voter, id, commitment);
+    }
+
+    /// @inheritdoc IScoreBook
+    function commitBySig(address voter, uint256 id, bytes32 commitment, uint40 deadline, bytes calldata signature)
+        external
+    {
+        if (block.timestamp > deadline) revert BookSignatureExpired(deadline, uint40(block.timestamp));
+        BookConfig memory config = _config();
+        (, uint40 reservedAt,,,) = IModelRegistry(config.registry).ballot(id);
+        uint40 commitEnd = reservedAt + config.commitWindow;
+        if (deadline > commitEnd) revert BookDeadlineTooLate(deadline, commitEnd);
+        bytes32 digest = hashCommit(voter, id, commitment, deadline);
+        if (!SignatureChecker.isValidSignatureNow(voter, digest, signature)) {
+            address key = IStakeVault(config.vault).votingKeyOf(voter);
+            if (key == address(0) || !SignatureChecker.isValidSignatureNow(key, digest, signature)) {
+                revert BookBadSignature(voter);
+            }
+        }
+        _commit(voter, voter, id, commitment);
+    }
+
+    /// @inheritdoc IScoreBook
+    function revealMany(ScoreVote[] calldata opened) external {
+        for (uint256 i; i < opened.length; ++i) {
+            try this.reveal(opened[i]) {}
+            catch (bytes memory reason) {
+                emit RevealSkipped(opened[i].submissionId, opened[i].voter, bytes4(reason));
+            }
+        }
     }
 
     /// @inheritdoc IScoreBook
     function reveal(ScoreVote calldata opened) external {
         uint256 id = opened.submissionId;
-        Sealed memory vote = _votes[id][opened.voter];
+        Sealed.Vote memory vote = _votes[id][opened.voter];
         if (vote.commitment == 0) revert BookNoCommitment(id, opened.voter);
-        if (vote.state & REVEALED != 0) revert BookAlreadyRevealed(id, opened.voter);
+        if (vote.revealed()) revert BookAlreadyRevealed(id, opened.voter);
         if (opened.improvement < LOWEST || opened.improvement > HIGHEST) {
             revert BookImprovementOutOfRange(opened.improvement);
         }
@@ -93,7 +119,7 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
             revert BookCommitmentMismatch(id, opened.voter, vote.commitment, digest);
         }
 
-        _votes[id][opened.voter].state = REVEALED | uint8(int8(opened.improvement - LOWEST));
+        _votes[id][opened.voter].state = Sealed.opened(opened.improvement);
         _histograms[id].add(opened.improvement, vote.weight);
         if (opened.improvement > LOWEST) {
             Past memory past = _history[opened.voter];
@@ -145,17 +171,16 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     }
 
     /// @inheritdoc IScoreBook
+    function hashCommit(address voter, uint256 id, bytes32 commitment, uint40 deadline) public view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(COMMIT_TYPEHASH, voter, id, commitment, deadline)));
+    }
+
+    /// @inheritdoc IScoreBook
     function voteOf(uint256 id, address voter) external view returns (Vote memory) {
-        Sealed memory vote = _votes[id][voter];
-        bool revealed = vote.state & REVEALED != 0;
-        return Vote({
-            commitment: vote.commitment,
-            weight: vote.weight,
-            rate: vote.rate,
-            improvement: revealed ? _improvement(vote.state) : int8(0),
-            revealed: revealed,
-            settled: vote.state & SETTLED != 0
-        });
+        Sealed.Vote memory vote = _votes[id][voter];
+        bool open = vote.revealed();
+        int8 value = open ? vote.improvement() : int8(0);
+        return Vote(vote.commitment, vote.weight, vote.rate, value, open, vote.settled());
     }
 
     /// @inheritdoc IScoreBook
@@ -209,8 +234,22 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         _loadArgs(to, 15 * 32);
     }
 
-    function _improvement(uint8 state) private pure returns (int8) {
-        return int8(state & BUCKET) + LOWEST;
+    function _commit(address caller, address voter, uint256 id, bytes32 commitment) private {
+        if (bytes24(commitment) == 0) revert BookZeroCommitment();
+        if (_votes[id][voter].commitment != 0) revert BookAlreadyCommitted(id, voter);
+        BookConfig memory config = _config();
+        (address author, uint40 reservedAt, Status status,, uint64 q) = IModelRegistry(config.registry).ballot(id);
+        if (status != Status.Open) revert BookNotOpen(id);
+        if (author == voter) revert BookAuthorCannotVote(id, voter);
+        uint40 commitEnd = reservedAt + config.commitWindow;
+        if (block.timestamp >= commitEnd) revert BookCommitOver(id, commitEnd, uint40(block.timestamp));
+
+        (uint32 weight, uint256 bond) = IStakeVault(config.vault).lockVote(voter, caller, reservedAt - config.warmUp);
+        if (weight == 0) revert BookNoWeight(id, voter);
+        Past memory past = _history[voter];
+        uint24 rate = VoterPay.rateOf(past.yes, past.seen, q);
+        _votes[id][voter] = Sealed.Vote(bytes24(commitment), weight, rate, 0);
+        emit Committed(id, voter, commitment, weight, rate, bond);
     }
 
     function _hashVote(ScoreVote calldata vote, bytes32 weightsDigest) private view returns (bytes32) {
@@ -270,18 +309,27 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     }
 
     function _settle(uint256 id, address voter, IModelRegistry.Result memory result, BookConfig memory config) private {
-        Sealed memory vote = _votes[id][voter];
-        if (vote.commitment == 0 || vote.state & SETTLED != 0) {
+        Sealed.Vote memory vote = _votes[id][voter];
+        if (vote.commitment == 0 || vote.settled()) {
             emit SettleSkipped(id, voter);
             return;
         }
-        _votes[id][voter].state = vote.state | SETTLED;
+        _votes[id][voter].state = vote.state | Sealed.SETTLED;
         uint256 bond = Math.ceilDiv(uint256(vote.weight) * config.minStake * config.voteBondBps, BPS);
+        uint256 slice;
         uint256 paid;
         uint256 forfeited;
-        if (vote.state & REVEALED == 0) forfeited = bond;
-        else if (result.status == Status.Final) paid = config.scoringFee / result.revealedWeight * vote.weight;
-        emit VoteSettled(id, voter, paid, bond - forfeited, forfeited, 0);
-        IStakeVault(config.vault).unlock(voter, bond - forfeited, forfeited, paid, 0);
+        if (result.status == Status.Final && vote.revealed()) {
+            slice = config.scoringFee / result.revealedWeight * vote.weight;
+            if (result.median != LOWEST) {
+                bool x = vote.improvement() > result.tau;
+                bool others = VoterPay.majorityOfOthers(result.revealedWeight, result.yesWeight, vote.weight, x);
+                (paid, forfeited) = VoterPay.payment(x, others, vote.rate, result.q, slice, bond);
+            }
+        } else if (!vote.revealed()) {
+            forfeited = bond;
+        }
+        emit VoteSettled(id, voter, paid, bond - forfeited, forfeited, slice - paid);
+        IStakeVault(config.vault).unlock(voter, bond - forfeited, forfeited, paid, slice - paid);
     }
 }

@@ -2,11 +2,13 @@
 pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
+import {IEligibility} from "../interfaces/IEligibility.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, ROLE_TRAINER, ROLE_VALIDATOR} from "../interfaces/PdfedTypes.sol";
 import {VaultConfig} from "./libraries/TaskConfig.sol";
@@ -24,6 +26,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     /// @dev Two amounts, a time and the roles share a slot.
     uint256 private constant MOST_TOKENS = type(uint104).max;
     uint256 private constant MOST_WEIGHT = type(uint32).max;
+    uint256 private constant HOOK_GAS = 100_000;
 
     /// @dev `since` is when the weight took its present value; older values are in `_past`.
     struct Stake {
@@ -57,7 +60,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     function register(uint8 roles, address votingKey, bytes32 metadataDigest) external {
         if (_stakes[msg.sender].roles != 0) revert VaultAlreadyRegistered(msg.sender);
         if (roles == 0 || roles > (ROLE_TRAINER | ROLE_VALIDATOR)) revert VaultBadRoles(roles);
-        _config(); // reverts on the implementation
+        _askHook(_config().eligibility, roles);
         _stakes[msg.sender].roles = roles;
         if (votingKey != address(0)) _votingKeys[msg.sender] = votingKey;
         emit NodeRegistered(msg.sender, roles, votingKey, metadataDigest);
@@ -80,14 +83,13 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     /// @inheritdoc IStakeVault
     function deposit(uint256 amount) external nonReentrant {
-        _registered(msg.sender);
-        VaultConfig memory config = _config();
-        _pull(config.token, msg.sender, amount);
-        Stake memory stake = _stakes[msg.sender];
-        _setStake(msg.sender, stake, config.minStake, stake.free + amount, stake.locked);
-        uint256 weight = _total.latest();
-        if (weight > MOST_WEIGHT) revert VaultTooMuchWeight(weight, MOST_WEIGHT);
-        emit Deposited(msg.sender, amount);
+        _deposit(amount);
+    }
+
+    /// @inheritdoc IStakeVault
+    function depositWithPermit(uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external nonReentrant {
+        try IERC20Permit(_config().token).permit(msg.sender, address(this), amount, deadline, v, r, s) {} catch {}
+        _deposit(amount);
     }
 
     /// @inheritdoc IStakeVault
@@ -169,6 +171,11 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IStakeVault
+    function votingKeyOf(address node) external view returns (address) {
+        return _votingKeys[node];
+    }
+
+    /// @inheritdoc IStakeVault
     function totals() external view returns (uint128 escrow, uint128 pool) {
         return (_common.escrow, _common.pool);
     }
@@ -225,10 +232,10 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IStakeVault
-    function fund(address sponsor, uint256 amount) external nonReentrant {
+    function fund(address payer, uint256 amount) external nonReentrant {
         VaultConfig memory config = _config();
         _only(config.pool);
-        _pull(config.token, sponsor, amount);
+        _pull(config.token, payer, amount);
         _common.pool += uint104(amount);
     }
 
@@ -255,6 +262,28 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
             to := config
         }
         _loadArgs(to, 8 * 32);
+    }
+
+    function _deposit(uint256 amount) private {
+        _registered(msg.sender);
+        VaultConfig memory config = _config();
+        _pull(config.token, msg.sender, amount);
+        Stake memory stake = _stakes[msg.sender];
+        _setStake(msg.sender, stake, config.minStake, stake.free + amount, stake.locked);
+        uint256 weight = _total.latest();
+        if (weight > MOST_WEIGHT) revert VaultTooMuchWeight(weight, MOST_WEIGHT);
+        emit Deposited(msg.sender, amount);
+    }
+
+    /// @dev The hook sees no more than its gas and cannot be starved to make it fail: a call gets at most 63/64 of what
+    ///      is left. A hook that reverts says no.
+    function _askHook(address hook, uint8 roles) private view {
+        if (hook == address(0)) return;
+        if (gasleft() < HOOK_GAS * 64 / 63 + 5_000) revert VaultGasForHook(gasleft(), HOOK_GAS * 64 / 63 + 5_000);
+        try IEligibility(hook).isEligible{gas: HOOK_GAS}(msg.sender, roles) returns (bool yes) {
+            if (yes) return;
+        } catch {}
+        revert VaultIneligible(msg.sender);
     }
 
     function _only(address sibling) private view {

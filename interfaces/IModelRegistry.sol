@@ -7,7 +7,7 @@ import {ModelDigests, ModelRecord, Parent, Status, TaskParams} from "./PdfedType
 /// @notice Priority is the reservation: the bytes are published only after `reserve`, so watching the mempool or the
 ///         store gains nothing. Holds no money.
 interface IModelRegistry {
-    /// @notice A submission. Windows run from `reservedAt`; reference, tau, q and eligible weight are frozen at reserve.
+    /// @notice A submission. Windows run from `reservedAt`; reference, tau, q and eligible are frozen at reserve.
     struct Submission {
         address author;
         uint40 reservedAt;
@@ -100,9 +100,13 @@ interface IModelRegistry {
     );
     event BestChanged(uint256 indexed id, uint256 indexed previous, int32 level);
     event Closed(uint40 closedAt);
+    event Paused(uint40 until);
 
     error RegistryClosed();
     error RegistryPaused(uint40 until);
+    error RegistryNotGuardian(address caller);
+    error RegistryPauseTooLong(uint256 duration, uint256 most);
+    error RegistryPauseTooSoon(uint40 next, uint40 now_);
     error RegistryZeroReservation();
     error RegistryUnknownId(uint256 id);
     error RegistryNotAuthor(uint256 id, address author, address caller);
@@ -125,6 +129,12 @@ interface IModelRegistry {
     /// @notice Open the reservation and publish the record; opens voting.
     function submit(uint256 id, ModelRecord calldata record, bytes32 salt) external;
 
+    // --- guardian ---
+
+    /// @notice Guardian only: refuse new reservations for `duration` seconds, at most 14 days; once in 60 days.
+    ///         Ids that exist go on as if nothing had happened.
+    function pause(uint256 duration) external;
+
     // --- views ---
 
     function reservationHash(address author, bytes32 packageDigest, bytes32 salt) external pure returns (bytes32);
@@ -143,6 +153,9 @@ interface IModelRegistry {
     function closed() external view returns (bool);
 
     function closedAt() external view returns (uint40);
+
+    /// @notice New reservations are refused before this time.
+    function pausedUntil() external view returns (uint40);
 
     /// @notice The id that finalises next; equal to `count` when all are terminal.
     function nextToFinalize() external view returns (uint256);

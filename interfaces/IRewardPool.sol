@@ -15,6 +15,8 @@ interface IRewardPool {
     event Poured(
         uint256 indexed id, address indexed author, uint256 toAuthor, uint256 passed, uint256 indexed referenceId
     );
+    /// @notice A user of model `id` paid; shared out like a reward with the next pour.
+    event RoyaltyPaid(uint256 indexed id, address indexed payer, uint256 amount);
     event Reclaimed(address indexed to, uint256 amount);
 
     error PoolNotSponsor(address caller);
@@ -23,6 +25,7 @@ interface IRewardPool {
     error PoolUnfinished(uint256 nextToFinalize, uint256 count);
     error PoolGraceRunning(uint40 until, uint40 now_);
     error PoolUnauthorized(address caller);
+    error PoolNotPayable(uint256 id);
 
     /// @notice Sponsor only: add to the pool. The first funding releases one day's drip at once.
     function fund(uint256 amount) external;
@@ -38,6 +41,10 @@ interface IRewardPool {
 
     /// @notice Pour several, in the given order (descendants first).
     function pourMany(uint256[] calldata ids) external;
+
+    /// @notice Pay for the use of a Final model; `amount` goes to its author and lineage like a reward.
+    /// @dev Approve the vault. Genesis has no author and takes no royalty.
+    function payRoyalty(uint256 id, uint256 amount) external;
 
     function pending(uint256 id) external view returns (uint256);
 

@@ -49,6 +49,10 @@ interface IScoreBook {
         uint256 bondForfeited,
         uint256 feeToPool
     );
+    /// @notice An entry of a batch that would have reverted, with the selector of its error.
+    event CommitSkipped(uint256 indexed id, address indexed voter, bytes4 reason);
+    event RevealSkipped(uint256 indexed id, address indexed voter, bytes4 reason);
+    /// @notice No commitment of this voter, or settled before.
     event SettleSkipped(uint256 indexed id, address indexed voter);
 
     error BookUnknownId(uint256 id);
@@ -67,6 +71,11 @@ interface IScoreBook {
     error BookNotNext(uint256 id, uint256 next);
     error BookTooEarly(uint256 id, uint40 revealEnd, uint40 now_);
     error BookNotTerminal(uint256 id);
+    error BookUnauthorized(address caller);
+    error BookLengthMismatch(uint256 ids, uint256 commitments);
+    error BookSignatureExpired(uint40 deadline, uint40 now_);
+    error BookDeadlineTooLate(uint40 deadline, uint40 commitEnd);
+    error BookBadSignature(address voter);
 
     // --- voters ---
 
@@ -75,6 +84,22 @@ interface IScoreBook {
 
     /// @notice Open the caller's own vote, or anyone's: the opening proves authorship.
     function reveal(ScoreVote calldata vote) external;
+
+    /// @notice Commit on several ids; a bad entry is skipped and emitted.
+    function commitMany(address voter, uint256[] calldata ids, bytes32[] calldata commitments) external;
+
+    /// @notice One entry of `commitMany`. Only this contract itself.
+    function commitFrom(address caller, address voter, uint256 id, bytes32 commitment) external;
+
+    /// @notice Commit for a voter that signed Commit(voter, submissionId, commitment, deadline) in this contract's
+    ///         EIP-712 domain, with its own key, its voting key, or through ERC-1271. Anyone may send it.
+    /// @param deadline last second at which it is accepted; at most the id's commitEnd. A voter commits once an id, so
+    ///        a signature cannot be used twice.
+    function commitBySig(address voter, uint256 id, bytes32 commitment, uint40 deadline, bytes calldata signature)
+        external;
+
+    /// @notice Open several votes; a bad entry is skipped and emitted.
+    function revealMany(ScoreVote[] calldata votes) external;
 
     // --- anyone ---
 
@@ -91,6 +116,9 @@ interface IScoreBook {
     // --- views ---
 
     function hashVote(ScoreVote calldata vote) external view returns (bytes32);
+
+    /// @notice EIP-712 digest that `commitBySig` expects to be signed.
+    function hashCommit(address voter, uint256 id, bytes32 commitment, uint40 deadline) external view returns (bytes32);
 
     function voteOf(uint256 id, address voter) external view returns (Vote memory);
 

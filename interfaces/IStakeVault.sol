@@ -42,6 +42,7 @@ interface IStakeVault {
     error VaultTooMuch(uint256 balance, uint256 most);
     error VaultTooMuchWeight(uint256 weight, uint256 most);
     error VaultIneligible(address node);
+    error VaultGasForHook(uint256 left, uint256 needed);
     error VaultNotVoter(address node, address key);
     error VaultNotTrainer(address node);
 
@@ -57,6 +58,10 @@ interface IStakeVault {
 
     /// @notice Add to the caller's own stake; it counts for ids reserved at least `warmUp` later.
     function deposit(uint256 amount) external;
+
+    /// @notice `deposit` after an ERC-2612 permit for exactly this amount, in one transaction.
+    /// @dev A permit that someone else sent first does not matter: the allowance is there all the same.
+    function depositWithPermit(uint256 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
 
     /// @notice Take free stake out of the weight at once and start its unbonding. One request at a time.
     function requestUnstake(uint256 amount) external;
@@ -86,6 +91,8 @@ interface IStakeVault {
     /// @notice Ledgers that belong to nobody yet.
     function totals() external view returns (uint128 escrow, uint128 pool);
 
+    function votingKeyOf(address node) external view returns (address);
+
     // --- cross-contract: each entry accepts one caller ---
 
     /// @notice The author's bond from free to locked, the scoring fee from free into escrow. Only ModelRegistry.
@@ -105,8 +112,8 @@ interface IStakeVault {
     function unlock(address node, uint256 bondReleased, uint256 bondForfeited, uint256 feeToNode, uint256 feeToPool)
         external;
 
-    /// @notice Take the sponsor's tokens into the pool. Only RewardPool.
-    function fund(address sponsor, uint256 amount) external;
+    /// @notice Take tokens of the sponsor, or of someone who pays a royalty, into the pool. Only RewardPool.
+    function fund(address payer, uint256 amount) external;
 
     /// @notice Pay `amount` of the pool to `to`. Only RewardPool.
     function refund(address to, uint256 amount) external;

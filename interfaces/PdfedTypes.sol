@@ -50,7 +50,7 @@ struct TaskParams {
     uint16 decayBps; // lambda: what one bucket of gain leaves of a pour; 1 .. 9,999
     uint16 dripBps; // share of the pool released a day; at most 200
     bytes32 objective; // name of the objective J, e.g. "qn-normalised"
-    bytes32 cardDigest; // sha2-256 of the task card (raw CID): frozen scoring settings and the measurement behind minStep
+    bytes32 cardDigest; // sha2-256 of the task card (raw CID): scoring settings, measurement behind minStep
 }
 
 /// @notice Content of a model.

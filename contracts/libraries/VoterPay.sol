@@ -1,12 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
 import {HIGHEST, LOWEST} from "../../interfaces/PdfedTypes.sol";
 
 /// @title Voters' pay (protocol rule 11) in fixed point
 /// @notice Rates of the task have 1e18 = 1; a voter's own rate, kept once a vote, has 2^24 = 1.
+/// @dev With x = [improvement > tau], f the voter's own shrunk rate of x, G the weighted majority bit of the other
+///      voters and q the task's running rate of G, a voter is paid beta * c, c = 2 (x - f) (G - q): the covariance of
+///      its bit with what the others see, so that a constant, a coin and a copy of the base rate earn nothing.
+///      beta = min(pot * w / 2W, bond / 2). Let slice = pot * w / W: then beta * c = min(slice, bond) (x - f) (G - q).
+///      Both factors lie in [-1, 1], positive for a bit of 1. So x = G is paid and x != G is charged, and
+///        pay <= slice, hence the sum of all pay <= pot;      charge <= bond.
+///      Pay is rounded down and charges up.
 library VoterPay {
     uint256 internal constant WAD = 1e18;
+    uint256 internal constant ONE = 1 << 24;
     /// @dev q forgets with this memory; a voter's own rate starts from this many virtual votes at rate q.
     uint256 internal constant MEMORY = 50;
     uint256 internal constant PRIOR = 4;
@@ -16,6 +26,29 @@ library VoterPay {
     /// @dev Below 2^24: S <= M, and q < WAD since its upward step is rounded down.
     function rateOf(uint256 yes, uint256 seen, uint256 q) internal pure returns (uint24) {
         return uint24(((yes * WAD + PRIOR * q) << 24) / ((seen + PRIOR) * WAD));
+    }
+
+    /// @notice What a revealed vote of a Final id is paid or charged.
+    /// @param x the voter's bit
+    /// @param others the majority bit of the others
+    /// @param rate f, frozen at commit
+    /// @param q frozen at reserve
+    /// @return paid at most `slice`, zero if charged
+    /// @return charged at most `bond`, zero if paid
+    function payment(bool x, bool others, uint256 rate, uint256 q, uint256 slice, uint256 bond)
+        internal
+        pure
+        returns (uint256 paid, uint256 charged)
+    {
+        uint256 surprise = (x ? ONE - rate : rate) * (others ? WAD - q : q); // |x - f| |G - q|, ONE * WAD = 1
+        uint256 stakes = Math.min(slice, bond);
+        if (x == others) paid = stakes * surprise / (ONE * WAD);
+        else charged = Math.ceilDiv(stakes * surprise, ONE * WAD);
+    }
+
+    /// @notice Weighted majority bit of the voters other than one of `weight` with bit `x`; a tie counts 0.
+    function majorityOfOthers(uint256 total, uint256 yes, uint256 weight, bool x) internal pure returns (bool) {
+        return 2 * (x ? yes - weight : yes) > total - weight;
     }
 
     /// @notice Threshold and majority rate after a Final id.

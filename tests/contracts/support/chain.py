@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import json
 import os
 import socket
 import subprocess
@@ -59,6 +60,9 @@ def load_project() -> Any:
         from brownie import project
 
         contract._add_deployment = lambda *a, **k: None
+        for artefact in (ROOT / "build" / "contracts").glob("*.json"):  # brownie trips over sources that are gone
+            if not (ROOT / json.loads(artefact.read_text())["sourcePath"]).exists():
+                artefact.unlink()
         loaded = next((p for p in project.get_loaded_projects()), None)
         return loaded or project.load(ROOT, raise_if_loaded=False)
 

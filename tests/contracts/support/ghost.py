@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .reference import BPS, WAD, accrued, next_q, next_tau, poured, quantile, reward
+from .reference import BPS, WAD, accrued, next_q, next_tau, payment, poured, quantile, reward
 from .task import FINAL, LOWEST, OPEN, RESERVED, VOID
 
 
@@ -194,14 +194,22 @@ class Ghost:
         model, vote, node = self.models[id], self.models[id].votes[who], self.nodes[who]
         vote.settled = True
         node.locked -= vote.bond
+        slice_ = paid = charged = 0
         if not vote.revealed:
-            self.pool += vote.bond
-        else:
-            node.free += vote.bond
-            if model.status == FINAL:
-                paid = self.p["scoringFee"] // model.weight * vote.weight
-                node.credit += paid
-                self.escrow -= paid
+            charged = vote.bond
+        elif model.status == FINAL:
+            slice_ = self.p["scoringFee"] // model.weight * vote.weight
+            if model.median != LOWEST:
+                x = vote.improvement > model.tau
+                above = model.above - (vote.weight if x else 0)
+                others = 2 * above > model.weight - vote.weight
+                paid, charged = payment(x, others, vote.rate, model.q, slice_, vote.bond)
+        assert paid <= slice_
+        assert charged <= vote.bond
+        node.free += vote.bond - charged
+        node.credit += paid
+        self.escrow -= slice_
+        self.pool += slice_ - paid + charged
         self._reweigh(who, now)
 
     # --- pool ---

@@ -45,6 +45,13 @@ def accrued(allowance: int, free: int, drip_bps: int, elapsed: int) -> int:
     return max(allowance, grown)
 
 
+def payment(x: bool, others: bool, rate: int, q: int, slice_: int, bond: int) -> tuple[int, int]:
+    """(paid, charged) of a vote; rate has 2^24 = 1, q has 1e18 = 1."""
+    surprise = (2**24 - rate if x else rate) * (WAD - q if others else q)
+    stakes = min(slice_, bond) * surprise
+    return (stakes // (2**24 * WAD), 0) if x == others else (0, -(-stakes // (2**24 * WAD)))
+
+
 def next_tau(tau: int, median: int) -> int:
     if median == -8:
         return tau

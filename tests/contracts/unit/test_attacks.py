@@ -364,7 +364,7 @@ def test_a_lineage_of_many_generations_pours_hop_by_hop(task: Any, nodes: list[A
         task.score(id, dict.fromkeys(nodes[2:], 2))
         ids.append(id)
     gas = [task.send(task.pool.pour, id, sender=nodes[0]).gas_used for id in reversed(ids[1:])]
-    assert max(gas) <= 100_000
+    assert max(gas) <= 105_000  # sharing out an own reward included
     assert task.pool.balances()[2] == 0
     task.solvent(nodes)
 

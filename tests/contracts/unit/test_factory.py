@@ -176,7 +176,8 @@ def test_every_cross_contract_entry_accepts_one_caller(task: Any, nodes: list[An
     conclusion = (3, 1, 1, 1, 1, 0, 1)
     for contract, error, entries in (
         (task.vault, "VaultUnauthorized", {
-            "openSubmission": (stranger, 0, 0, 0), "lockVote": (stranger, stranger, 0), "unlock": (stranger, 0, 0, 1, 0),
+            "openSubmission": (stranger, 0, 0, 0), "lockVote": (stranger, stranger, 0),
+            "unlock": (stranger, 0, 0, 1, 0),
             "fund": (stranger, 1), "refund": (stranger, 1), "credit": (stranger, 1),
         }),
         (task.registry, "RegistryUnauthorized", {"conclude": (1, conclusion), "close": ()}),
