@@ -35,7 +35,7 @@ chain.add_to(app)
 def main() -> None:
     """Run a command and leave with the documented exit code."""
     try:
-        app(standalone_mode=True)
+        app(prog_name="pdfed", standalone_mode=True)
     except PdfedError as error:
         err.print(f"[bold red]error:[/] {escape(error.message)}")
         if error.hint:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pdfed_sdk.node.money import Token
 
 MONEY = "amount paid charged reward to_author to_lineage passed bond fee stake locked unbonding credit pool"
-AMOUNTS = frozenset(MONEY.split())  # noqa: SIM905 - reads better than fourteen quoted words
+AMOUNTS = frozenset(MONEY.split())
 """Fields of events and accounts that are token units."""
 
 Act = Callable[..., "Receipt | Mapping[str, Receipt | None] | None"]

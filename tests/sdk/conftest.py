@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from anvil_federation import FAST, GENESIS, KEYS, UNIT, Anvil, Federation, start_anvil
+from node_world import World, build_world, copy_of
 
 from pdfed_sdk.chain.deploy import create_task, deploy_factory
 from pdfed_sdk.chain.parameters import task_params
@@ -68,3 +69,17 @@ def spare_anvil() -> Iterator[Callable[..., Anvil]]:
     for each in running:
         each.process.kill()
         each.process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def world_made(deployed: Federation, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A task whose genesis is a real signed package, with five staked nodes; made once a session."""
+    return build_world(deployed.anvil, deployed.manifest, deployed.signers, tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture
+def world(world_made: World, tmp_path: Path) -> Iterator[World]:
+    """The same for each test: own home folders, an own copy of the store, and the chain put back afterwards."""
+    snapshot = world_made.anvil.ask("evm_snapshot")
+    yield copy_of(world_made, tmp_path)
+    world_made.anvil.ask("evm_revert", snapshot)

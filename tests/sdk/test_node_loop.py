@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from anvil_federation import Federation
-from node_world import STAKE, Killed, Opinion, PowerCut, Stepper, World, build_world, copy_of
+from node_world import STAKE, Killed, Opinion, PowerCut, Stepper, World
 
 from pdfed_sdk.artifacts.cid import Cid
 from pdfed_sdk.chain.journal import VoteState
@@ -21,20 +19,6 @@ from pdfed_sdk.node import author as author_module
 from pdfed_sdk.node.notebook import Notebook
 from pdfed_sdk.node.strategy import TrainFromBest
 from pdfed_sdk.types import LOWEST, Role, Status
-
-
-@pytest.fixture(scope="module")
-def made(deployed: Federation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    snapshot = deployed.anvil.ask("evm_snapshot")
-    yield build_world(deployed.anvil, deployed.manifest, deployed.signers, tmp_path_factory.mktemp("world"))
-    deployed.anvil.ask("evm_revert", snapshot)
-
-
-@pytest.fixture
-def world(made: World, tmp_path: Path) -> Iterator[World]:
-    snapshot = made.anvil.ask("evm_snapshot")
-    yield copy_of(made, tmp_path)
-    made.anvil.ask("evm_revert", snapshot)
 
 
 def vote_of(world: World, index: int, submission: int) -> int | None:
