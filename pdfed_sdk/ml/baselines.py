@@ -18,6 +18,7 @@ from pdfed_sdk.ml.frechet import Array, as_features, fid, fid_infinity
 from pdfed_sdk.ml.neighbours import nearest, squared_distances
 
 __all__ = [
+    "Measures",
     "Prdc",
     "auth_pct",
     "carlini_ratio",
@@ -26,6 +27,7 @@ __all__ = [
     "fid_infinity",
     "fld",
     "fld_gap",
+    "measure_all",
     "pog",
     "prdc",
 ]
@@ -45,7 +47,11 @@ def auth_pct(generated: Array, train: Array) -> float:
     samples, points = _together(("generated", generated), ("train", train))
     if len(points) < 2:
         raise DataError(f"train has {len(points)} rows, AuthPct needs at least 2")
-    distance, index = nearest(samples, points, min(8, len(points)))
+    distance, index = nearest(samples, points, min(4, len(points)))
+    return _authentic(distance, index, points)
+
+
+def _authentic(distance: Tensor, index: Tensor, points: Tensor) -> float:
     between = nearest(points, points, 1, exclude_self=True)[0].squeeze(1)
     tied = distance == distance[:, :1]  # the nearest may be several: all must agree, so the order does not matter
     return 100 * float(((between[index] < distance) | ~tied).all(1).double().mean())
@@ -58,7 +64,8 @@ def ct_score(generated: Array, train: Array, test: Array, seed: int = 0) -> floa
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
 
-    g, t, e = (x.cpu().numpy() for x in _together(("generated", generated), ("train", train), ("test", test)))
+    named = _together(("generated", generated), ("train", train), ("test", test))
+    g, t, e = (x.float().cpu().numpy() for x in named)
     if len(t) < 3:
         raise DataError(f"train has {len(t)} rows, C_T needs at least 3")
     if t.shape[1] > 64:
@@ -94,7 +101,10 @@ def carlini_ratio(generated: Array, train: Array, neighbours: int = 50) -> Tenso
     """Carlini 2023: distance to the nearest training point over the mean distance to the ``neighbours`` nearest,
     (n,) in [0, 1]; small = a copy. Identical neighbours (0 over 0) count as a copy, 0."""
     samples, points = _together(("generated", generated), ("train", train))
-    distances = nearest(samples, points, min(neighbours, len(points)))[0].double()
+    return _ratio(nearest(samples, points, min(neighbours, len(points)), refine=False)[0])
+
+
+def _ratio(distances: Tensor) -> Tensor:
     mean = distances.mean(1)
     return torch.where(mean > 0, distances[:, 0] / mean.clamp_min(1e-300), torch.zeros_like(mean))
 
@@ -112,25 +122,34 @@ class Prdc:
 def prdc(generated: Array, reference: Array, neighbours: int = 5) -> Prdc:
     """Precision, recall, density and coverage of ``generated`` (n, D) against ``reference`` (m, D)."""
     samples, real = _together(("generated", generated), ("reference", reference))
+    return _prdc(samples, real, neighbours)[0]
+
+
+def _prdc(samples: Tensor, real: Tensor, neighbours: int) -> tuple[Prdc, Tensor]:
+    """The four numbers, and each sample's distance to its nearest reference row."""
     if min(len(samples), len(real)) <= neighbours:
         raise DataError(f"neighbours is {neighbours}, limit {min(len(samples), len(real)) - 1}")
     real_radius = nearest(real, real, neighbours, exclude_self=True)[0][:, -1]
     sample_radius = nearest(samples, samples, neighbours, exclude_self=True)[0][:, -1]
     inside = torch.zeros(len(samples), dtype=torch.long)
-    recalled = torch.zeros(len(real), dtype=torch.bool)
-    step = max(1, (128 << 20) // (8 * len(samples)))
+    closest = torch.full((len(samples),), torch.inf, dtype=torch.float64)
+    recalled, covered = torch.zeros(len(real), dtype=torch.bool), torch.zeros(len(real), dtype=torch.bool)
+    step = max(1, (32 << 20) // (8 * len(samples)))
     for start in range(0, len(real), step):
         part, radius = real[start : start + step], real_radius[start : start + step, None]
-        inside += (squared_distances(part, samples, near=radius.square()).sqrt() < radius).sum(0)
-        distances = squared_distances(part, samples, near=sample_radius.square()).sqrt()
+        distances = squared_distances(part, samples, near=(radius.square(), sample_radius.square())).sqrt_()
+        within = distances < radius
+        inside += within.sum(0)
+        closest = torch.minimum(closest, distances.amin(0))
+        covered[start : start + step] = within.any(1)
         recalled[start : start + step] = (distances < sample_radius).any(1)
-    closest = nearest(real, samples, 1)[0].squeeze(1)
-    return Prdc(
+    numbers = Prdc(
         precision=float((inside > 0).double().mean()),
         recall=float(recalled.double().mean()),
         density=float(inside.sum()) / (neighbours * len(samples)),
-        coverage=float((closest < real_radius).double().mean()),
+        coverage=float(covered.double().mean()),
     )
+    return numbers, closest
 
 
 def pog(generated: Array, train: Array, test: Array) -> float:
@@ -138,7 +157,10 @@ def pog(generated: Array, train: Array, test: Array) -> float:
     point a higher likelihood than its best test point, that is, whose nearest training point is nearer than the
     nearest test point (ties one half). 50 is neutral where train and test have the same number of rows."""
     g, t, e = _together(("generated", generated), ("train", train), ("test", test))
-    to_train, to_test = (nearest(g, points, 1)[0].squeeze(1) for points in (t, e))
+    return _overfit(*(nearest(g, points, 1)[0].squeeze(1) for points in (t, e)))
+
+
+def _overfit(to_train: Tensor, to_test: Tensor) -> float:
     return 100 * float(((to_train < to_test).double() + 0.5 * (to_train == to_test).double()).mean())
 
 
@@ -149,10 +171,14 @@ def fld(generated: Array, train: Array, test: Array, seed: int = 0) -> float:
     g, t, e = _standardised(generated, train, test)
     if len(t) < 4:
         raise DataError(f"train has {len(t)} rows, FLD needs at least 4")
-    order = torch.randperm(len(t), generator=torch.Generator().manual_seed(seed)).to(t.device)
-    half = min(len(g), len(t) // 2)
-    base = _nll(_fit(t[order[:half]], t[order[half:]]), e)
-    return 100 * (_nll(_fit(g, t), e) - base)
+    return 100 * (_nll(_fit(g, t), e) - _base(t, e, len(g), seed))
+
+
+def _base(train: Tensor, test: Tensor, samples: int, seed: int) -> float:
+    """nll of test under one half of train, fitted to the other."""
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed)).to(train.device)
+    half = min(samples, len(train) // 2)
+    return _nll(_fit(train[order[:half]], train[order[half:]]), test)
 
 
 def fld_gap(generated: Array, train: Array, test: Array) -> float:
@@ -216,3 +242,46 @@ def _fit(centres: Tensor, points: Tensor, epochs: int = 50, patience: float = 5e
         if epoch > 5 and max(abs(losses[-1] - earlier) for earlier in losses[-5:]) < patience:
             break
     return _Mixture(centres, log_variances.detach())
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Everything at once (`measure_all`)."""
+
+    fid: float
+    fid_infinity: float | None
+    prdc: Prdc
+    auth_pct: float
+    pog: float
+    carlini_copies: float
+    ct: float | None
+    fld: float
+    fld_gap: float
+
+
+def measure_all(generated: Array, train: Array, test: Array, *, seed: int = 0) -> Measures:
+    """All measures of features (n, D), (m, D), (l, D) in one pass: neighbours and mixtures that several measures need
+    are computed once. ``carlini_copies`` is the percentage of samples with a ratio below one half; ``ct`` is None
+    where no cell has 20 samples. Errors: DataError."""
+    g, t, e = _together(("generated", generated), ("train", train), ("test", test))
+    distances, index = nearest(g, t, min(50, len(t)), refine=False)
+    few = min(4, len(t))
+    numbers, to_test = _prdc(g, e, 5)
+    x, y, z = _standardised(generated, train, test)
+    mixture = _fit(x, y)
+    on_test = _nll(mixture, z)
+    try:
+        ct: float | None = ct_score(g, t, e, seed)
+    except DataError:
+        ct = None
+    return Measures(
+        fid=fid(g, e),
+        fid_infinity=fid_infinity(g, e) if len(g) >= 16 else None,
+        prdc=numbers,
+        auth_pct=_authentic(distances[:, :few], index[:, :few], t),
+        pog=_overfit(distances[:, 0], to_test),
+        carlini_copies=100 * float((_ratio(distances) < 0.5).double().mean()),
+        ct=ct,
+        fld=100 * (on_test - _base(y, z, len(x), seed)),
+        fld_gap=100 * (_nll(mixture, y) - on_test),
+    )

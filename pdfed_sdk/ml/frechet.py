@@ -43,10 +43,13 @@ def fid(generated: Array, reference: Array) -> float:
 
 
 def _root_trace(first: Tensor, second: Tensor) -> Tensor:
-    """tr (S1 S2)^(1/2) of symmetric positive semi-definite matrices (D, D)."""
-    values, vectors = torch.linalg.eigh(first)
-    root = (vectors * values.clamp_min(0).sqrt()) @ vectors.T
-    inner = root @ second @ root
+    """tr (S1 S2)^(1/2) of symmetric positive semi-definite matrices (D, D): the roots of the eigenvalues of L' S2 L
+    for S1 = L L' (Cholesky), or of S1^(1/2) S2 S1^(1/2) where S1 is singular."""
+    factor, failed = torch.linalg.cholesky_ex(first)
+    if bool(failed):
+        values, vectors = torch.linalg.eigh(first)
+        factor = vectors * values.clamp_min(0).sqrt()
+    inner = factor.T @ second @ factor
     total: Tensor = torch.linalg.eigvalsh((inner + inner.T) / 2).clamp_min(0).sqrt().sum()
     return total
 

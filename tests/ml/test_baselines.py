@@ -16,6 +16,7 @@ from pdfed_sdk.ml.baselines import (
     fid_infinity,
     fld,
     fld_gap,
+    measure_all,
     pog,
     prdc,
 )
@@ -123,6 +124,20 @@ def test_carlini_ratio_is_zero_for_copies(digits):
     assert ratio[:100].max() == 0
     assert ratio[100:].equal(carlini_ratio(clean, train)[100:])
     assert (ratio[100:] > 0).all()
+
+
+@pytest.mark.parametrize("which", [2, 3])
+def test_one_pass_gives_what_the_single_measures_give(digits, which):
+    train, test, generated = digits[0], digits[1], digits[which]
+    every = measure_all(generated, train, test)
+    assert every.fid == fid(generated, test)
+    assert every.prdc == prdc(generated, test)
+    assert every.auth_pct == pytest.approx(auth_pct(generated, train), abs=0.26)  # a tie may break another way
+    assert every.pog == pytest.approx(pog(generated, train, test), abs=0.26)
+    assert every.ct == ct_score(generated, train, test)
+    assert every.fld == pytest.approx(fld(generated, train, test), rel=1e-9)
+    assert every.fld_gap == pytest.approx(fld_gap(generated, train, test), rel=1e-9)
+    assert every.carlini_copies == 100 * float((carlini_ratio(generated, train) < 0.5).double().mean())
 
 
 def test_pog_counts_copies(digits):

@@ -37,7 +37,7 @@ def test_near_twins_far_from_the_origin_keep_their_order():
 
 
 def test_ties_go_to_the_lower_index_and_a_copy_has_distance_zero():
-    points = torch.ones(6, 3)
+    points = torch.ones(5, 3)
     distances, index = nearest(points[:1], points, 2)
     assert index.tolist() == [[0, 1]]
     assert distances.tolist() == [[0.0, 0.0]]
