@@ -45,8 +45,7 @@ $(SOLC):
 	ln -sfn ../scripts/toolchain/solc.js $@
 
 build/.compiled: .venv/.installed node_modules/.installed brownie-config.yaml $(SOURCES) | $(SOLC)
-	mkdir -p build/home
-	$(PRIVATE) .venv/bin/brownie compile
+	$(PY) scripts/toolchain/compile.py
 	touch $@
 
 .PHONY: fingerprint
