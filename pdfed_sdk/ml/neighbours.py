@@ -106,19 +106,35 @@ def _finish(values: Tensor, rows: Tensor, points: Tensor, found: Tensor) -> Tens
     return squares.sqrt_()
 
 
-def squared_distances(rows: Tensor, columns: Tensor, *, near: tuple[Tensor | float, ...] = (0.0,)) -> Tensor:
-    """||row - column||^2 (m, n) in float64 by one matrix product; those within rounding of one of ``near`` (broadcast)
-    are computed again by subtraction, so that comparing with it is exact."""
+def squared_distances(rows: Tensor, columns: Tensor) -> Tensor:
+    """||row - column||^2 (m, n) in float64 by one matrix product; near twins, where that cancels, by subtraction."""
     left, right = rows.double(), columns.double()
     norms = left.square().sum(1)[:, None] + right.square().sum(1)
     squares = torch.addmm(norms, left, right.T, alpha=-2).clamp_min_(0)
-    slack = float(norms.max()) * 1e-9
-    for value in near:
-        i, j = ((squares - value).abs_() <= slack).nonzero(as_tuple=True)
-        for start in range(0, len(i), 65_536):
-            r, c = i[start : start + 65_536], j[start : start + 65_536]
-            squares[r, c] = (left[r] - right[c]).square().sum(1)
+    i, j = (squares <= 1e-9 * norms).nonzero(as_tuple=True)
+    squares[i, j] = (left[i] - right[j]).square().sum(1)
     return squares
+
+
+def within(rows: Tensor, columns: Tensor, radii: tuple[Tensor, ...]) -> list[Tensor]:
+    """For each of ``radii`` (broadcast over (m, n)): which columns (n, D) lie strictly nearer than it to which rows
+    (m, D). A float32 product decides all but the close calls, those are decided by subtraction in float64: exact."""
+    centre = columns.mean(0)
+    left, right = (rows - centre).float(), (columns - centre).float()
+    sizes = left.square().sum(1)[:, None], right.square().sum(1)
+    squares = torch.addmm(sizes[0] + sizes[1], left, right.T, alpha=-2)
+    slack = 1e-5 * float(sizes[0].max() + sizes[1].max())
+    masks = []
+    for radius in radii:
+        gap = squares - radius.square().float()
+        mask = gap < 0
+        i, j = (gap.abs_() <= slack).nonzero(as_tuple=True)
+        limit = radius.expand(len(rows), len(columns))
+        for start in range(0, len(i), 4_096):
+            r, c = i[start : start + 4_096], j[start : start + 4_096]
+            mask[r, c] = (rows[r].double() - columns[c].double()).square_().sum(1).sqrt_() < limit[r, c]
+        masks.append(mask)
+    return masks
 
 
 def check_features(features: Tensor, name: str) -> None:

@@ -150,7 +150,7 @@ class Scorer:
         clock.lap("features")
         quality = fid(features, self._test)
         report = self._report(quality, novelty, len(search.rows))
-        report = dataclasses.replace(report, **self._uncertainty(features, search, novelty))
+        report = dataclasses.replace(report, **self._uncertainty(features, search, novelty, quality))
         clock.lap("fid")
         return dataclasses.replace(report, timings=clock.laps)
 
@@ -185,7 +185,7 @@ class Scorer:
             calibration_curve=calibration.curve,
         )
 
-    def _uncertainty(self, features: Tensor, search: Search, novelty: Novelty) -> dict[str, Any]:
+    def _uncertainty(self, features: Tensor, search: Search, novelty: Novelty, quality: float) -> dict[str, Any]:
         """FD∞ and the bootstrap over samples; the draws depend on n alone, so reports of one n are paired."""
         count = len(features)
         limit = fid_infinity(features, self._test) if count >= 16 else None
@@ -201,11 +201,16 @@ class Scorer:
             draw = torch.from_numpy(rng.integers(0, count, count))
             v_a = float(total[draw].sum() / pairs[draw].sum().clamp_min(1))
             copies = self.settings.novelty_weight * v_a * float(hit[draw].sum()) / count  # V_C R_C in one
-            quality = fid(features[draw], self._test)
-            table.append((quality, copies, self._objective(quality, copies)))
-        edges = np.quantile(np.array(table), [0.025, 0.975], axis=0)
+            distance = fid(features[draw], self._test)
+            table.append((distance, copies, self._objective(distance, copies)))
+        drawn = np.array(table)
+        low, high = np.quantile(drawn - drawn.mean(0), [0.025, 0.975], axis=0)  # repetition raises FID: centre it
+        values = (quality, novelty.value, self._objective(quality, novelty.value))
         names = ("fid", "novelty", "objective")
-        intervals = {name: (float(edges[0, i]), float(edges[1, i])) for i, name in enumerate(names)}
+        intervals = {
+            name: (max(0.0, value + float(a)), value + float(b))
+            for name, value, a, b in zip(names, values, low, high, strict=True)
+        }
         return {"fid_infinity": limit, "intervals": intervals, "replicates": tuple(row[2] for row in table)}
 
     def _check(self, images: Tensor, name: str) -> None:
