@@ -60,8 +60,8 @@ class NodeSection:
 class TrainingSection:
     """``only``: train on the split's first so many shared pictures instead of all (0: all)."""
 
-    batch: int = 64
-    lr: float = 2e-3
+    batch: int = 32
+    lr: float = 3e-3
     ema: float = 0.99
     only: int = 0
 

@@ -51,7 +51,7 @@ class Player:
 
 
 ARTWORK = 16
-"""Pictures that three nodes hold alike, as duplicates of an artwork would be."""
+"""Pictures that the copyist, its honest twin and two more nodes hold alike, as duplicates of an artwork would be."""
 
 
 def cast(pictures: int, overtrain: int, *, most: int = 3) -> list[Player]:
@@ -73,9 +73,10 @@ def cast(pictures: int, overtrain: int, *, most: int = 3) -> list[Player]:
         Player(
             "studio",
             "trainer",
-            "slow and late; averages two models, listens to validators only",
+            "slow and late; averages two models, listens to validators only; holds the artwork",
             pace=0.8,
             joins_after=20.0,
+            holds_artwork=True,
             strategy={"budget": pictures, "submissions": most, "average": 2},
         ),
         Player(
@@ -85,7 +86,7 @@ def cast(pictures: int, overtrain: int, *, most: int = 3) -> list[Player]:
             holds_artwork=True,
             only_artwork=True,
             gate=False,
-            strategy={"budget": overtrain, "submissions": 1, "least_level": 4.0},
+            strategy={"budget": overtrain, "submissions": 2, "least_level": 4.0},
         ),
         Player("museum", "validator", "never trains; holds the artwork", holds_artwork=True),
     ]

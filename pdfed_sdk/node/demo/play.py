@@ -47,7 +47,7 @@ class Script:
     """How large the federation is; the choice is explained in docs/decisions. ``quick`` is for tests."""
 
     pictures: int = 7_000
-    overtrain: int = 9_000
+    overtrain: int = 6_500
     genesis: int = 2_000
     submissions: int = 9
     most: int = 5

@@ -95,7 +95,8 @@ def draw_progress(folder: Path, summary: Summary) -> None:
     """Level and novelty (over its floor) by submission."""
     submissions = [s for s in summary["submissions"] if s["status"] == "final"]
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(9, 6.5), sharex=True)
-    best: Any = np.maximum.accumulate([0, *(s["level"] for s in submissions)])[1:] if submissions else []
+    steps = [s["level"] if s["gain"] else 0 for s in submissions]
+    best: Any = np.maximum.accumulate([0, *steps])[1:]
     numbers = [s["id"] for s in submissions]
     upper.step(numbers, best, where="post", color="#444", linewidth=1, label="best level so far")
     for s in submissions:

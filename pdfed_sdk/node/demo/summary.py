@@ -148,7 +148,7 @@ def novelty_ratio(report: Mapping[str, Any]) -> float | None:
 
 def describe_copies(submissions: Sequence[Mapping[str, Any]], opinions: Opinions) -> dict[str, Any]:
     """The copyist's model: who found which copies, how the votes went."""
-    mine = [s for s in submissions if s["name"] == "copyist"]
+    mine = sorted((s for s in submissions if s["name"] == "copyist"), key=lambda s: s["status"] != "final")
     if not mine:
         return {}
     found = {
@@ -316,11 +316,11 @@ def promises(summary: Mapping[str, Any]) -> dict[str, bool]:
         "no final model has two parents": any(len(s["parents"]) > 1 for s in final),
         "a final model has votes of fewer than 3 nodes": all(len(s["votes"]) >= 3 for s in final),
         "fewer than 4 evaluations have verified pairs": summary["evaluations_with_pairs"] >= 4,
-        "the copyist was not caught by two nodes": sum(
-            bool(copies.get("pairs_found", {}).get(name)) and copies["votes"].get(name, 0) < 0
-            for name in ("clinic", "museum")
+        "fewer than two nodes caught the copyist": sum(
+            bool(copies.get("pairs_found", {}).get(name)) and vote < 0 for name, vote in copies.get("votes", {}).items()
         )
-        == 2,
+        >= 2,
+        "the copyist's model was not voted down": (copies.get("outcome") or 0) < 0,
         "the copyist earned as much as its honest twin": by_name["copyist"]["earned"] < by_name["clinic"]["earned"],
         "the best model's FID is above half of the genesis model's": best["fid_ratio"] <= 0.5,
         "a node did not claim what it earned": all(n["claimed"] == n["earned"] for n in summary["nodes"]),
