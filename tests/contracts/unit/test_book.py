@@ -284,7 +284,9 @@ def test_settling_is_for_terminal_ids_and_happens_once(task: Any, nodes: list[An
     task.solvent(nodes)
 
 
-def test_the_fee_is_sliced_by_weight_and_what_is_not_earned_goes_to_the_pool(task: Any, nodes: list[Any], id: int) -> None:
+def test_the_fee_is_sliced_by_weight_and_what_is_not_earned_goes_to_the_pool(
+    task: Any, nodes: list[Any], id: int
+) -> None:
     task.send(task.vault.requestUnstake, 3 * UNIT, sender=nodes[1])
     pool = task.vault.totals()[1]
     receipt = task.score(id, dict.fromkeys(nodes[1:], 3))
