@@ -23,10 +23,11 @@ from pdfed_sdk.ml.training import TrainConfig
 from pdfed_sdk.node.board import Board
 from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.notebook import Notebook
+from pdfed_sdk.node.packaging import SigningPackager
 from pdfed_sdk.node.runner import LoopSettings, Node
 from pdfed_sdk.node.shelf import Shelf
 from pdfed_sdk.node.strategy import LocalStrategy
-from pdfed_sdk.node.workbench import PictureEvaluator, PictureTrainer, SigningPackager
+from pdfed_sdk.node.workbench import PictureEvaluator, PictureTrainer
 from pdfed_sdk.types import Role
 
 log = logging.getLogger("pdfed.node")

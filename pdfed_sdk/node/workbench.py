@@ -1,4 +1,4 @@
-"""The real evaluator, trainer and packager: pdfed_sdk.ml and pdfed_sdk.artifacts behind the node's protocols."""
+"""The real evaluator and trainer: pdfed_sdk.ml behind the node's protocols."""
 
 from __future__ import annotations
 
@@ -9,19 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdfed_sdk.artifacts.identity import SigningIdentity
-from pdfed_sdk.artifacts.provenance import ParentLink, build_package
 from pdfed_sdk.errors import MlError, StoreError
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.gate import publication_gate
 from pdfed_sdk.ml.model import average, load_pipeline, save_pipeline
 from pdfed_sdk.ml.scoring import QNReport, Scorer, improvement
 from pdfed_sdk.ml.training import Progress, TrainConfig, train
-from pdfed_sdk.node.card import write_card
-from pdfed_sdk.node.notebook import Attempt
 from pdfed_sdk.node.ports import Evaluation, StepHook
-from pdfed_sdk.node.shelf import Shelf
-from pdfed_sdk.types import Address
 
 MAX_PAIR_LEAVES = 255
 
@@ -89,25 +83,3 @@ class PictureTrainer:
             return None
         save_pipeline(result.model, out)
         return result.facts.to_dict()
-
-
-class SigningPackager:
-    """Builds the signed package of an attempt; parents go in as ingredients from their own packages."""
-
-    def __init__(self, identity: SigningIdentity, wallet: Address) -> None:
-        self._identity, self._wallet = identity, wallet
-
-    def __call__(self, attempt: Attempt, shelf: Shelf) -> None:
-        parents = [ParentLink(p.id, p.weight_bps, shelf.get(p.id).package) for p in attempt.parents]
-        title = f"model {attempt.number} of {self._wallet}"
-        facts = attempt.facts or {}
-        write_card(attempt.model, title=title, wallet=self._wallet, facts=facts, parents=attempt.parents)
-        build_package(
-            attempt.model,
-            attempt.package,
-            identity=self._identity,
-            wallet=self._wallet,
-            training=facts,
-            parents=parents,
-            title=title,
-        )

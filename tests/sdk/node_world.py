@@ -26,11 +26,11 @@ from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.errors import PublicationRefused
 from pdfed_sdk.node.board import Board
 from pdfed_sdk.node.notebook import Attempt, Notebook
+from pdfed_sdk.node.packaging import SigningPackager
 from pdfed_sdk.node.ports import Evaluation, StepHook
 from pdfed_sdk.node.runner import LoopSettings, Node
 from pdfed_sdk.node.shelf import Shelf
 from pdfed_sdk.node.strategy import TrainFromBest
-from pdfed_sdk.node.workbench import SigningPackager
 from pdfed_sdk.types import Address, Role
 from tests.sdk.test_package import folder_of, parts, weights
 

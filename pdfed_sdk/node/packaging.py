@@ -1,0 +1,32 @@
+"""The real packager: a trained pipeline folder becomes a signed package, its parents ingredients of its manifest."""
+
+from __future__ import annotations
+
+from pdfed_sdk.artifacts.identity import SigningIdentity
+from pdfed_sdk.artifacts.provenance import ParentLink, build_package
+from pdfed_sdk.node.card import write_card
+from pdfed_sdk.node.notebook import Attempt
+from pdfed_sdk.node.shelf import Shelf
+from pdfed_sdk.types import Address
+
+
+class SigningPackager:
+    """Builds the signed package of an attempt; parents go in as ingredients from their own packages."""
+
+    def __init__(self, identity: SigningIdentity, wallet: Address) -> None:
+        self._identity, self._wallet = identity, wallet
+
+    def __call__(self, attempt: Attempt, shelf: Shelf) -> None:
+        parents = [ParentLink(p.id, p.weight_bps, shelf.get(p.id).package) for p in attempt.parents]
+        title = f"model {attempt.number} of {self._wallet}"
+        facts = attempt.facts or {}
+        write_card(attempt.model, title=title, wallet=self._wallet, facts=facts, parents=attempt.parents)
+        build_package(
+            attempt.model,
+            attempt.package,
+            identity=self._identity,
+            wallet=self._wallet,
+            training=facts,
+            parents=parents,
+            title=title,
+        )
