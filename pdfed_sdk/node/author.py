@@ -26,7 +26,7 @@ from pdfed_sdk.errors import (
 from pdfed_sdk.node.board import Board
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.notebook import Attempt, Notebook
-from pdfed_sdk.node.ports import Evaluator, StepHook, Trainer
+from pdfed_sdk.node.ports import Breath, Evaluator, StepHook, Trainer
 from pdfed_sdk.node.publishing import submit_model
 from pdfed_sdk.node.shelf import Shelf, ShelvedModel
 from pdfed_sdk.node.strategy import Candidate, LocalStrategy, choose_parents
@@ -59,6 +59,7 @@ class Author:
     strategy: LocalStrategy
     guard: Guard
     between_steps: StepHook
+    breathe: Breath
     interrupted: Callable[[], bool]
     gate: bool = True
     lost: set[int] = field(default_factory=set)
@@ -169,7 +170,8 @@ class Author:
 
     def _pass_gate(self, attempt: Attempt) -> Attempt:
         yardstick, name = self._yardstick(attempt)
-        evaluation = self.evaluator.compare(yardstick.folder, attempt.model, attempt.seed.to_bytes(32, "big"))
+        seed = attempt.seed.to_bytes(32, "big")
+        evaluation = self.evaluator.compare(yardstick.folder, attempt.model, seed, self.breathe)
         attempt = replace(attempt, improvement=evaluation.improvement)
         log.info("attempt %d: own measurement %+d against #%d", attempt.number, evaluation.improvement, name)
         try:

@@ -27,12 +27,19 @@ class Evaluation:
     pairs: tuple[bytes, ...]
 
 
+Breath = Callable[[], None]
+"""Called in the middle of long work, so that a vote is opened in its window; returns at once most of the time."""
+
+
 class Evaluator(Protocol):
     """Scores models on the node's own pictures."""
 
-    def compare(self, reference: Path, candidate: Path, seed: bytes) -> Evaluation:
-        """Compare two diffusers folders; ``seed`` is 32 bytes. Raises MlError when the *candidate* cannot be used (the
-        vote is then -8); what is not its fault is another error, and no vote."""
+    def compare(self, reference: Path, candidate: Path, seed: bytes, breathe: Breath) -> Evaluation:
+        """Compare two diffusers folders; ``seed`` is 32 bytes. Calls ``breathe`` at least once a second or so.
+
+        Raises MlError when the *candidate* cannot be used (the vote is then -8); what is not its fault is another
+        error, and no vote.
+        """
         ...
 
     def gate(self, evaluation: Evaluation) -> None:

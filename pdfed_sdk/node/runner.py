@@ -95,6 +95,7 @@ class Node:
                 strategy=strategy,
                 guard=self.guard,
                 between_steps=self.between_steps,
+                breathe=self.voter.breathe,
                 interrupted=self._interrupted,
                 gate=settings.gate,
             )

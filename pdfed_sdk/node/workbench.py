@@ -12,12 +12,18 @@ from typing import Any
 from pdfed_sdk.errors import MlError, StoreError
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.gate import publication_gate
-from pdfed_sdk.ml.model import average, load_pipeline, save_pipeline
+from pdfed_sdk.ml.model import DiffusionModel, average, load_pipeline, save_pipeline
 from pdfed_sdk.ml.scoring import QNReport, Scorer, improvement
 from pdfed_sdk.ml.training import Progress, TrainConfig, train
-from pdfed_sdk.node.ports import Evaluation, StepHook
+from pdfed_sdk.node.ports import Breath, Evaluation, StepHook
 
 MAX_PAIR_LEAVES = 255
+
+
+def breathing(model: DiffusionModel, breathe: Breath) -> DiffusionModel:
+    """The model, with ``breathe`` called before each denoising step."""
+    model.unet.register_forward_pre_hook(lambda *_: breathe())
+    return model
 
 
 class PictureEvaluator:
@@ -26,13 +32,13 @@ class PictureEvaluator:
     def __init__(self, scorer: Scorer, gate_ceiling: float) -> None:
         self._scorer, self._ceiling = scorer, gate_ceiling
 
-    def compare(self, reference: Path, candidate: Path, seed: bytes) -> Evaluation:
+    def compare(self, reference: Path, candidate: Path, seed: bytes, breathe: Breath) -> Evaluation:
         try:
-            before = self._scorer.evaluate(load_pipeline(reference), seed)
+            before = self._scorer.evaluate(breathing(load_pipeline(reference), breathe), seed)
         except MlError as error:
             raise StoreError(f"the reference in {reference} cannot be scored: {error.message}") from error
         try:
-            after = self._scorer.evaluate(load_pipeline(candidate), seed)
+            after = self._scorer.evaluate(breathing(load_pipeline(candidate), breathe), seed)
         except RuntimeError as error:  # torch's refusal of a configuration that passed every check
             raise MlError(f"the model does not run: {str(error).splitlines()[0][:200]}") from error
         pairs = tuple(json.dumps(pair, sort_keys=True).encode() for pair in after.to_dict()["pairs"][:MAX_PAIR_LEAVES])

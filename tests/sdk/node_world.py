@@ -27,7 +27,7 @@ from pdfed_sdk.errors import PublicationRefused
 from pdfed_sdk.node.board import Board
 from pdfed_sdk.node.notebook import Attempt, Notebook
 from pdfed_sdk.node.packaging import SigningPackager
-from pdfed_sdk.node.ports import Evaluation, StepHook
+from pdfed_sdk.node.ports import Breath, Evaluation, StepHook
 from pdfed_sdk.node.runner import LoopSettings, Node
 from pdfed_sdk.node.shelf import Shelf
 from pdfed_sdk.node.strategy import TrainFromBest
@@ -65,7 +65,7 @@ class Opinion:
     asked: list[tuple[Path, Path, bytes]] = field(default_factory=list)
     raises: Exception | None = None
 
-    def compare(self, reference: Path, candidate: Path, seed: bytes) -> Evaluation:
+    def compare(self, reference: Path, candidate: Path, seed: bytes, breathe: Breath) -> Evaluation:
         assert (reference / WEIGHTS).is_file()
         assert (candidate / WEIGHTS).is_file()
         self.asked.append((reference, candidate, seed))
@@ -186,7 +186,9 @@ class World:
         self.to(self.client(0).windows(submission).reveal_end + later)
 
 
-def build_world(anvil: Anvil, manifest: Manifest, signers: list[LocalSigner], folder: Path, nodes: int = 5) -> World:
+def build_world(
+    anvil: Anvil, manifest: Manifest, signers: list[LocalSigner], folder: Path, nodes: int = 5, **parameters: int
+) -> World:
     """Genesis package, task, and ``nodes`` registered and staked nodes, past their warm-up."""
     identities = {signer.address: SigningIdentity.create("test") for signer in signers[: nodes + 3]}
     sponsor = signers[0]
@@ -200,7 +202,7 @@ def build_world(anvil: Anvil, manifest: Manifest, signers: list[LocalSigner], fo
     )
     LocalStore(folder / "store").put(made.path)
     assert manifest.token is not None
-    params = task_params(manifest.token, sponsor.address)
+    params = task_params(manifest.token, sponsor.address, **parameters)
     nonce = b"nodes".rjust(32, b"\0")
     entry = create_task(anvil.url, sponsor, params, made.digests, manifest, nonce=nonce, folder=folder, options=FAST)
     world = World(anvil, manifest, entry, signers, folder, identities)

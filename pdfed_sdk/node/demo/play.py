@@ -115,7 +115,7 @@ def run_demo(folder: Path, *, seconds: int, quick: bool, seed: int, quiet: bool 
     script = Script.quick() if quick else Script()
     console = Console(stderr=True, highlight=False, quiet=quiet, width=None if sys.stderr.isatty() else 150)
     run = Run(folder, root, script, seed, console, time.monotonic())
-    with closing(run):
+    with closing():
         client, board = set_stage(run)
         play(run, client, board, seconds)
         summary = sum_up(folder, client, run.players, run.addresses, run.notes, run.started)
@@ -138,13 +138,12 @@ def clear(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def closing(run: Run) -> Iterator[None]:
+def closing() -> Iterator[None]:
     """Whatever happens, no process is left behind."""
     try:
         yield
     finally:
-        for process in reversed(list(run.processes.values())):
-            process.end(grace=2.0)
+        stage.end_all()
 
 
 # --- scene 1: the stage ----------------------------------------------------------------------------------------------
