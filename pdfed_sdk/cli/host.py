@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -74,6 +75,8 @@ def demo(
     """A whole federation on this machine: chain, contracts, five nodes, real training and scoring, then the audit."""
     from pdfed_sdk.node.demo.play import run_demo
 
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with SIGINT ignored
+        signal.signal(number, signal.default_int_handler)
     summary = run_demo(folder, seconds=seconds, quick=quick, seed=seed, quiet=as_json)
     emit(summary, as_json, lambda: None)
 

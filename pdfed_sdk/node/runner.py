@@ -108,6 +108,7 @@ class Node:
         Returns the submissions on which a vote is still sealed: empty after a clean end.
         """
         self.join()
+        log.info("node %s takes part", self.me)
         while not self.stopping and not self._finished():
             if not self.guard.patiently(self.tick):
                 time.sleep(2 * self.settings.poll)

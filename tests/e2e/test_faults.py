@@ -1,0 +1,282 @@
+"""Faults, with real processes: SIGKILL, SIGINT, a chain that hangs, a chain that dies, a port that is taken.
+
+Nodes here score with a stand-in (node_process.py); chain, store, journal and signals are real. Time is the real one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from anvil_federation import FAST, KEYS, ROOT, Anvil, start_anvil
+from node_world import World, build_world, copy_of
+from rich.console import Console
+
+from pdfed_sdk.chain.deploy import deploy_factory
+from pdfed_sdk.chain.signers import LocalSigner
+from pdfed_sdk.errors import DemoFailed, EnvironmentProblem
+from pdfed_sdk.node.board import Board
+from pdfed_sdk.node.demo import stage
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A task with short windows on an anvil of its own: 8 s to commit, 1 s gap, 6 s to reveal."""
+    folder = tmp_path_factory.mktemp("faults")
+    anvil = start_anvil()
+    signers = [LocalSigner.from_key(key, lock_folder=folder / "locks") for key in KEYS]
+    for signer in signers:
+        anvil.endow(signer.address)
+    manifest = deploy_factory(anvil.url, signers[0], folder=folder, options=FAST)
+    windows = {"submit_window": 2, "commit_window": 8, "reveal_gap": 1, "reveal_window": 6}
+    yield build_world(anvil, manifest, signers, folder, **windows)
+    anvil.process.kill()
+    anvil.process.wait(10)
+
+
+@pytest.fixture
+def world(made: World, tmp_path: Path) -> World:
+    return copy_of(made, tmp_path)
+
+
+@pytest.fixture
+def launch(world: World) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
+    """Start node ``index`` as a process; its log is ``log(index)``."""
+    running: list[subprocess.Popen[str]] = []
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'sdk'}:{ROOT}"}
+
+    def start(index: int) -> subprocess.Popen[str]:
+        home = world.folder / f"node{index}"
+        home.mkdir(exist_ok=True)
+        command = [sys.executable, str(HERE / "node_process.py"), world.anvil.url, world.entry.registry, str(index)]
+        with (home / "log").open("a") as log:
+            command += [str(home), str(world.folder / "store")]
+            running.append(subprocess.Popen(command, stderr=log, stdout=log, text=True, env=environment))
+        return running[-1]
+
+    yield start
+    for process in running:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        process.wait(10)
+
+
+def log(world: World, index: int) -> str:
+    path = world.folder / f"node{index}" / "log"
+    return path.read_text() if path.exists() else ""
+
+
+def wait_for(what: str, true: Callable[[], object], seconds: float = 30.0) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+# --- nodes -----------------------------------------------------------------------------------------------------------
+
+
+def test_killed_with_a_sealed_vote_the_node_opens_it_when_started_again(world: World, launch):
+    node = launch(2)
+    wait_for("the node is ready", lambda: "takes part" in log(world, 2))
+    submission = world.submit(1)
+    voter = world.signers[2].address
+    wait_for("the vote is sealed", lambda: world.client(0).vote(submission, voter).exists)
+    node.send_signal(signal.SIGKILL)
+    node.wait(10)
+    launch(2)
+    wait_for("the vote is opened", lambda: world.client(0).vote(submission, voter).revealed)
+    assert world.client(0).vote(submission, voter).improvement == 4
+
+
+def test_a_chain_that_hangs_is_told_once_and_waited_for(world: World, launch):
+    node = launch(3)
+    wait_for("the node is ready", lambda: "takes part" in log(world, 3))
+    world.anvil.process.send_signal(signal.SIGSTOP)
+    try:
+        wait_for("the silence is told", lambda: "trying until it works" in log(world, 3))
+        time.sleep(1.5)
+    finally:
+        world.anvil.process.send_signal(signal.SIGCONT)
+    wait_for("the end of it is told", lambda: "the chain answers again" in log(world, 3))
+    assert log(world, 3).count("trying until it works") == 1
+    submission = world.submit(1)
+    wait_for("it votes", lambda: world.client(0).vote(submission, world.signers[3].address).exists)
+    assert node.poll() is None
+
+
+def test_interrupted_a_node_opens_its_vote_before_it_leaves(world: World, launch):
+    node = launch(4)
+    wait_for("the node is ready", lambda: "takes part" in log(world, 4))
+    submission = world.submit(1)
+    voter = world.signers[4].address
+    wait_for("the vote is sealed", lambda: world.client(0).vote(submission, voter).exists)
+    node.send_signal(signal.SIGINT)
+    assert node.wait(30) == 0
+    assert "due reveals are still made" in log(world, 4)
+    assert world.client(0).vote(submission, voter).revealed
+
+
+def test_interrupted_twice_it_leaves_at_once(world: World, launch):
+    node = launch(5)
+    wait_for("the node is ready", lambda: "takes part" in log(world, 5))
+    submission = world.submit(1)
+    wait_for("the vote is sealed", lambda: world.client(0).vote(submission, world.signers[5].address).exists)
+    node.send_signal(signal.SIGTERM)
+    wait_for("it is told", lambda: "once more to leave" in log(world, 5))
+    node.send_signal(signal.SIGINT)
+    assert node.wait(10) != 0
+
+
+# --- the demo's stage ------------------------------------------------------------------------------------------------
+
+
+def test_the_end_of_the_chain_ends_the_demo_with_its_name(tmp_path: Path):
+    """Players are sleepers here: what is tested is the director."""
+    from pdfed_sdk.node.demo import play
+
+    anvil, url = stage.start_anvil(ROOT, tmp_path / "anvil.log")
+    try:
+        folder = tmp_path / "task"
+        folder.mkdir()
+        signers = [LocalSigner.from_key(key, lock_folder=folder / "locks") for key in KEYS]
+        chain = Anvil(url, anvil._child)  # type: ignore[arg-type]
+        for signer in signers:
+            chain.endow(signer.address)
+        world = build_world(chain, deploy_factory(url, signers[0], folder=folder, options=FAST), signers, folder, 1)
+        run = play.Run(tmp_path, ROOT, play.Script(), 0, Console(quiet=True), time.monotonic(), rpc=url)
+        run.processes["anvil"] = anvil
+        sleeper = stage.Process("sleeper", ["sleep", "100"], tmp_path / "sleeper.log")
+        run.processes["sleeper"] = sleeper
+        run.players = [play.cast(1, 1)[0]]
+        run.addresses = {run.players[0].name: world.signers[1].address, "copyist": world.signers[2].address}
+        run.processes[run.players[0].name] = sleeper
+        threading.Timer(1.0, lambda: os.kill(anvil.pid, signal.SIGKILL)).start()
+        client = world.client(0)
+        with pytest.raises(DemoFailed, match="anvil ended too early"):
+            play.play(run, client, Board(client), 60)
+        pid = sleeper.pid
+    finally:
+        stage.end_all(grace=1.0)
+    assert not alive(pid)
+    assert stage.Process.started == set()
+
+
+def test_a_taken_port_is_named(tmp_path: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(EnvironmentProblem, match=f"port {port}: another program listens there") as caught:
+            stage.start_anvil(ROOT, tmp_path / "anvil.log", port=port)
+    assert caught.value.exit_code == 52
+    assert stage.Process.started == set()
+
+
+def test_a_snatched_port_is_not_taken_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Free when it was looked at, taken when anvil came: another one is tried."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        real = stage.free_port
+        ports = iter([port, real()])
+        monkeypatch.setattr(stage, "free_port", lambda: next(ports))
+        seen: list[int] = []
+
+        def blind_at_first(asked: int) -> bool:
+            seen.append(asked)
+            if len(seen) == 1:
+                return False
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", asked)) == 0
+
+        monkeypatch.setattr(stage, "_listens", blind_at_first)
+        anvil, url = stage.start_anvil(ROOT, tmp_path / "anvil.log")
+        stage.end_all()
+    assert not url.endswith(f":{port}")
+    assert not anvil.running
+
+
+def test_no_anvil_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(stage, "tool", lambda _name, _root: None)
+    with pytest.raises(EnvironmentProblem, match="anvil not found") as caught:
+        stage.start_anvil(ROOT, tmp_path / "anvil.log")
+    assert caught.value.exit_code == 52
+
+
+def test_a_failing_script_shows_its_last_lines(tmp_path: Path):
+    command = [sys.executable, "-c", "print('so far so good'); raise SystemExit('no compiler')"]
+    with pytest.raises(EnvironmentProblem, match=r"scripts/deploy.py failed \(1\):\nso far so good\nno compiler"):
+        stage.run_script("scripts/deploy.py", command, tmp_path / "log", dict(os.environ), tmp_path)
+
+
+def test_a_script_without_end_is_ended(tmp_path: Path):
+    with pytest.raises(EnvironmentProblem, match="no end after 0 s"):
+        stage.run_script("slow", ["sleep", "60"], tmp_path / "log", dict(os.environ), tmp_path, limit=0.3)
+    assert stage.Process.started == set()
+
+
+def test_children_die_with_a_killed_demo(tmp_path: Path):
+    """SIGKILL of the demo itself: the kernel takes its children along."""
+    script = (
+        "import sys, time; from pathlib import Path; from pdfed_sdk.node.demo import stage\n"
+        "child = stage.Process('x', ['sleep', '100'], Path(sys.argv[1])); child.start()\n"
+        "print(child.pid, flush=True); time.sleep(100)"
+    )
+    demo = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "log")], stdout=subprocess.PIPE, cwd=ROOT)
+    assert demo.stdout
+    child = int(demo.stdout.readline())
+    assert alive(child)
+    demo.kill()
+    demo.wait(10)
+    wait_for("the child is gone", lambda: not alive(child), 5)
+
+
+def descendants(folder: Path) -> list[int]:
+    """Processes whose command line names a folder."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(folder).encode() in (place / "cmdline").read_bytes() and int(place.name) != os.getpid():
+                found.append(int(place.name))
+    return found
+
+
+def test_an_interrupted_demo_leaves_130_and_no_process(tmp_path: Path):
+    """Ctrl-C while the contracts are being deployed: brownie and anvil end with the demo."""
+    folder = tmp_path / "demo"
+    with (tmp_path / "err").open("w") as err:
+        demo = subprocess.Popen(
+            [sys.executable, str(HERE / "small_demo.py"), str(folder)], stderr=err, stdout=err, cwd=ROOT
+        )
+        wait_for("the deployment begins", lambda: (folder / "logs" / "deploy.log").exists(), 60)
+        children = descendants(folder)
+        demo.send_signal(signal.SIGINT)
+        try:
+            assert demo.wait(30) == 130
+        finally:
+            demo.kill()
+    assert len(children) >= 2
+    wait_for("all processes are gone", lambda: not descendants(folder), 5)
+    shutil.rmtree(folder)
