@@ -13,21 +13,11 @@ from torch import Tensor
 
 from pdfed_sdk.errors import ExtractorMismatch, MlError
 from pdfed_sdk.ml.fingerprint import SmallEncoder, encoder_input
-from pdfed_sdk.ml.verifier import Verifier, encode
+from pdfed_sdk.ml.verifier import Maps, Prints, Verifier, encode
+
+__all__ = ["DEFAULT_WEIGHTS", "Detector", "Prints", "save_detector"]
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "fingerprint-small.safetensors"
-
-
-@dataclass(frozen=True)
-class Prints:
-    """What is kept of a picture: fingerprints (N, 256) of unit length and window descriptors (N, 55, 32)."""
-
-    vectors: Tensor
-    descriptors: Tensor
-
-    def take(self, index: Tensor) -> Prints:
-        """The rows at ``index``."""
-        return Prints(self.vectors[index], self.descriptors[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,24 +50,20 @@ class Detector:
         return Detector(encoder.requires_grad_(False), verifier.requires_grad_(False), found)
 
     @torch.no_grad()
-    def prints(self, images: Tensor) -> Prints:
+    def prints(self, images: Tensor, block: int = 512) -> Prints:
         """Fingerprint pictures (N, C, S, S) uint8."""
-        vectors, maps = encode(self.encoder, encoder_input(images))
-        return Prints(vectors, self._descriptors(maps))
+        parts = [
+            self.verifier.prints(Maps(*encode(self.encoder, encoder_input(images[i : i + block]))))
+            for i in range(0, len(images), block)
+        ]
+        return Prints(torch.cat([p.vectors for p in parts]), torch.cat([p.descriptors for p in parts]))
 
     @torch.no_grad()
-    def score(self, query: Tensor, item: Tensor, block: int = 1024) -> Tensor:
-        """Similarity (N,) float64 in [0, 1] of descriptor pairs (N, 55, 32)."""
-        parts = [self.verifier(query[i : i + block], item[i : i + block]) for i in range(0, len(query), block)]
+    def score(self, query: Prints, item: Prints, block: int = 1024) -> Tensor:
+        """Similarity (N,) float64 in [0, 1] of N pairs."""
+        rows = torch.split(torch.arange(len(query.vectors)), block)
+        parts = [self.verifier(query.take(part), item.take(part)) for part in rows if len(part)]
         return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
-
-    def verify(self, query_maps: Tensor, item_maps: Tensor) -> Tensor:
-        """`score` from feature maps."""
-        return self.score(self._descriptors(query_maps), self._descriptors(item_maps))
-
-    @torch.no_grad()
-    def _descriptors(self, maps: Tensor, block: int = 512) -> Tensor:
-        return torch.cat([self.verifier.descriptors(maps[i : i + block].float()) for i in range(0, len(maps), block)])
 
 
 def save_detector(encoder: SmallEncoder, verifier: Verifier, path: Path) -> None:

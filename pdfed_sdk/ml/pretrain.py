@@ -26,7 +26,7 @@ from pdfed_sdk.ml.detector import DEFAULT_WEIGHTS, Detector, save_detector
 from pdfed_sdk.ml.fingerprint import SmallEncoder, encoder_input, train_encoder
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.sources import load_pictures
-from pdfed_sdk.ml.verifier import encode, train_verifier
+from pdfed_sdk.ml.verifier import train_verifier
 
 PHOTOGRAPHS = ("astronaut", "cat", "chelsea", "coffee", "hubble_deep_field", "immunohistochemistry", "rocket", "retina")
 
@@ -84,12 +84,12 @@ def evaluate(detector: Detector, images: Tensor, seed: int = 1) -> dict[str, flo
     from sklearn.metrics import roc_auc_score
 
     random = torch.Generator().manual_seed(seed)
-    vectors, maps = encode(detector.encoder, encoder_input(images))
-    copies, copy_maps = encode(detector.encoder, degrade(encoder_input(images), random))
+    known = detector.prints(images)
+    copies = detector.prints(degrade(encoder_input(images), random).mul(255).round().to(torch.uint8))
     truth = torch.arange(len(images))
-    top = nearest(copies, vectors, 1)[1].squeeze(1)
-    rival = nearest(vectors, vectors, 1, exclude_self=True)[1].squeeze(1)
-    own, wrong = detector.verify(copy_maps, maps), detector.verify(maps, maps[rival])
+    top = nearest(copies.vectors, known.vectors, 1)[1].squeeze(1)
+    rival = nearest(known.vectors, known.vectors, 1, exclude_self=True)[1].squeeze(1)
+    own, wrong = detector.score(copies, known), detector.score(known, known.take(rival))
     scores = torch.cat([own, wrong]).numpy()
     labels = np.r_[np.ones(len(own)), np.zeros(len(wrong))]
     return {

@@ -228,7 +228,7 @@ class Scorer:
         same = distances <= IDENTICAL
         rows, ranks = ((distances <= self._limits[index]) | same).nonzero(as_tuple=True)
         columns = index[rows, ranks]
-        scores = self.detector.score(prints.descriptors[rows], self._train.descriptors[columns])
+        scores = self.detector.score(prints.take(rows), self._train.take(columns))
         scores[same[rows, ranks]] = 1.0
         best = torch.zeros(len(prints.vectors), dtype=torch.float64)
         best.scatter_reduce_(0, rows, scores, "amax")

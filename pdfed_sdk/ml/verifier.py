@@ -42,6 +42,30 @@ def windows() -> Tensor:
     return torch.stack(rows)
 
 
+@dataclass(frozen=True)
+class Maps:
+    """Fingerprints (N, 256) and feature maps (N, 128, 8, 8) as the encoder gives them."""
+
+    vectors: Tensor
+    maps: Tensor
+
+    def take(self, index: Tensor) -> Maps:
+        """The rows at ``index``."""
+        return Maps(self.vectors[index], self.maps[index])
+
+
+@dataclass(frozen=True)
+class Prints:
+    """What is kept of a picture: fingerprints (N, 256) of unit length and window descriptors (N, 55, 32)."""
+
+    vectors: Tensor
+    descriptors: Tensor
+
+    def take(self, index: Tensor) -> Prints:
+        """The rows at ``index``."""
+        return Prints(self.vectors[index], self.descriptors[index])
+
+
 class Verifier(nn.Module):
     """Eqs. 2-4 on maps (N, 128, 8, 8)."""
 
@@ -53,9 +77,16 @@ class Verifier(nn.Module):
         self.power = nn.Parameter(torch.tensor(3.0))
         self.centre = nn.BatchNorm1d(REDUCED, affine=False)
         self.mlp = nn.Sequential(
-            nn.Linear(WINDOWS * WINDOWS, 256), nn.ReLU(inplace=True), nn.Linear(256, 64), nn.ReLU(inplace=True),
+            nn.Linear(WINDOWS * WINDOWS, 256),
+            nn.ReLU(inplace=True),
+            nn.Dropout(0.3),
+            nn.Linear(256, 64),
+            nn.ReLU(inplace=True),
             nn.Linear(64, 1),
-        )  # fmt: skip
+        )
+        for parameter in self.mlp[-1].parameters():
+            nn.init.zeros_(parameter)  # training starts from the linear terms below
+        self.linear = nn.Parameter(torch.tensor([10.0, 20.0, -24.0]))
         self.register_buffer("pooling", windows(), persistent=False)
 
     def descriptors(self, maps: Tensor) -> Tensor:
@@ -66,16 +97,25 @@ class Verifier(nn.Module):
         centred = self.centre(pooled).transpose(1, 2)
         return F.normalize(centred, dim=2)
 
-    def logits(self, query: Tensor, item: Tensor) -> Tensor:
-        """MLP(C_qi) + MLP(C_iq) for descriptors (N, 55, 32) each, (N,)."""
-        there = torch.bmm(query, item.transpose(1, 2))
-        back = torch.bmm(item, query.transpose(1, 2))
+    def prints(self, maps: Maps) -> Prints:
+        """Fingerprints as they are, maps as descriptors."""
+        return Prints(maps.vectors, self.descriptors(maps.maps.float()))
+
+    def logits(self, query: Prints, item: Prints) -> Tensor:
+        """MLP(C_qi) + MLP(C_iq) + a tr C / 55 + b cos + c for N pairs of prints, (N,).
+
+        The linear terms (similarity of equal windows, cosine of the fingerprints) are ours: with few training pictures
+        the MLP alone is unsure of exact copies (decision 0102)."""
+        there = torch.bmm(query.descriptors, item.descriptors.transpose(1, 2))
+        back = torch.bmm(item.descriptors, query.descriptors.transpose(1, 2))
         matrix = (there + back.transpose(1, 2)) * 0.5  # exact: swapping the arguments transposes it to the bit
         swapped = (back + there.transpose(1, 2)) * 0.5
-        total: Tensor = self.mlp(matrix.flatten(1)) + self.mlp(swapped.flatten(1))
-        return total.squeeze(1)
+        total: Tensor = (self.mlp(matrix.flatten(1)) + self.mlp(swapped.flatten(1))).squeeze(1)
+        windows_ = matrix.diagonal(dim1=1, dim2=2).mean(1)
+        cosine = (query.vectors * item.vectors).sum(1)
+        return total + self.linear[0] * windows_ + self.linear[1] * cosine + self.linear[2]
 
-    def forward(self, query: Tensor, item: Tensor) -> Tensor:
+    def forward(self, query: Prints, item: Prints) -> Tensor:
         """Eq. 4: similarity in [0, 1], (N,) float64 so that near-certain scores keep their order."""
         return self.logits(query, item).double().sigmoid()
 
@@ -103,21 +143,23 @@ def train_verifier(
     random = Generator().manual_seed(seed)
     optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.1)
-    vectors, maps = encode(encoder, encoder_input(images))
+    answers = Maps(*encode(encoder, encoder_input(images)))
     truth = torch.cat([torch.ones(batch), torch.zeros(2 * batch)])
     weight = torch.cat([torch.full((batch,), 2.0), torch.ones(2 * batch)])
     started, step = time.monotonic(), 0
     net.train()
     for _ in range(rounds):
         own = torch.randperm(len(images), generator=random)[:subset]
-        copies, rivals, fakes = _questions(encoder, images, vectors, own, hard, random)
+        questions, rivals = _questions(encoder, images, answers.vectors, own, hard, random)
         for _ in range(steps // rounds):
             pick = torch.randint(0, len(own), (batch,), generator=random)
             wrong = rivals[pick, torch.randint(0, hard, (batch,), generator=random)]
-            query = net.descriptors(torch.cat([copies[pick], fakes[pick]]).float())
-            item = net.descriptors(maps[torch.cat([own[pick], wrong])].float())
-            query = torch.cat([query[:batch], query])  # copy - original, copy - rival, fake - original
-            logits = net.logits(query, torch.cat([item, item[:batch]]))
+            query = net.prints(questions.take(torch.cat([pick, pick + len(own)])))
+            item = net.prints(answers.take(torch.cat([own[pick], wrong])))
+            first = torch.arange(batch)
+            query = query.take(torch.cat([first, first, first + batch]))  # copy, copy, look-alike
+            item = item.take(torch.cat([first, first + batch, first]))  # original, rival, original
+            logits = net.logits(query, item)
             loss = F.binary_cross_entropy_with_logits(logits, truth, weight)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -133,14 +175,15 @@ def train_verifier(
 
 def _questions(
     encoder: SmallEncoder, images: Tensor, vectors: Tensor, own: Tensor, hard: int, random: Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """For the pictures ``own``: maps of degraded copies, the hardest wrong answers, maps of degraded look-alikes."""
+) -> tuple[Maps, Tensor]:
+    """Degraded copies of the pictures ``own``, then degraded look-alikes of them; and the copies' hardest wrong
+    answers."""
     pixels = encoder_input(images[own])
     strength = torch.rand(len(own), generator=random) * 0.9
     strength *= torch.rand(len(own), generator=random) > 0.15  # some exact copies every round
     found, copies = encode(encoder, degrade(pixels, random, strength=strength))
-    _, fakes = encode(encoder, degrade(look_alike(pixels, random), random, strength=strength.flip(0)))
-    return copies, _rivals(found, vectors, own, hard), fakes
+    similar, fakes = encode(encoder, degrade(look_alike(pixels, random), random, strength=strength.flip(0)))
+    return Maps(torch.cat([found, similar]), torch.cat([copies, fakes])), _rivals(found, vectors, own, hard)
 
 
 @torch.no_grad()
