@@ -231,11 +231,16 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     }
 
     /// @inheritdoc IModelRegistry
-    function heirs(uint256 id) external view returns (Heirs memory h) {
+    function heirs(uint256 id) external view returns (address author, uint8 gain, uint32 referenceId) {
         Models.Entry storage e = _known(id);
-        h = Heirs(e.author, e.status, e.gain, e.referenceId, Models.unpack(e.parents));
-        for (uint256 i; i < h.parents.length; ++i) {
-            if (_entries[h.parents[i].id].status != Status.Final) h.parents[i].weightBps = 0;
+        return (e.author, e.gain, e.referenceId);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function sharingParents(uint256 id) external view returns (Parent[] memory list) {
+        list = Models.unpack(_known(id).parents);
+        for (uint256 i; i < list.length; ++i) {
+            if (_entries[list[i].id].status != Status.Final) list[i].weightBps = 0;
         }
     }
 

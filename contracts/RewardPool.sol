@@ -6,7 +6,7 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IRewardPool} from "../interfaces/IRewardPool.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
-import {BPS, Status} from "../interfaces/PdfedTypes.sol";
+import {BPS, Parent, Status} from "../interfaces/PdfedTypes.sol";
 import {Power} from "./libraries/Power.sol";
 import {PoolConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
@@ -181,42 +181,44 @@ contract RewardPool is IRewardPool, TaskPart {
     function _pour(uint256 id, PoolConfig memory config) private {
         Share memory share = _shares[id];
         if (share.pending == 0 && share.owed == 0) return;
-        IModelRegistry.Heirs memory heirs = IModelRegistry(config.registry).heirs(id);
+        (address author, uint8 gain, uint32 referenceId) = IModelRegistry(config.registry).heirs(id);
         delete _shares[id];
-        (uint256 toAuthor, uint256 toPool) = _shareOut(id, share.owed, heirs, config.lineageBps);
+        uint256 toAuthor;
+        uint256 toPool;
+        if (share.owed != 0) (toAuthor, toPool) = _shareOut(id, share.owed, author, referenceId, config);
         if (share.pending != 0) {
-            uint256 left = Power.up(config.decayBps * (Power.WAD / BPS), heirs.gain);
+            uint256 left = Power.up(config.decayBps * (Power.WAD / BPS), gain);
             uint256 part = share.pending * (Power.WAD - left) / Power.WAD;
             uint256 passed = share.pending - part;
             toAuthor += part;
-            toPool += _give(heirs.referenceId, passed);
-            emit Poured(id, heirs.author, part, passed, heirs.referenceId);
+            toPool += _give(referenceId, passed);
+            emit Poured(id, author, part, passed, referenceId);
         }
         if (toAuthor + toPool != 0) _meter.committed -= uint104(toAuthor + toPool);
-        if (toAuthor != 0) IStakeVault(config.vault).credit(heirs.author, toAuthor);
+        if (toAuthor != 0) IStakeVault(config.vault).credit(author, toAuthor);
     }
 
     /// @dev Share what `id` earned among its author, its parents and its reference.
     /// @return toAuthor the author's part
     /// @return toPool the part that reached genesis
-    function _shareOut(uint256 id, uint256 amount, IModelRegistry.Heirs memory heirs, uint256 lineageBps)
+    function _shareOut(uint256 id, uint256 amount, address author, uint256 referenceId, PoolConfig memory config)
         private
         returns (uint256 toAuthor, uint256 toPool)
     {
-        if (amount == 0) return (0, 0);
-        uint256 rest = amount * lineageBps / BPS;
+        uint256 rest = amount * config.lineageBps / BPS;
         toAuthor = amount - rest;
         uint256 half = rest / 2;
-        emit RewardShared(id, heirs.author, toAuthor, rest);
-        for (uint256 i; i < heirs.parents.length; ++i) {
-            uint256 part = half * heirs.parents[i].weightBps / BPS;
+        emit RewardShared(id, author, toAuthor, rest);
+        Parent[] memory parents = IModelRegistry(config.registry).sharingParents(id);
+        for (uint256 i; i < parents.length; ++i) {
+            uint256 part = half * parents[i].weightBps / BPS;
             if (part == 0) continue;
             rest -= part;
-            toPool += _give(heirs.parents[i].id, part);
-            emit LineageShared(id, heirs.parents[i].id, part);
+            toPool += _give(parents[i].id, part);
+            emit LineageShared(id, parents[i].id, part);
         }
-        toPool += _give(heirs.referenceId, rest);
-        emit LineageShared(id, heirs.referenceId, rest);
+        toPool += _give(referenceId, rest);
+        emit LineageShared(id, referenceId, rest);
     }
 
     /// @dev To the pending share of `id`; genesis has no author, its part is left for the pool.

@@ -59,15 +59,6 @@ interface IModelRegistry {
         uint64 nextQ;
     }
 
-    /// @notice Who shares in what an id earns. Parents that are not Final have weight zero here.
-    struct Heirs {
-        address author;
-        Status status;
-        uint8 gain;
-        uint32 referenceId;
-        Parent[] parents;
-    }
-
     /// @notice Limits in seconds since the epoch: submit [reservedAt, submitEnd), commit [submit, commitEnd),
     ///         reveal [revealStart, revealEnd), finalise from revealEnd on.
     struct Windows {
@@ -185,7 +176,11 @@ interface IModelRegistry {
 
     function resultOf(uint256 id) external view returns (Result memory);
 
-    function heirs(uint256 id) external view returns (Heirs memory);
+    /// @notice Who gets what a descendant left for this id, and who gets the rest.
+    function heirs(uint256 id) external view returns (address author, uint8 gain, uint32 referenceId);
+
+    /// @notice Parents that share in what an id earns: one that is not Final has weight zero here.
+    function sharingParents(uint256 id) external view returns (Parent[] memory);
 
     /// @notice Record the result of voting on the next id of the queue. Only ScoreBook.
     /// @return gain zero unless it became best

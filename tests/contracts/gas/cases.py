@@ -1,0 +1,192 @@
+"""What acts cost: named cases measured on the private chain, with ceilings from the protocol page.
+
+The measured task is an ordinary one: the scoring fee is small against a minimum stake, nodes hold a little more than
+whole minimum stakes, claims go to an account that holds the token. Batches are per item.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.task import UNIT, VALIDATOR, ZERO, Task, digest
+
+CEILINGS = {
+    "register and stake": 140_000,
+    "reserve and submit, 1 parent": 270_000,
+    "reserve and submit, 4 parents": 270_000,
+    "commit": 90_000,
+    "commit, batch of 10": 60_000,
+    "commit by signature": 105_000,
+    "reveal": 85_000,
+    "reveal, batch of 10": 60_000,
+    "finalize, 1 voter (void)": 160_000,
+    "finalize, 8 voters": 160_000,
+    "finalize, 64 voters": 160_000,
+    "finalize, 300 voters": 160_000,
+    "settle, batch of 10": 75_000,
+    "pour, one hop": 90_000,
+    "pour, batch of 10": 55_000,
+    "claim": 55_000,
+}
+CONTRACTS = ("StakeVault", "ModelRegistry", "ScoreBook", "RewardPool", "TaskFactory", "TaskLens")
+SECRET = "0x" + "33" * 32
+STAKE = 1_050 * UNIT
+
+
+class Bench:
+    def __init__(self) -> None:
+        money = {"minStake": 100 * UNIT, "submissionBond": 20 * UNIT, "scoringFee": 5 * UNIT}
+        self.t = Task(**money, quorumBps=1_000, commitWindow=100_000, submitWindow=10_000, revealWindow=100_000,
+                      unbonding=300_000)  # fmt: skip
+        self.chain = self.t.chain
+        self.gas: dict[str, int] = {"create a task": self.t.creation.gas_used}
+        self.crowd = ["0x" + digest("voter", i)[-20:].hex() for i in range(300)]
+
+    def block(self, calls: list[Any]) -> None:
+        for start in range(0, len(calls), 100):
+            assert all(self.chain.block(calls[start : start + 100], at=self.chain.now + 1))
+
+    def people(self) -> None:
+        t, chain = self.t, self.chain
+        self.authors = chain.accounts[10:16]
+        for author in self.authors[1:]:
+            t.join(author, stake=STAKE)
+        node = self.authors[0]
+        t.pay(node, STAKE)
+        first = t.send(t.vault.register, 3, ZERO, digest("card"), sender=node)
+        self.gas["register and stake"] = first.gas_used + t.send(t.vault.deposit, STAKE, sender=node).gas_used
+        funder = chain.accounts[1]
+        t.send(t.token.mint, funder, 2_000 * STAKE, sender=funder)
+        calls: list[Any] = []
+        for i, address in enumerate(self.crowd):
+            stake = STAKE if i < 292 else 200 * STAKE  # the last eight alone are a quorum
+            chain.rpc("anvil_impersonateAccount", address)
+            calls += [
+                (t.token.transfer, (address, stake), funder),
+                (t.token.approve, (t.vault, stake), address),
+                (t.vault.register, (VALIDATOR, ZERO, bytes(32)), address),
+                (t.vault.deposit, (stake,), address),
+            ]
+        self.block(calls)
+        t.fund(1_000_000 * UNIT)
+        chain.travel(chain.now + 10)
+
+    def round(self, author: Any, voters: list[Any], parents: Any, improvement: int = 4) -> tuple[int, dict[str, int]]:
+        """One submission with all its votes; the cost of each kind of act, of the last voter where there are many."""
+        t, cost = self.t, {}
+        id = t.registry.count()
+        reserve = t.send(t.registry.reserve, t.reservation(author, id), sender=author)
+        cost["submit"] = reserve.gas_used + t.submit(author, id, parents).gas_used
+        votes = {v: (str(v), id, digest("weights", id), improvement, digest("e", v), digest("s", v)) for v in voters}
+        self.block([(t.book.commit, (v, id, t.book.hashVote(votes[v])), v) for v in voters])
+        cost["commit"] = self.last_cost()
+        t.to_reveal(id)
+        self.block([(t.book.reveal, (votes[v],), v) for v in voters])
+        cost["reveal"] = self.last_cost()
+        t.to_end(id)
+        cost["finalize"] = t.finalize(id).gas_used
+        batch = voters[:10]
+        cost["settle"] = t.settle(id, batch).gas_used // len(batch)
+        return id, cost
+
+    def last_cost(self) -> int:
+        block = self.chain.rpc("eth_getBlockByNumber", "latest", False)
+        return int(self.chain.rpc("eth_getTransactionReceipt", block["transactions"][-1])["gasUsed"], 16)
+
+    def models(self) -> None:
+        g = self.gas
+        self.chain.rpc("anvil_setBalance", str(self.authors[0]), hex(10**22))
+        sizes = {"1 voter (void)": 1, "8 voters": 8, "64 voters": 64, "300 voters": 300}
+        ids: list[int] = []
+        for author, (name, size) in zip(self.authors, sizes.items(), strict=False):
+            parents = [(ids[-1], 10_000)] if len(ids) > 1 else [(0, 10_000)]
+            id, cost = self.round(author, self.crowd[-size:], parents)
+            ids.append(id)
+            g[f"finalize, {name}"] = cost["finalize"]
+            if size == 8:
+                g["reserve and submit, 1 parent"], g["commit"] = cost["submit"], cost["commit"]
+            if size == 64:
+                g["reveal"] = cost["reveal"]  # these voters revealed before, their bucket is in use
+            if size == 300:
+                g["settle, batch of 10"] = cost["settle"]
+        four = [(i, 2_500) for i in (*ids[1:], 0)]
+        _, cost = self.round(self.authors[4], self.crowd[-8:], four)
+        g["reserve and submit, 4 parents"] = cost["submit"]
+        g["reveal, first of a node in an empty bucket word"] = self.first_reveal()
+
+    def first_reveal(self) -> int:
+        t, node = self.t, self.authors[5]
+        id = t.open(self.authors[0])
+        t.commit(node, id, 20)
+        t.to_reveal(id)
+        return int(t.reveal(node, id).gas_used)
+
+    def batches(self) -> None:
+        t, g = self.t, self.gas
+        ids = [t.open(self.authors[i % 5]) for i in range(10)]
+        voter = self.authors[5]
+        for warm in self.crowd[:2]:
+            self.block([(t.book.commit, (warm, i, t.book.hashVote(t.vote(warm, i, 3))), warm) for i in ids])
+        votes = [t.vote(voter, id, 3) for id in ids]
+        hashes = [t.book.hashVote(v) for v in votes]
+        g["commit, batch of 10"] = t.send(t.book.commitMany, voter, ids, hashes, sender=voter).gas_used // 10
+        t.to_reveal(ids[-1])
+        for warm in self.crowd[:2]:
+            self.block([(t.book.reveal, (t.vote(warm, i, 3),), warm) for i in ids])
+        g["reveal, batch of 10"] = t.send(t.book.revealMany, votes, sender=voter).gas_used // 10
+        t.to_end(ids[-1])
+        t.send(t.book.finalizeMany, 20, sender=voter)
+
+    def signature(self) -> None:
+        from brownie import accounts
+        from eth_account import Account
+
+        signer = accounts.add(SECRET)
+        self.chain.rpc("anvil_setBalance", str(signer), hex(10**20))
+        self.t.join(signer, stake=STAKE)
+        self.chain.travel(self.chain.now + 10)
+        id = self.t.open(self.authors[0])
+        deadline = self.chain.now + 1_000
+        digest_ = self.t.book.hashCommit(signer, id, b"\7" * 32, deadline)
+        signature = bytes(Account._sign_hash(bytes(digest_), SECRET).signature)
+        args = (signer, id, b"\7" * 32, deadline, signature)
+        receipt = self.t.send(self.t.book.commitBySig, *args, sender=self.authors[1])
+        self.gas["commit by signature"] = receipt.gas_used
+        self.t.to_end(id)
+        self.t.finalize(id)
+
+    def lineage(self) -> None:
+        """Twelve generations; rewards are shared out first, then a royalty runs down the whole line."""
+        t, g = self.t, self.gas
+        line: list[int] = []
+        for number in range(12):
+            parents = [(line[-1], 10_000)] if line else [(0, 10_000)]
+            id, _ = self.round(self.authors[number % 3], self.crowd[-3:], parents, improvement=6)
+            line.append(id)
+        down = list(reversed(line))
+        for _ in range(2):
+            t.send(t.pool.pourMany, down, sender=self.authors[0])
+        user = self.chain.accounts[60]
+        t.pay(user, 2 * UNIT)
+        for name in ("pour, one hop", "pour, batch of 10"):
+            t.send(t.pool.payRoyalty, down[0], UNIT, sender=user)
+            t.send(t.pool.pour, down[0], sender=user)
+            if name == "pour, one hop":
+                g[name] = t.send(t.pool.pour, down[1], sender=user).gas_used
+                t.send(t.pool.pourMany, down[2:], sender=user)
+            else:
+                g[name] = t.send(t.pool.pourMany, down[1:11], sender=user).gas_used // 10
+        author = self.authors[0]
+        t.send(t.token.mint, author, 1, sender=author)
+        g["claim"] = t.send(t.vault.claim, author, sender=author).gas_used
+
+
+def measure() -> dict[str, int]:
+    """All cases, by human name."""
+    bench = Bench()
+    for part in (bench.people, bench.models, bench.batches, bench.signature, bench.lineage):
+        part()
+    for name in CONTRACTS:
+        code = getattr(bench.chain.project, name)._build["deployedBytecode"]
+        bench.gas[f"bytes of {name}"] = len(code) // 2
+    return dict(sorted(bench.gas.items()))

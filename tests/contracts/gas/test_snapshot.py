@@ -1,0 +1,32 @@
+"""Gas against the snapshot (2 %) and the ceilings. After a wanted change: `python -m benchmarks.gas --update`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .cases import CEILINGS, measure
+
+SNAPSHOT = Path(__file__).parent / "snapshot.json"
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, int]:
+    return measure()
+
+
+def test_no_case_moved_by_more_than_two_percent(chain: Any, measured: dict[str, int]) -> None:
+    expected = json.loads(SNAPSHOT.read_text())
+    assert set(measured) == set(expected)
+    moved = {k: (expected[k], v) for k, v in measured.items() if abs(v - expected[k]) > 0.02 * expected[k]}
+    assert not moved, f"update the snapshot: {moved}"
+
+
+def test_ceilings_hold(measured: dict[str, int]) -> None:
+    above = {name: (measured[name], most) for name, most in CEILINGS.items() if measured[name] > most}
+    assert not above
+    vote = measured["commit"] + measured["reveal"] + measured["settle, batch of 10"]
+    assert vote < 230_000
+    batch = sum(measured[f"{act}, batch of 10"] for act in ("commit", "reveal", "settle"))
+    assert batch < 170_000
