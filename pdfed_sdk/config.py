@@ -67,6 +67,15 @@ class TrainingSection:
 
 
 @dataclass(frozen=True, slots=True)
+class PartsSection:
+    """Dotted paths of what makes a node's own parts; the signatures are those of the defaults in node/workbench.py."""
+
+    dataset: str = "pdfed_sdk.node.workbench:load_split"
+    evaluator: str = "pdfed_sdk.node.workbench:make_evaluator"
+    trainer: str = "pdfed_sdk.node.workbench:make_trainer"
+
+
+@dataclass(frozen=True, slots=True)
 class StrategySection:
     """``class_`` (``class`` in the file) is a dotted path "package.module:Class"; the rest are its arguments."""
 
@@ -80,6 +89,7 @@ class NodeConfig:
     store: StoreSection = field(default_factory=StoreSection)
     node: NodeSection = field(default_factory=NodeSection)
     training: TrainingSection = field(default_factory=TrainingSection)
+    parts: PartsSection = field(default_factory=PartsSection)
     strategy: StrategySection = field(default_factory=StrategySection)
 
 
@@ -119,6 +129,7 @@ def load_config(path: Path) -> NodeConfig:
         "store": StoreSection,
         "node": NodeSection,
         "training": TrainingSection,
+        "parts": PartsSection,
     }
     for name in raw:
         if name not in sections:

@@ -16,10 +16,7 @@ from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
 from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch
 from pdfed_sdk.ml import set_threads
-from pdfed_sdk.ml.data import NodeSplit, split_nodes
-from pdfed_sdk.ml.scoring import Scorer, ScoringSettings
-from pdfed_sdk.ml.sources import load_pictures
-from pdfed_sdk.ml.training import TrainConfig
+from pdfed_sdk.ml.scoring import ScoringSettings
 from pdfed_sdk.node.board import Board
 from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.notebook import Notebook
@@ -27,7 +24,6 @@ from pdfed_sdk.node.packaging import SigningPackager
 from pdfed_sdk.node.runner import LoopSettings, Node
 from pdfed_sdk.node.shelf import Shelf
 from pdfed_sdk.node.strategy import LocalStrategy
-from pdfed_sdk.node.workbench import PictureEvaluator, PictureTrainer
 from pdfed_sdk.types import Role
 
 log = logging.getLogger("pdfed.node")
@@ -45,14 +41,6 @@ def task_card(store: Store, digest: bytes) -> str:
 
 def open_store(home: Path, config: NodeConfig) -> Store:
     return KuboStore(config.store.kubo) if config.store.kubo else LocalStore(home / config.store.path)
-
-
-def load_split(path: Path, settings: ScoringSettings) -> NodeSplit:
-    """A prepared split, or any folder of pictures, which is then split into train, test and held-out, balanced."""
-    if (path / "split.json").exists():
-        return NodeSplit.load(path)
-    pictures = load_pictures(path, size=settings.size, channels=settings.channels)
-    return split_nodes(pictures, 1)[0]
 
 
 def make_strategy(config: NodeConfig) -> LocalStrategy:
@@ -97,19 +85,9 @@ def build_node(home: Path, config: NodeConfig, password: str) -> Node:
     board = Board(client)
     shelf = Shelf(home / "models", store, board, board.params.sponsor)
     settings = scoring_settings(store, board.params.card_digest)
-    split = load_split(home / config.node.data, settings)
-    scorer = Scorer(split, settings)
+    split = load_class(config.parts.dataset)(home / config.node.data, settings)
     role = ROLES[config.node.role]
-    trainer = None
-    if Role.TRAINER in role:
-        pictures = split.train if not config.training.only else split.train.take(split.shared[: config.training.only])
-        trainer = PictureTrainer(
-            pictures,
-            TrainConfig(
-                batch=config.training.batch, lr=config.training.lr, ema=config.training.ema, device=config.node.device
-            ),
-            config.node.pace,
-        )
+    trainer = load_class(config.parts.trainer)(split, config) if Role.TRAINER in role else None
     identity = SigningIdentity.load_or_create(home / "identity.json", password)
     return Node(
         client=client,
@@ -117,7 +95,7 @@ def build_node(home: Path, config: NodeConfig, password: str) -> Node:
         board=board,
         shelf=shelf,
         notebook=Notebook(home),
-        evaluator=PictureEvaluator(scorer, config.node.gate_ceiling),
+        evaluator=load_class(config.parts.evaluator)(split, settings, config),
         trainer=trainer,
         package=SigningPackager(identity, signer.address),
         strategy=make_strategy(config),

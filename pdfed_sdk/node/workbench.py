@@ -9,13 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pdfed_sdk.config import NodeConfig
 from pdfed_sdk.errors import MlError, StoreError
-from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.data import NodeSplit, PictureSet, split_nodes
 from pdfed_sdk.ml.gate import publication_gate
 from pdfed_sdk.ml.model import DiffusionModel, average, load_pipeline, save_pipeline
-from pdfed_sdk.ml.scoring import QNReport, Scorer, improvement
+from pdfed_sdk.ml.scoring import QNReport, Scorer, ScoringSettings, improvement
+from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.ml.training import Progress, TrainConfig, train
-from pdfed_sdk.node.ports import Breath, Evaluation, StepHook
+from pdfed_sdk.node.ports import Breath, Evaluation, Evaluator, StepHook, Trainer
 
 MAX_PAIR_LEAVES = 255
 
@@ -89,3 +91,27 @@ class PictureTrainer:
             return None
         save_pipeline(result.model, out)
         return result.facts.to_dict()
+
+
+# --- what [parts] of pdfed.toml names by default ----------------------------------------------------------------------
+
+
+def load_split(path: Path, settings: ScoringSettings) -> NodeSplit:
+    """A prepared split, or any folder of pictures, which is then split into train, test and held-out, balanced."""
+    if (path / "split.json").exists():
+        return NodeSplit.load(path)
+    pictures = load_pictures(path, size=settings.size, channels=settings.channels)
+    return split_nodes(pictures, 1)[0]
+
+
+def make_evaluator(split: NodeSplit, settings: ScoringSettings, config: NodeConfig) -> Evaluator:
+    """The Q-N score with the task's frozen settings. Takes seconds: fingerprints, thresholds and calibration."""
+    return PictureEvaluator(Scorer(split, settings), config.node.gate_ceiling)
+
+
+def make_trainer(split: NodeSplit, config: NodeConfig) -> Trainer:
+    """The reference trainer on the split's training part."""
+    wanted = config.training
+    pictures = split.train.take(split.shared[: wanted.only]) if wanted.only else split.train
+    settings = TrainConfig(batch=wanted.batch, lr=wanted.lr, ema=wanted.ema, device=config.node.device)
+    return PictureTrainer(pictures, settings, config.node.pace)
