@@ -21,7 +21,7 @@ from pdfed_sdk.errors import PdfedError
 from pdfed_sdk.node.demo import stage
 
 RECEIPT = {"sent", "due", "tx_hash", "block", "gas_used", "events"}
-NODE_SECTIONS = {"chain", "store", "node", "training", "strategy"}
+NODE_SECTIONS = {"chain", "store", "node", "parts", "training", "strategy"}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
