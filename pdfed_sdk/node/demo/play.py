@@ -288,7 +288,8 @@ class Background:
 def play(run: Run, client: PdfedClient, board: Board, seconds: int) -> None:
     """Start the nodes, tell what happens, kill one and start it again, close the task, wait until all have left."""
     names = {address: name for name, address in run.addresses.items()}
-    watch = Watch(run.console, board, names, run.started)
+    diaries = {player.name: run.processes[player.name].log for player in run.players}
+    watch = Watch(run.console, board, names, diaries, run.started)
     director = Director(run, client, board, watch)
     for player in run.players:
         if not player.joins_after:

@@ -22,6 +22,8 @@ from pdfed_sdk.node.demo.cast import Player
 from pdfed_sdk.node.demo.quality import SEED, model_folder
 
 Summary = Mapping[str, Any]
+GRID_STEPS = 25
+"""Denoising steps of the grid; scores use the task's own number."""
 COLOURS = {"atelier": "#1f77b4", "clinic": "#2ca02c", "studio": "#9467bd", "copyist": "#d62728", "museum": "#7f7f7f"}
 
 
@@ -43,7 +45,7 @@ def draw_samples(folder: Path, players: Sequence[Player], best: int) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(11, 8.4), width_ratios=[10, 3])
     for axis, submission, each in zip(axes, (best, 0), (10, 3), strict=True):
         model = load_pipeline(model_folder(folder, players, submission))
-        images, labels = sample(model, 10 * each, SEED, steps=ScoringSettings().sampler_steps)
+        images, labels = sample(model, 10 * each, SEED, steps=GRID_STEPS)
         order = np.argsort(labels.numpy(), kind="stable")
         tiles = images.numpy()[order, 0].reshape(10, each, *images.shape[2:])
         axis.imshow(
@@ -77,7 +79,9 @@ def draw_pairs(
         ]
     columns = 12
     rows = max(1, -(-len(shown) // columns))
-    figure, axes = plt.subplots(2 * rows, columns, figsize=(columns * 0.95, rows * 2.3), squeeze=False)
+    figure, axes = plt.subplots(
+        2 * rows, columns, figsize=(columns * 0.95, rows * 2.45), layout="constrained", squeeze=False
+    )
     for axis in axes.flat:
         axis.axis("off")
     for place, (name, generated, original, score) in enumerate(shown):

@@ -93,7 +93,10 @@ def earnings(events: Sequence[logs.Event]) -> dict[Address, Counter[str]]:
     for event in events:
         match event:
             case logs.VoteSettled():
-                earned[event.voter]["votes"] += max(event.paid, 0)
+                earned[event.voter]["votes"] += event.paid
+                earned[event.voter]["charged"] += event.bond_forfeited
+            case logs.SubmissionSettled():
+                earned[event.author]["returned"] += event.fee_returned
             case logs.RewardShared():
                 earned[event.author]["rewards"] += event.to_author
                 earned[event.author][f"reward #{event.id}"] += event.to_author

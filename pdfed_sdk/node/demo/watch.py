@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
@@ -14,12 +15,24 @@ from pdfed_sdk.chain.protocol import Windows
 from pdfed_sdk.node.board import Board
 from pdfed_sdk.types import Address, Status
 
+PAUSE = 20.0
+"""Seconds between two lines of what every node does, where there is no terminal."""
+
 
 class Watch:
-    """Follows the board and tells. On a terminal a table of all submissions stays at the bottom."""
+    """Follows the board and tells. On a terminal two tables stay at the bottom: what every node does, and where every
+    submission stands. ``diaries`` are the nodes' logs by name."""
 
-    def __init__(self, console: Console, board: Board, names: Mapping[Address, str], started: float) -> None:
+    def __init__(
+        self,
+        console: Console,
+        board: Board,
+        names: Mapping[Address, str],
+        diaries: Mapping[str, Path],
+        started: float,
+    ) -> None:
         self.console, self.board, self.names, self.started = console, board, names, started
+        self.diaries, self._told = diaries, started
         self._live = Live(console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
         if self._live:
             self._live.start()
@@ -43,8 +56,23 @@ class Watch:
             if text:
                 self.say(text)
         if self._live:
-            self._live.update(self.table(now))
+            self._live.update(Group(self.nodes(), self.table(now)))
+        elif time.monotonic() - self._told >= PAUSE:
+            self._told = time.monotonic()
+            self.say("; ".join(f"{name}: {doing}" for name, doing in self.doing().items()), style="dim")
         return events
+
+    def doing(self) -> dict[str, str]:
+        """The last thing each node wrote into its log."""
+        return {name: last_entry(path) for name, path in self.diaries.items() if path.exists()}
+
+    def nodes(self) -> Table:
+        table = Table(title="nodes", title_justify="left")
+        table.add_column("node")
+        table.add_column("what it did last")
+        for name, doing in self.doing().items():
+            table.add_row(name, doing)
+        return table
 
     def _text(self, event: logs.Event) -> str:
         match event:
@@ -97,6 +125,15 @@ class Watch:
                 str(e.level) if e.status is Status.FINAL else "",
             )
         return table
+
+
+def last_entry(path: Path) -> str:
+    """The text of the last complete line of a log, without its time and level."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 2048))
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    told = [line.split(maxsplit=2)[2] for line in lines if len(line.split(maxsplit=2)) == 3 and line[2:3] == ":"]
+    return told[-1][:90] if told else "starting"
 
 
 def window_text(status: Status, windows: Windows, now: int) -> str:
