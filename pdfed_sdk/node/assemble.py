@@ -14,7 +14,7 @@ from pdfed_sdk.artifacts.store import LocalStore, Store
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
-from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch
+from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch, MlError
 from pdfed_sdk.ml import set_threads
 from pdfed_sdk.ml.scoring import ScoringSettings
 from pdfed_sdk.node.board import Board
@@ -64,7 +64,7 @@ def scoring_settings(store: Store, digest: bytes) -> ScoringSettings:
             f"the store does not hold the task's card {Cid(RAW, digest)}",
             hint="use the store the sponsor published to: [store] path or kubo in pdfed.toml",
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, MlError) as error:
         raise ConfigError(
             f"the task's card {Cid(RAW, digest)} has no readable scoring settings: {error}", hint="ask the sponsor"
         ) from error

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -253,12 +252,12 @@ def test_children_die_with_a_killed_demo(tmp_path: Path):
     wait_for("the child is gone", lambda: not alive(child), 5)
 
 
-def descendants(folder: Path) -> list[int]:
-    """Processes whose command line names a folder."""
+def children_of(pid: int) -> list[int]:
+    """Processes a process has started and not yet waited for."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if str(folder).encode() in (place / "cmdline").read_bytes() and int(place.name) != os.getpid():
+            if int((place / "stat").read_text().rsplit(")", 1)[1].split()[1]) == pid:
                 found.append(int(place.name))
     return found
 
@@ -270,13 +269,11 @@ def test_an_interrupted_demo_leaves_130_and_no_process(tmp_path: Path):
         demo = subprocess.Popen(
             [sys.executable, str(HERE / "small_demo.py"), str(folder)], stderr=err, stdout=err, cwd=ROOT
         )
-        wait_for("the deployment begins", lambda: (folder / "logs" / "deploy.log").exists(), 60)
-        children = descendants(folder)
+        wait_for("anvil and brownie run", lambda: len(children_of(demo.pid)) >= 2, 60)
+        children = children_of(demo.pid)
         demo.send_signal(signal.SIGINT)
         try:
             assert demo.wait(30) == 130
         finally:
             demo.kill()
-    assert len(children) >= 2
-    wait_for("all processes are gone", lambda: not descendants(folder), 5)
-    shutil.rmtree(folder)
+    wait_for("all processes are gone", lambda: not any(map(alive, children)), 5)

@@ -202,7 +202,8 @@ def build_world(
     )
     LocalStore(folder / "store").put(made.path)
     assert manifest.token is not None
-    params = task_params(manifest.token, sponsor.address, **parameters)
+    card = LocalStore(folder / "store").put(b'{"scoring": {}}')
+    params = task_params(manifest.token, sponsor.address, card_digest=card.digest, **parameters)
     nonce = b"nodes".rjust(32, b"\0")
     entry = create_task(anvil.url, sponsor, params, made.digests, manifest, nonce=nonce, folder=folder, options=FAST)
     world = World(anvil, manifest, entry, signers, folder, identities)

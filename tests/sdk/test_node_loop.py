@@ -17,6 +17,7 @@ from pdfed_sdk.chain.journal import VoteState
 from pdfed_sdk.errors import DigestMismatch, MlError, RpcUnavailable, StoreError, UsageError
 from pdfed_sdk.node import author as author_module
 from pdfed_sdk.node.notebook import Notebook
+from pdfed_sdk.node.ports import Breath, Evaluation
 from pdfed_sdk.node.strategy import TrainFromBest
 from pdfed_sdk.types import LOWEST, Role, Status
 
@@ -547,3 +548,46 @@ def test_a_dead_chain_is_told_once_and_survived(
     assert caplog.text.count("no answer to eth_blockNumber") == 1
     assert caplog.text.count("the chain answers again") == 1
     assert world.client(2).vote(submission).exists
+
+
+# --- long work ---
+
+
+class Ponderer(Opinion):
+    """While it compares, the chain's clock moves into the reveal window of an earlier vote; then it breathes."""
+
+    world: World
+    until: int = 0
+
+    def compare(self, reference: Path, candidate: Path, seed: bytes, breathe: Breath) -> Evaluation:
+        if self.until:
+            self.world.to(self.until)
+        breathe()
+        return super().compare(reference, candidate, seed, breathe)
+
+
+def test_a_vote_is_opened_in_the_middle_of_a_long_evaluation(world: World):
+    first = world.submit(1)
+    opened = world.client(0).windows(first).reveal_start
+    node = world.node(3, opinion=(opinion := Ponderer(4)))
+    node.tick()
+    world.to(opened - 10)
+    second = world.submit(2)
+    opinion.world, opinion.until = world, opened + 2
+    node.voter._breathed = 0.0
+    node.board.refresh()
+    node.voter._vote(node.board.entries[second])
+    assert vote_of(world, 3, first) == 4
+    assert world.client(3).vote(second).exists
+
+
+def test_a_vote_is_opened_while_the_author_passes_its_gate(world: World):
+    first = world.submit(1)
+    node = world.node(2, trainer=Stepper(), opinion=(opinion := Ponderer(4)))
+    node.tick()
+    assert node.author
+    attempt = node.author._train(node.author._new_attempt())  # type: ignore[arg-type]
+    opinion.world, opinion.until = world, world.client(0).windows(first).reveal_start + 1
+    node.voter._breathed = 0.0
+    assert node.author._pass_gate(attempt).stage == "packaged"
+    assert vote_of(world, 2, first) == 4
