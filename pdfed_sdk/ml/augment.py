@@ -33,19 +33,6 @@ def degrade(images: Tensor, random: Generator, *, strength: float | Tensor = 1.0
     return values
 
 
-def look_alike(images: Tensor, random: Generator) -> Tensor:
-    """Another picture of the same thing: a smooth warp by 1.2 to 3 px in 32, as another hand would have drawn it. Not
-    a copy: hard negatives for the verifier."""
-    count, size = len(images), images.shape[-1]
-    field = torch.randn(count, 2, 4, 4, generator=random)
-    field = F.interpolate(field, (size, size), mode="bicubic", align_corners=True)
-    field = field / field.square().mean((1, 2, 3), keepdim=True).sqrt()
-    amplitude = _uniform(count, 1.2, 3.0, random) * (2 / 32)
-    still = F.affine_grid(torch.eye(2, 3).expand(count, 2, 3), list(images.shape), align_corners=False)
-    grid = still + (field * amplitude).permute(0, 2, 3, 1)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
 def jpeg_roundtrip(images: Tensor, quality: list[int]) -> Tensor:
     """Each picture through a JPEG file of its quality."""
     from PIL import Image

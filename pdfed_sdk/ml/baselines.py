@@ -33,8 +33,8 @@ __all__ = [
 ]
 
 
-def _together(*named: tuple[str, Array]) -> list[Tensor]:
-    sets = [as_features(values, name) for name, values in named]
+def _together(*named: tuple[str, Array], kind: torch.dtype = torch.float64) -> list[Tensor]:
+    sets = [as_features(values, name, kind) for name, values in named]
     for (name, _), features in zip(named, sets, strict=True):
         if features.shape[1] != sets[0].shape[1]:
             raise DataError(f"{name} has {features.shape[1]} columns, {named[0][0]} has {sets[0].shape[1]}")
@@ -64,8 +64,8 @@ def ct_score(generated: Array, train: Array, test: Array, seed: int = 0) -> floa
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
 
-    named = _together(("generated", generated), ("train", train), ("test", test))
-    g, t, e = (x.float().cpu().numpy() for x in named)
+    named = _together(("generated", generated), ("train", train), ("test", test), kind=torch.float32)
+    g, t, e = (x.cpu().numpy() for x in named)
     if len(t) < 3:
         raise DataError(f"train has {len(t)} rows, C_T needs at least 3")
     if t.shape[1] > 64:

@@ -104,8 +104,8 @@ def train_encoder(
     *,
     steps: int,
     batch: int = 96,
-    lr: float = 3e-3,
-    temperature: float = 0.08,
+    lr: float = 2e-3,
+    temperature: float = 0.1,
     spread: float = 0.1,
     seed: int = 0,
     encoder: SmallEncoder | None = None,
@@ -129,7 +129,7 @@ def train_encoder(
     for step in range(steps):
         pixels = encoder_input(images[_hard_batch(alike, batch, random)])
         clean = degrade(pixels, random, strength=0.2 * torch.rand(len(pixels), generator=random), jpeg=0.0)
-        views = degrade(pixels, random, strength=0.4 + 0.6 * torch.rand(len(pixels), generator=random))
+        views = degrade(pixels, random, strength=torch.rand(len(pixels), generator=random))
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             vectors, _ = net(normalised(torch.cat([clean, views])))
         anchors, others = F.normalize(vectors.float(), dim=1).chunk(2)

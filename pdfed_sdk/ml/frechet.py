@@ -14,13 +14,13 @@ from pdfed_sdk.ml.neighbours import check_features
 Array = Tensor | np.ndarray
 
 
-def as_features(values: Array, name: str) -> Tensor:
-    """(N, D) float64 tensor of finite numbers from NumPy or torch. Errors: DataError."""
+def as_features(values: Array, name: str, kind: torch.dtype = torch.float64) -> Tensor:
+    """(N, D) tensor of finite numbers from NumPy or torch, in ``kind``. Errors: DataError."""
     tensor = torch.as_tensor(values)
     if not tensor.is_floating_point():
         raise DataError(f"{name} has dtype {tensor.dtype}, expected floating point")
     check_features(tensor, name)
-    return tensor.double()
+    return tensor.to(kind)
 
 
 def fid(generated: Array, reference: Array) -> float:

@@ -13,6 +13,8 @@ from pdfed_sdk.errors import DataError
 
 MARGIN = 3
 """Extra candidates a row, kept until the exact distances are known."""
+SURE = 4
+"""Neighbours computed exactly even without refinement."""
 WIDTH = 8_192
 """Points a block: few enough that a row of distances stays in the cache."""
 CACHE = 1 << 20
@@ -26,8 +28,8 @@ def nearest(
     (P, D) of each query (Q, D).
 
     ``exclude_self``: queries and points are the same rows, and no row finds itself. ``memory`` caps the block of
-    distances in bytes. Of equally near points the lower index comes first. ``refine=False`` leaves distances as the
-    matrix product gave them in float64, near twins apart: right to about 1e-9, and quicker for many neighbours.
+    distances in bytes. Of equally near points the lower index comes first. ``refine=False`` computes only the
+    first four exactly and leaves the others as the float32 product gave them, right to about 1e-5: quicker for many.
     Errors: DataError for empty, mismatched or non-finite input.
     """
     check_features(queries, "queries")
@@ -37,9 +39,9 @@ def nearest(
     available = len(points) - int(exclude_self)
     if not 1 <= k <= available:
         raise DataError(f"k is {k}, limits 1 and {available}")
-    kind = torch.float32 if refine else torch.float64
-    rows, columns = queries.to(kind), points.to(kind)
-    kept = min(k + MARGIN, available) if refine else k
+    centre = points.mean(0)
+    rows, columns = (queries - centre).float(), (points - centre).float()
+    kept = min(k + MARGIN, available)
     width = max(kept + 1, min(len(points), WIDTH))
     height = max(1, min(len(queries), memory // (columns.element_size() * 2 * width), 1_024))
     norms = columns.square().sum(1)
@@ -47,12 +49,14 @@ def nearest(
     for start in range(0, len(queries), height):
         block = rows[start : start + height]
         squares, found = _candidates(block, columns, norms, kept, width, start if exclude_self else None)
-        if refine:
-            exact = _exact(queries[start : start + height], points, found)
-            order = torch.argsort(exact, dim=1, stable=True)[:, :k]
+        exact = (squares.double() + block.double().square().sum(1, keepdim=True)).clamp_min_(0).sqrt_()
+        sure = kept if refine else min(kept, SURE + MARGIN)
+        if sure < kept:
+            order = exact.argsort(dim=1)
             exact, found = exact.gather(1, order), found.gather(1, order)
-        else:
-            exact = _finish(squares, block, columns, found)
+        exact[:, :sure] = _exact(queries[start : start + height], points, found[:, :sure])
+        order = torch.argsort(exact, dim=1, stable=True)[:, :k]
+        exact, found = exact.gather(1, order), found.gather(1, order)
         distances.append(exact.to(queries.dtype))
         indices.append(found)
     return torch.cat(distances), torch.cat(indices)
@@ -61,8 +65,7 @@ def nearest(
 def _candidates(
     rows: Tensor, points: Tensor, norms: Tensor, kept: int, width: int, own: int | None
 ) -> tuple[Tensor, Tensor]:
-    """The ``kept`` best of every row: ||p||^2 - 2 rp (which ranks like the distance) and the index; by index if they
-    are to be refined, else ascending."""
+    """The ``kept`` best of every row, by index: ||p||^2 - 2 rp, which ranks like the distance, and the index."""
     best: Tensor | None = None
     index: Tensor | None = None
     for left in range(0, len(points), width):
@@ -81,8 +84,6 @@ def _candidates(
         best, index = values, local
     assert best is not None
     assert index is not None
-    if rows.dtype == torch.float64:
-        return best, index
     index, order = index.sort(1)
     return best.gather(1, order), index
 
@@ -95,15 +96,6 @@ def _exact(rows: Tensor, points: Tensor, candidates: Tensor) -> Tensor:
         gap = points[candidates[i : i + step]].double() - rows[i : i + step, None].double()
         parts.append(gap.square_().sum(2).sqrt_())
     return torch.cat(parts)
-
-
-def _finish(values: Tensor, rows: Tensor, points: Tensor, found: Tensor) -> Tensor:
-    """Distances from ranked values; near twins, where the product cancels, by subtraction."""
-    norms = rows.square().sum(1, keepdim=True)
-    squares = (values + norms).clamp_min_(0)
-    i, j = (squares <= 1e-6 * norms).nonzero(as_tuple=True)
-    squares[i, j] = (rows[i] - points[found[i, j]]).square().sum(1)
-    return squares.sqrt_()
 
 
 def squared_distances(rows: Tensor, columns: Tensor) -> Tensor:
@@ -143,5 +135,5 @@ def check_features(features: Tensor, name: str) -> None:
         raise DataError(f"{name} must be a float tensor (N, D)")
     if not features.numel():
         raise DataError(f"{name} has shape {tuple(features.shape)}, expected at least one row and one column")
-    if not bool(torch.isfinite(features).all()):
+    if not bool(torch.isfinite(features.sum())) and not bool(torch.isfinite(features).all()):
         raise DataError(f"{name} holds {int((~torch.isfinite(features)).sum())} values that are not finite")

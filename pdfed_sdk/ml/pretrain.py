@@ -120,8 +120,8 @@ def main() -> None:
     """Train, save the weights with their card, print the figures on private MNIST (never trained on)."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=DEFAULT_WEIGHTS)
-    parser.add_argument("--encoder-steps", type=int, default=400)
-    parser.add_argument("--verifier-steps", type=int, default=1_200)
+    parser.add_argument("--encoder-steps", type=int, default=500)
+    parser.add_argument("--verifier-steps", type=int, default=800)
     parser.add_argument("--encoder-only", action="store_true", help="stop after the encoder; run again to go on")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true", help="faster where the processor has bf16 instructions")
