@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from eth_abi import decode
@@ -78,13 +79,19 @@ def connect() -> Chain:
     """Start anvil once a process and attach brownie to it."""
     project = load_project()
     port = _free_port()
-    command = [str(ROOT / "node_modules/.bin/anvil"), "--port", str(port), "--base-fee", "0", "--hardfork", "cancun"]
+    # the program itself: its npm launcher would leave it running when killed
+    anvil = next((ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"))
+    command = [str(anvil), "--port", str(port), "--base-fee", "0", "--hardfork", "cancun"]
     command += ["--accounts", str(ACCOUNTS), "--balance", "1000000", "--gas-limit", "200000000", "--quiet"]
     command += ["--steps-tracing"] if os.environ.get("PDFED_TRACE") else []  # for profiles and coverage; slow
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     atexit.register(process.kill)
     from brownie import network
     from brownie._config import CONFIG
+    from brownie.network import transaction
+
+    # brownie sleeps a whole second where a receipt is not there at once; anvil has it in milliseconds
+    transaction.time = SimpleNamespace(time=time.time, sleep=lambda _: time.sleep(0.005))
 
     deadline = time.monotonic() + 30
     while True:
