@@ -6,7 +6,7 @@ import {LOWEST} from "../../interfaces/PdfedTypes.sol";
 /// @title A vote in one slot
 library Sealed {
     /// @dev The commitment is the first 24 bytes of the digest: a second opening of one commitment takes about 2^96
-    ///      hashes to find (decision 0302).
+    ///      hashes to find (decision 0102).
     struct Vote {
         bytes24 commitment; // zero: none
         uint32 weight;
