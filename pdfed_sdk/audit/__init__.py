@@ -94,7 +94,12 @@ def _accounts(client: PdfedClient, state: TaskState) -> list[Check]:
         node = state.nodes[address]
         if any(getattr(node, name) != getattr(account, name) for name in NodeState.__slots__):
             wrong.append(address)
-    return [Check("accounts", not wrong, ", ".join(wrong[:3]) or f"{len(addresses)} nodes")]
+    histories = client.many([client.calls.history(address) for address in addresses])
+    kept = [state.histories.get(address, (0, 0)) for address in addresses]
+    return [
+        Check("accounts", not wrong, ", ".join(wrong[:3]) or f"{len(addresses)} nodes"),
+        Check("voters' histories", kept == histories, f"{sum(seen for _, seen in kept)} votes"),
+    ]
 
 
 def _models(client: PdfedClient, state: TaskState) -> list[Check]:
@@ -116,7 +121,9 @@ def _models(client: PdfedClient, state: TaskState) -> list[Check]:
         Check("submissions", not wrong, f"differ: {wrong[:5]}" if wrong else f"{len(views)} ids"),
         Check("lineage is acyclic", not cycles, f"{cycles[:5]}" if cycles else "every ancestor is earlier"),
         _equal("best model and level", (state.best, state.models[state.best].level), (best.id, best.level)),
+        _equal("threshold and majority rate", (state.tau, state.q), client.tau_and_rate()),
         _equal("closed", state.closed, client.closed()),
+        _equal("reservations paused until", state.paused_until, client.many([client.calls.paused_until()])[0]),
     ]
 
 
@@ -140,8 +147,8 @@ def _votes(client: PdfedClient, state: TaskState) -> list[Check]:
     wrong = []
     for (number, voter), vote in zip(keys, found, strict=True):
         kept = state.models[number].votes[voter]
-        shown = (kept.weight, kept.improvement or 0, kept.improvement is not None, kept.settled)
-        same = shown == (vote.weight, vote.improvement, vote.revealed, vote.settled)
+        shown = (kept.weight, kept.rate, kept.improvement or 0, kept.improvement is not None, kept.settled)
+        same = shown == (vote.weight, vote.rate, vote.improvement, vote.revealed, vote.settled)
         if not same or not opens(vote, kept.commitment):
             wrong.append(f"{voter} on {number}")
     return [Check("votes", not wrong, ", ".join(wrong[:3]) or f"{len(keys)} votes")]

@@ -1,14 +1,25 @@
 """Events → state, purely: every account, submission, vote and ledger of a task, rebuilt from its events alone.
 
-What contradicts the protocol's rules on the way (an outcome that does not follow from the revealed votes, a bond of the
-wrong size, a parent that is not earlier) is collected as a fault.
+Everything the events state that follows from earlier ones is computed again (rules.py): outcomes, levels, thresholds,
+bonds, voters' pay and charges, shares of the lineage. What differs is collected as a fault. Only the size of a reward
+is taken as stated: it depends on the time of its block, which not every endpoint tells.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pdfed_sdk.audit.rules import (
+    WAD,
+    majority_of_others,
+    moved,
+    own_rate,
+    payment,
+    poured,
+    quantile,
+    shares,
+    vote_bond,
+)
 from pdfed_sdk.chain import logs
 from pdfed_sdk.chain.protocol import ZERO_ADDRESS, TaskParams
 from pdfed_sdk.errors import AuditFailed
@@ -24,6 +35,7 @@ class NodeState:
     unbonding: int = 0
     credit: int = 0
     roles: int = 0
+    voting_key: Address = ZERO_ADDRESS
 
 
 @dataclass(slots=True)
@@ -32,6 +44,7 @@ class VoteRecord:
 
     commitment: bytes
     weight: int
+    rate: int
     bond: int
     improvement: int | None = None
     settled: bool = False
@@ -59,6 +72,8 @@ class ModelState:
     votes: dict[Address, VoteRecord] = field(default_factory=dict)
     pending: int = 0
     owed: int = 0
+    sharing: list[tuple[int, int]] = field(default_factory=list)
+    """(id, amount) still to be announced of a reward that is being shared out."""
 
 
 @dataclass(slots=True)
@@ -70,8 +85,13 @@ class TaskState:
     escrow: int = 0
     pool: int = 0
     """The allowance and all that is owed or pending included."""
+    histories: dict[Address, tuple[int, int]] = field(default_factory=dict)
+    """Votes above τ, and votes, of each voter: what its own rate is made of."""
+    tau: int = 0
+    q: int = WAD // 2
     best: int = 0
     closed: bool = False
+    paused_until: int = 0
     received: int = 0
     paid_out: int = 0
     faults: list[str] = field(default_factory=list)
@@ -107,13 +127,16 @@ class Reducer:
     def __init__(self, params: TaskParams, genesis: ModelDigests) -> None:
         self.params = params
         first = ModelState(ZERO_ADDRESS, bytes(32), 0, 0, 0, 0, 0, Status.FINAL, ModelRecord(genesis, ()))
-        self.state = TaskState(models={0: first})
+        self.state = TaskState(models={0: first}, tau=params.start_tau)
 
     def apply(self, event: logs.Event) -> None:
         """One event; an unknown class raises AuditFailed, so that none is ever passed over."""
         match event:
             case logs.NodeRegistered():
-                self.state.node(event.node).roles = event.roles
+                node = self.state.node(event.node)
+                node.roles, node.voting_key = event.roles, event.voting_key
+            case logs.VotingKeyChanged():
+                self.state.node(event.node).voting_key = event.voting_key
             case logs.Deposited() | logs.UnstakeRequested() | logs.Withdrawn() | logs.Claimed():
                 self._moved(event)
             case logs.Reserved():
@@ -128,15 +151,19 @@ class Reducer:
                 self._finalized(event)
             case logs.BestChanged():
                 self._best_changed(event)
-            case logs.SubmissionSettled() | logs.VoteSettled():
-                self._settled(event)
+            case logs.SubmissionSettled():
+                self._submission_settled(event)
+            case logs.VoteSettled():
+                self._vote_settled(event)
             case logs.Funded() | logs.Reclaimed():
                 self._sponsored(event)
-            case logs.Rewarded() | logs.RewardShared() | logs.LineageShared() | logs.Poured():
+            case logs.RoyaltyPaid() | logs.Rewarded() | logs.RewardShared() | logs.LineageShared() | logs.Poured():
                 self._shared(event)
             case logs.Closed():
                 self.state.closed = True
-            case logs.VotingKeyChanged() | logs.MetadataChanged() | logs.SettleSkipped():
+            case logs.Paused():
+                self.state.paused_until = event.until
+            case logs.MetadataChanged() | logs.CommitSkipped() | logs.RevealSkipped() | logs.SettleSkipped():
                 pass
             case logs.Initialized() | logs.EIP712DomainChanged() | logs.TaskCreated():
                 pass
@@ -178,6 +205,7 @@ class Reducer:
     def _reserved(self, event: logs.Reserved) -> None:
         self._expect(event, "id", event.id, len(self.state.models))
         self._expect(event, "reference", event.reference_id, self.state.best)
+        self._expect(event, "threshold and rate", (event.tau, event.q), (self.state.tau, self.state.q))
         author = self.state.node(event.author)
         author.stake -= self.params.submission_bond + self.params.scoring_fee
         author.locked += self.params.submission_bond
@@ -201,18 +229,24 @@ class Reducer:
         self._expect(event, "status", model.status, Status.OPEN)
         if event.voter in model.votes or event.voter == model.author:
             self._fault(event, f"{event.voter} may not vote on {event.id} (again)")
-        wanted = -(-event.weight * self.params.min_stake * self.params.vote_bond_bps // BPS)
+        wanted = vote_bond(event.weight, self.params.min_stake, self.params.vote_bond_bps)
         self._expect(event, "bond", event.bond, wanted)
+        yes, seen = self.state.histories.get(event.voter, (0, 0))
+        self._expect(event, f"own rate of {event.voter}", event.rate, own_rate(yes, seen, model.q))
         voter.stake -= event.bond
         voter.locked += event.bond
-        model.votes[event.voter] = VoteRecord(event.commitment, event.weight, event.bond)
+        model.votes[event.voter] = VoteRecord(event.commitment, event.weight, event.rate, event.bond)
 
     def _revealed(self, event: logs.Revealed) -> None:
-        vote = self._model(event.id).votes.get(event.voter)
+        model = self._model(event.id)
+        vote = model.votes.get(event.voter)
         if vote is None or vote.improvement is not None:
             self._fault(event, f"{event.voter} has nothing to reveal on {event.id}")
             return
         vote.improvement = event.improvement
+        if event.improvement > LOWEST:
+            yes, seen = self.state.histories.get(event.voter, (0, 0))
+            self.state.histories[event.voter] = (yes + (event.improvement > model.tau), seen + 1)
 
     def _finalized(self, event: logs.Finalized) -> None:
         model = self._model(event.id)
@@ -226,27 +260,44 @@ class Reducer:
         model.status, model.outcome, model.median = event.status, event.outcome, event.median
         model.level, model.gain = event.level, event.gain
         model.revealed_weight, model.yes_weight = event.revealed_weight, event.yes_weight
+        if model.status is Status.FINAL:
+            now = self.state
+            now.tau, now.q = moved(now.tau, now.q, model.median, model.yes_weight, model.revealed_weight)
 
     def _best_changed(self, event: logs.BestChanged) -> None:
         self._expect(event, "previous best", event.previous, self.state.best)
         self._expect(event, "gain", self._model(event.id).gain > 0, True)
         self.state.best = event.id
 
-    def _settled(self, event: logs.SubmissionSettled | logs.VoteSettled) -> None:
+    def _submission_settled(self, event: logs.SubmissionSettled) -> None:
+        model, bond, fee = self._model(event.id), self.params.submission_bond, self.params.scoring_fee
+        forfeited = 0 if model.record is not None else bond
+        returned = fee if model.revealed_weight == 0 else 0
+        to_pool = 0 if returned else fee % model.revealed_weight if model.status is Status.FINAL else fee
+        self._settled(event, event.author, event.fee_returned, (bond - forfeited, forfeited, returned, to_pool))
+
+    def _vote_settled(self, event: logs.VoteSettled) -> None:
         model = self._model(event.id)
-        if isinstance(event, logs.SubmissionSettled):
-            node, bond, credit = self.state.node(event.author), self.params.submission_bond, event.fee_returned
-        else:
-            node, credit = self.state.node(event.voter), event.paid
-            vote = model.votes.get(event.voter, VoteRecord(b"", 0, 0))
-            bond, again = vote.bond, vote.settled
-            self._expect(event, f"settled before ({event.voter})", again, False)
-            vote.settled = True
-        self._expect(event, "bond", event.bond_released + event.bond_forfeited, bond)
+        vote = model.votes.get(event.voter, VoteRecord(b"", 0, 0, 0))
+        self._expect(event, f"settled before ({event.voter})", vote.settled, False)
+        vote.settled = True
+        self._settled(event, event.voter, event.paid, pay_of(model, vote, self.params))
+
+    def _settled(
+        self,
+        event: logs.SubmissionSettled | logs.VoteSettled,
+        address: Address,
+        credited: int,
+        wanted: tuple[int, int, int, int],
+    ) -> None:
+        """Bond and fee of one act end; ``wanted``: released, forfeited, to the node, to the pool."""
+        found = (event.bond_released, event.bond_forfeited, credited, event.fee_to_pool)
+        self._expect(event, f"bond and pay of {address} for {event.id}", found, wanted)
+        node = self.state.node(address)
         node.locked -= event.bond_released + event.bond_forfeited
         node.stake += event.bond_released
-        node.credit += credit
-        self.state.escrow -= credit + event.fee_to_pool
+        node.credit += credited
+        self.state.escrow -= credited + event.fee_to_pool
         self.state.pool += event.bond_forfeited + event.fee_to_pool
 
     # --- pool and lineage ---
@@ -259,22 +310,46 @@ class Reducer:
             self.state.pool -= event.amount
             self.state.paid_out += event.amount
 
-    def _shared(self, event: logs.Rewarded | logs.RewardShared | logs.LineageShared | logs.Poured) -> None:
+    def _shared(
+        self, event: logs.RoyaltyPaid | logs.Rewarded | logs.RewardShared | logs.LineageShared | logs.Poured
+    ) -> None:
         match event:
+            case logs.RoyaltyPaid():
+                self.state.pool += event.amount
+                self.state.received += event.amount
+                self._model(event.id).owed += event.amount
             case logs.Rewarded():
                 self._expect(event, "author", event.author, self._model(event.id).author)
                 self._model(event.id).owed += event.reward
             case logs.RewardShared():
-                self._model(event.id).owed -= event.to_author
-                self._expect(event, "left for the lineage", self._model(event.id).owed, event.to_lineage)
-                self._credit(event.author, event.to_author)
+                self._reward_shared(event)
             case logs.LineageShared():
-                self._model(event.from_).owed -= event.amount
+                model = self._model(event.from_)
+                wanted = model.sharing.pop(0) if model.sharing else None
+                self._expect(event, f"share of {event.from_}", (event.to, event.amount), wanted)
+                model.owed -= event.amount
                 self._give(event.to, event.amount)
             case logs.Poured():
-                self._model(event.id).pending -= event.to_author + event.passed
+                model = self._model(event.id)
+                mine = poured(model.pending, self.params.decay_bps, model.gain)
+                found, wanted = (event.to_author, event.passed), (mine, model.pending - mine)
+                self._expect(event, f"pour of {event.id}", (*found, event.reference_id), (*wanted, model.reference_id))
+                model.pending -= event.to_author + event.passed
                 self._credit(event.author, event.to_author)
                 self._give(event.reference_id, event.passed)
+
+    def _reward_shared(self, event: logs.RewardShared) -> None:
+        model = self._model(event.id)
+        final = [
+            (parent.id, parent.weight_bps)
+            for parent in (() if model.record is None else model.record.parents)
+            if self._model(parent.id).status is Status.FINAL
+        ]
+        kept, model.sharing = shares(model.owed, self.params.lineage_bps, final, model.reference_id)
+        found, wanted = (event.to_author, event.to_lineage), (kept, model.owed - kept)
+        self._expect(event, f"what {event.id} earned", found, wanted)
+        model.owed -= event.to_author
+        self._credit(event.author, event.to_author)
 
     def _credit(self, author: Address, amount: int) -> None:
         self.state.pool -= amount
@@ -304,11 +379,16 @@ def outcome_of(model: ModelState, params: TaskParams) -> tuple[Status, int, int,
     )
 
 
-def quantile(votes: Sequence[tuple[int, int]], share_bps: int) -> int:
-    """Lower weighted quantile of (improvement, weight): the smallest v with W(≤ v) ≥ share · W."""
-    total, below = sum(weight for _, weight in votes), 0
-    for improvement, weight in sorted(votes):
-        below += weight
-        if below * BPS >= share_bps * total:
-            return improvement
-    return LOWEST
+def pay_of(model: ModelState, vote: VoteRecord, params: TaskParams) -> tuple[int, int, int, int]:
+    """(bond released, forfeited, paid, slice left for the pool) of a vote on a terminal id (rules 11, 12)."""
+    if vote.improvement is None:
+        return 0, vote.bond, 0, 0
+    if model.status is not Status.FINAL:
+        return vote.bond, 0, 0, 0
+    slice_ = params.scoring_fee // model.revealed_weight * vote.weight
+    if model.median == LOWEST:
+        return vote.bond, 0, 0, slice_
+    bit = vote.improvement > model.tau
+    others = majority_of_others(model.revealed_weight, model.yes_weight, vote.weight, bit)
+    paid, charged = payment(bit, others, vote.rate, model.q, slice_, vote.bond)
+    return vote.bond - charged, charged, paid, slice_ - paid

@@ -81,6 +81,11 @@ class Closed(Event):
     closed_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Paused(Event):
+    until: int
+
+
 # --- RewardPool ------------------------------------------------------------------------------------------------------
 
 
@@ -122,6 +127,13 @@ class Poured(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RoyaltyPaid(Event):
+    id: int
+    payer: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reclaimed(Event):
     to: Address
     amount: int
@@ -150,6 +162,8 @@ class Revealed(Event):
 
 @dataclass(frozen=True, slots=True)
 class VoteSettled(Event):
+    """``paid`` goes to the voter's credit, ``bond_forfeited`` is what it is charged, for a vote or for silence."""
+
     id: int
     voter: Address
     paid: int
@@ -166,6 +180,20 @@ class SubmissionSettled(Event):
     bond_forfeited: int
     fee_returned: int
     fee_to_pool: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitSkipped(Event):
+    id: int
+    voter: Address
+    reason: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RevealSkipped(Event):
+    id: int
+    voter: Address
+    reason: bytes
 
 
 @dataclass(frozen=True, slots=True)

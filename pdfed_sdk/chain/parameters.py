@@ -45,7 +45,7 @@ def _life(params: TaskParams) -> int:
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("min_stake", 100, 100, 1, MOST_AMOUNT, "one unit of weight, in token units", amount=True),
     Parameter("submission_bond", 20, 20, 1, MOST_AMOUNT, "locked from reserve to finalise", amount=True),
-    Parameter("scoring_fee", 10, 10, 0, MOST_AMOUNT, "paid by the author, shared by the voters", amount=True),
+    Parameter("scoring_fee", 10, 10, 0, MOST_AMOUNT, "paid by the author for its voters' pay", amount=True),
     Parameter("vote_bond_bps", 1_000, 1_000, 1, BPS, "vote bond, share of weight · min_stake"),
     Parameter("submit_window", 7, HOUR, 1, lambda p: p.commit_window // 4, "reserve to submit, s"),
     Parameter("commit_window", 30, 6 * HOUR, 4, 30 * DAY, "reserve to last commit, s"),

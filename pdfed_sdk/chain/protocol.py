@@ -16,8 +16,6 @@ from pdfed_sdk.types import Address, ModelDigests, ModelRecord, Parent, Role, Sc
 
 T = TypeVar("T", covariant=True)
 ZERO_ADDRESS = Address("0x" + "0" * 40)
-ONE = 10**18
-"""Fixed-point one of rates (q, f)."""
 
 
 # --- states ----------------------------------------------------------------------------------------------------------
@@ -90,8 +88,7 @@ class Windows:
 @dataclass(frozen=True, slots=True)
 class Vote:
     """One voter's vote on one id. ``commitment`` is the digest's first 24 bytes; ``improvement`` counts once revealed;
-    ``rate`` is the voter's own rate of votes above tau, frozen at commit, 2^24 = 1.
-    """
+    ``rate`` is the voter's own rate of votes above tau, frozen at commit, 2^24 = 1."""
 
     commitment: bytes
     weight: int
@@ -180,12 +177,13 @@ def contract_call(
     return Call(to, data, lambda answer: read(decode(entry["outputs"], answer, name)), name)
 
 
-def _only(values: list[Any]) -> Any:
+def only(values: list[Any]) -> Any:
+    """The one output of a call."""
     return values[0]
 
 
-def _nothing(_: list[Any]) -> None:
-    return None
+def nothing(_: list[Any]) -> None:
+    """A call without outputs."""
 
 
 def _struct(cls: type[T]) -> Callable[[list[Any]], T]:
@@ -217,34 +215,38 @@ class TaskCalls:
     # vault
 
     def register(self, roles: Role, voting_key: Address, metadata_digest: bytes) -> Call[None]:
-        return self._vault("register", _nothing, int(roles), voting_key, metadata_digest)
+        return self._vault("register", nothing, int(roles), voting_key, metadata_digest)
 
     def set_voting_key(self, voting_key: Address) -> Call[None]:
-        return self._vault("setVotingKey", _nothing, voting_key)
+        return self._vault("setVotingKey", nothing, voting_key)
 
     def set_metadata(self, metadata_digest: bytes) -> Call[None]:
-        return self._vault("setMetadata", _nothing, metadata_digest)
+        return self._vault("setMetadata", nothing, metadata_digest)
 
     def deposit(self, amount: int) -> Call[None]:
-        return self._vault("deposit", _nothing, amount)
+        return self._vault("deposit", nothing, amount)
+
+    def deposit_with_permit(self, amount: int, deadline: int, permit: Sequence[Any]) -> Call[None]:
+        """``permit``: v, r, s"""
+        return self._vault("depositWithPermit", nothing, amount, deadline, *permit)
 
     def request_unstake(self, amount: int) -> Call[None]:
-        return self._vault("requestUnstake", _nothing, amount)
+        return self._vault("requestUnstake", nothing, amount)
 
     def withdraw(self, to: Address) -> Call[int]:
-        return self._vault("withdraw", _only, to)
+        return self._vault("withdraw", only, to)
 
     def claim(self, to: Address) -> Call[int]:
-        return self._vault("claim", _only, to)
+        return self._vault("claim", only, to)
 
     def account(self, node: Address) -> Call[Account]:
         return self._vault("account", _struct(Account), node)
 
     def weight_now(self, node: Address) -> Call[int]:
-        return self._vault("weightNow", _only, node)
+        return self._vault("weightNow", only, node)
 
     def may_vote_for(self, node: Address, key: Address) -> Call[bool]:
-        return self._vault("mayVoteFor", _only, node, key)
+        return self._vault("mayVoteFor", only, node, key)
 
     def totals(self) -> Call[tuple[int, int]]:
         """(escrow, pool)"""
@@ -253,10 +255,10 @@ class TaskCalls:
     # registry
 
     def reserve(self, reservation: bytes) -> Call[int]:
-        return self._registry("reserve", _only, reservation)
+        return self._registry("reserve", only, reservation)
 
     def submit(self, submission_id: int, record: ModelRecord, salt: bytes) -> Call[None]:
-        return self._registry("submit", _nothing, submission_id, record, salt)
+        return self._registry("submit", nothing, submission_id, record, salt)
 
     def submission(self, submission_id: int) -> Call[Submission]:
         return self._registry("submission", _struct(Submission), submission_id)
@@ -268,13 +270,19 @@ class TaskCalls:
         return self._registry("windows", _struct(Windows), submission_id)
 
     def count(self) -> Call[int]:
-        return self._registry("count", _only)
+        return self._registry("count", only)
 
     def best(self) -> Call[Best]:
         return self._registry("best", _fields(Best))
 
+    def pause(self, duration: int) -> Call[None]:
+        return self._registry("pause", nothing, duration)
+
+    def paused_until(self) -> Call[int]:
+        return self._registry("pausedUntil", only)
+
     def closed(self) -> Call[bool]:
-        return self._registry("closed", _only)
+        return self._registry("closed", only)
 
     def params(self) -> Call[TaskParams]:
         return self._registry("params", _struct(TaskParams))
@@ -289,31 +297,49 @@ class TaskCalls:
     # book
 
     def commit(self, voter: Address, submission_id: int, commitment: bytes) -> Call[None]:
-        return self._book("commit", _nothing, voter, submission_id, commitment)
+        return self._book("commit", nothing, voter, submission_id, commitment)
+
+    def commit_many(self, voter: Address, ids: Sequence[int], commitments: Sequence[bytes]) -> Call[None]:
+        return self._book("commitMany", nothing, voter, list(ids), list(commitments))
+
+    def commit_by_sig(
+        self, voter: Address, submission_id: int, commitment: bytes, deadline: int, signature: bytes
+    ) -> Call[None]:
+        return self._book("commitBySig", nothing, voter, submission_id, commitment, deadline, signature)
 
     def reveal(self, vote: ScoreVote) -> Call[None]:
-        return self._book("reveal", _nothing, vote)
+        return self._book("reveal", nothing, vote)
+
+    def reveal_many(self, votes: Sequence[ScoreVote]) -> Call[None]:
+        return self._book("revealMany", nothing, list(votes))
 
     def finalize_many(self, most: int) -> Call[int]:
-        return self._book("finalizeMany", _only, most)
+        return self._book("finalizeMany", only, most)
 
     def settle(self, submission_id: int, voters: Sequence[Address]) -> Call[None]:
-        return self._book("settle", _nothing, submission_id, list(voters))
+        return self._book("settle", nothing, submission_id, list(voters))
 
     def hash_vote(self, vote: ScoreVote) -> Call[bytes]:
-        return self._book("hashVote", _only, vote)
+        return self._book("hashVote", only, vote)
+
+    def hash_commit(self, voter: Address, submission_id: int, commitment: bytes, deadline: int) -> Call[bytes]:
+        return self._book("hashCommit", only, voter, submission_id, commitment, deadline)
 
     def vote_of(self, submission_id: int, voter: Address) -> Call[Vote]:
         return self._book("voteOf", _struct(Vote), submission_id, voter)
+
+    def history(self, voter: Address) -> Call[tuple[int, int]]:
+        """(votes above tau, votes) of a node, as its own rate counts them."""
+        return self._book("history", lambda values: (values[0], values[1]), voter)
 
     def tally(self, submission_id: int) -> Call[Tally]:
         return self._book("tally", _struct(Tally), submission_id)
 
     def histogram(self, submission_id: int) -> Call[tuple[int, ...]]:
-        return self._book("histogram", _only, submission_id)
+        return self._book("histogram", only, submission_id)
 
     def next_to_finalize(self) -> Call[int]:
-        return self._registry("nextToFinalize", _only)
+        return self._registry("nextToFinalize", only)
 
     def tau_and_rate(self) -> Call[tuple[int, int]]:
         return self._registry("tauAndRate", lambda values: (values[0], values[1]))
@@ -324,22 +350,25 @@ class TaskCalls:
     # pool
 
     def fund(self, amount: int) -> Call[None]:
-        return self._pool("fund", _nothing, amount)
+        return self._pool("fund", nothing, amount)
 
     def close(self) -> Call[None]:
-        return self._pool("close", _nothing)
+        return self._pool("close", nothing)
 
     def reclaim(self, to: Address) -> Call[int]:
-        return self._pool("reclaim", _only, to)
+        return self._pool("reclaim", only, to)
 
     def pour_many(self, ids: Sequence[int]) -> Call[None]:
-        return self._pool("pourMany", _nothing, list(ids))
+        return self._pool("pourMany", nothing, list(ids))
+
+    def pay_royalty(self, submission_id: int, amount: int) -> Call[None]:
+        return self._pool("payRoyalty", nothing, submission_id, amount)
 
     def pending(self, submission_id: int) -> Call[int]:
-        return self._pool("pending", _only, submission_id)
+        return self._pool("pending", only, submission_id)
 
     def owed(self, submission_id: int) -> Call[int]:
-        return self._pool("owed", _only, submission_id)
+        return self._pool("owed", only, submission_id)
 
     def balances(self) -> Call[tuple[int, int, int]]:
         """The vault's pool in its parts: (unreleased, allowance, owed or pending)"""
@@ -359,44 +388,13 @@ class FactoryCalls:
         return self._factory("createTask", _struct(Task), params, genesis, nonce)
 
     def check(self, params: TaskParams) -> Call[None]:
-        return self._factory("check", _nothing, params)
+        return self._factory("check", nothing, params)
 
     def predict(self, sender: Address, params: TaskParams, nonce: bytes) -> Call[Task]:
         return self._factory("predict", _struct(Task), sender, params, nonce)
 
     def is_task(self, registry: Address) -> Call[bool]:
-        return self._factory("isTask", _only, registry)
+        return self._factory("isTask", only, registry)
 
     def implementations(self) -> Call[Task]:
         return self._factory("implementations", _struct(Task))
-
-
-@dataclass(frozen=True, slots=True)
-class TokenCalls:
-    """The few ERC-20 calls that are needed; ``mint`` exists on the test token only."""
-
-    address: Address
-
-    def decimals(self) -> Call[int]:
-        return self._token("decimals", _only)
-
-    def symbol(self) -> Call[str]:
-        return self._token("symbol", _only)
-
-    def _token(self, function: str, read: Callable[[list[Any]], T], *args: Any) -> Call[T]:
-        return contract_call("TestToken", self.address, function, args, read)
-
-    def balance_of(self, owner: Address) -> Call[int]:
-        return self._token("balanceOf", _only, owner)
-
-    def allowance(self, owner: Address, spender: Address) -> Call[int]:
-        return self._token("allowance", _only, owner, spender)
-
-    def approve(self, spender: Address, amount: int) -> Call[None]:
-        return self._token("approve", _nothing, spender, amount)
-
-    def transfer(self, to: Address, amount: int) -> Call[None]:
-        return self._token("transfer", _nothing, to, amount)
-
-    def mint(self, to: Address, amount: int) -> Call[None]:
-        return self._token("mint", _nothing, to, amount)

@@ -9,6 +9,7 @@ from typing import TypeVar
 from eth_utils.address import is_address, to_checksum_address
 
 from pdfed_sdk.chain.codec import quantity
+from pdfed_sdk.chain.erc20 import TokenCalls
 from pdfed_sdk.chain.events import EventFlows
 from pdfed_sdk.chain.logs import Committed, Submitted
 from pdfed_sdk.chain.protocol import (
@@ -20,7 +21,6 @@ from pdfed_sdk.chain.protocol import (
     Tally,
     TaskCalls,
     TaskParams,
-    TokenCalls,
     Totals,
     Vote,
     Windows,

@@ -19,8 +19,13 @@ from pdfed_sdk.types import Status
 
 ERROR_STRING = bytes.fromhex("08c379a0")
 PANIC = bytes.fromhex("4e487b71")
-_TIMES = ("submit_end", "commit_end", "reveal_start", "reveal_end", "now", "until", "withdrawable_at")
+_TIMES = (
+    *("submit_end", "commit_end", "reveal_start", "reveal_end"),
+    *("now", "until", "next", "deadline", "withdrawable_at"),
+)
 _PANICS = {0x01: "assertion failed", 0x11: "overflow", 0x12: "division by zero", 0x21: "bad enum", 0x32: "bad index"}
+_EARLIEST_TIME = 10**9
+"""An argument in ``_TIMES`` below this is no time: ``next`` may be an id."""
 _BUG = "this is a defect of the contracts or the SDK: please report it with the transaction"
 _INTERNAL = "only the task's own contracts call this: use the verbs of PdfedClient"
 
@@ -53,9 +58,13 @@ ADVICE: dict[str, tuple[str, str]] = {
     "VaultNotTrainer": ("{node} is not a trainer", "register with the role TRAINER (fixed at registration)"),
     "PartNotAClone": ("this is an implementation, not a task", "use the addresses the factory's createTask gave"),
     "VaultIneligible": ("node {node} is refused by the task's eligibility hook", "ask the sponsor for admission"),
+    "VaultGasForHook": ("{left} gas are left for the eligibility hook, {needed} are needed", "send more gas"),
     # ModelRegistry
     "RegistryClosed": ("the task takes no new reservations: its sponsor closed it", "choose another task"),
     "RegistryPaused": ("reservations are paused until {until}", "try again after that time"),
+    "RegistryNotGuardian": ("{caller} is not the task's guardian", "use the guardian's key"),
+    "RegistryPauseTooLong": ("a pause of {duration} s, at most {most} s are allowed", "pause for less"),
+    "RegistryPauseTooSoon": ("the guardian may pause again at {next}, it is {now}", "wait until then"),
     "RegistryZeroReservation": ("the reservation hash is zero", "hash (author, packageDigest, salt)"),
     "RegistryUnknownId": ("there is no submission {id}", "list the submissions"),
     "RegistryNotAuthor": ("submission {id} belongs to {author}, not to {caller}", "use the author's key"),
@@ -104,6 +113,16 @@ ADVICE: dict[str, tuple[str, str]] = {
     "BookTooEarly": ("submission {id} can be finalised from {reveal_end}, it is {now}", "wait until then"),
     "BookNotTerminal": ("submission {id} is neither Final nor Void yet", "finalise it first"),
     "BookUnauthorized": ("{caller} may not call this entry of the book", _INTERNAL),
+    "BookLengthMismatch": ("{ids} ids and {commitments} commitments", "give one commitment an id"),
+    "BookSignatureExpired": ("the signed commit was good until {deadline}, it is {now}", "sign a new one"),
+    "BookDeadlineTooLate": (
+        "the signed commit is good until {deadline}, commits end at {commit_end}",
+        "sign one with an earlier deadline",
+    ),
+    "BookBadSignature": (
+        "the commit is signed neither by {voter} nor by its voting key",
+        "sign this very commit with one of them",
+    ),
     # RewardPool
     "PoolNotSponsor": ("{caller} is not the task's sponsor", "use the sponsor's key"),
     "PoolClosed": ("the task is closed", "nothing can be funded any more; continue from a new task"),
@@ -111,6 +130,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     "PoolUnfinished": ("{next_to_finalize} of {count} ids are finalised", "finalise the rest first"),
     "PoolGraceRunning": ("the grace period runs until {until}, it is {now}", "reclaim after that time"),
     "PoolUnauthorized": ("{caller} may not call this entry of the pool", _INTERNAL),
+    "PoolNotPayable": ("submission {id} is genesis or not Final", "pay royalties to a Final model with an author"),
     # TaskFactory
     "FactoryParameterOutOfBounds": (
         "parameter {name} is {value}, allowed are {least} to {most}",
@@ -199,7 +219,7 @@ def _custom_revert(entry: Param, body: bytes, subject: str) -> ProtocolRevert:
 
 def show(name: str, value: Any) -> str:
     """A value as a person reads it: times as UTC with seconds, statuses by name, bytes as hex."""
-    if name in _TIMES and isinstance(value, int) and value < 1 << 40:
+    if name in _TIMES and isinstance(value, int) and _EARLIEST_TIME <= value < 1 << 40:
         return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC ({value})"
     if name == "status" and isinstance(value, int) and value in set(Status):
         return Status(value).name.capitalize()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from pdfed_sdk.chain.client import PdfedClient
-from pdfed_sdk.chain.protocol import TokenCalls
+from pdfed_sdk.chain.erc20 import TokenCalls
 from pdfed_sdk.errors import ChainError, UsageError
 
 

@@ -8,13 +8,13 @@ import pytest
 from anvil_federation import UNIT, Federation, digests, word
 
 from pdfed_sdk.audit import AuditReport, SubmissionRecord, audit
-from pdfed_sdk.audit.reducer import quantile
+from pdfed_sdk.audit.rules import quantile
 from pdfed_sdk.chain import logs
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.errors import AuditFailed, PackageInvalid
 from pdfed_sdk.types import Status
 
-IDLE = (logs.VotingKeyChanged, logs.MetadataChanged, logs.SettleSkipped, logs.Initialized, logs.TaskCreated)
+IDLE = (logs.MetadataChanged, logs.SettleSkipped, logs.Initialized, logs.TaskCreated)
 
 
 @pytest.fixture

@@ -72,6 +72,8 @@ def sum_up(
     return summary
 
 
+CREDITS = ("votes", "rewards", "lineage", "returned")
+"""Why a node is credited: pay for votes, own rewards, shares of descendants, scoring fees nobody voted for."""
 Opinions = dict[int, dict[str, dict[str, Any]]]
 """Submission id -> node name -> that node's private evaluation."""
 
@@ -88,7 +90,7 @@ def read_evaluations(folder: Path, players: Sequence[Player]) -> Opinions:
 
 
 def earnings(events: Sequence[logs.Event]) -> dict[Address, Counter[str]]:
-    """What was credited to whom, by reason, in token units."""
+    """What was credited to whom, by reason, and what was charged to votes' bonds; in token units."""
     earned: dict[Address, Counter[str]] = defaultdict(Counter)
     for event in events:
         match event:
@@ -181,8 +183,8 @@ def describe_node(
         "name": player.name,
         "role": player.role,
         "tells": player.tells,
-        "earned": mine["votes"] + mine["rewards"] + mine["lineage"],
-        "earned_for": {reason: mine[reason] for reason in ("votes", "rewards", "lineage")},
+        "earned": sum(mine[reason] for reason in CREDITS),
+        "earned_for": {reason: mine[reason] for reason in (*CREDITS, "charged")},
         "claimed": mine["claimed"],
         "credit": account.credit,
         "stake": account.stake + account.locked,
@@ -196,10 +198,12 @@ def payouts(
     """All money that moved out of the pool and the scoring fees, in token units."""
     total: Counter[str] = Counter()
     for mine in earned.values():
-        total.update({reason: mine[reason] for reason in ("votes", "rewards", "lineage", "claimed")})
+        total.update({reason: mine[reason] for reason in (*CREDITS, "charged", "claimed")})
     returned = sum(e.passed for e in events if isinstance(e, logs.Poured) and e.reference_id == GENESIS)
     return {
         "voters": total["votes"],
+        "charged": total["charged"],
+        "returned": total["returned"],
         "authors": total["rewards"],
         "lineage": total["lineage"],
         "claimed": total["claimed"],
@@ -269,11 +273,12 @@ def tell(console: Console, summary: Mapping[str, Any], folder: Path) -> None:
         )
     console.print(models)
     nodes = Table(title="Nodes (tokens)", title_justify="left")
-    for column in ("node", "role", "votes", "rewards", "lineage", "earned", "claimed", "stake", "gas"):
+    for column in ("node", "role", "votes", "charged", "rewards", "lineage", "earned", "claimed", "stake", "gas"):
         nodes.add_column(column)
     for n in summary["nodes"]:
         for_what = n["earned_for"]
-        money = [for_what["votes"], for_what["rewards"], for_what["lineage"], n["earned"], n["claimed"], n["stake"]]
+        money = [for_what[why] for why in ("votes", "charged", "rewards", "lineage")]
+        money += [n["earned"], n["claimed"], n["stake"]]
         nodes.add_row(n["name"], n["role"], *(whole(m) for m in money), f"{n['gas']:,}")
     console.print(nodes)
     best, copies = summary["best"], summary["copies"]
