@@ -46,13 +46,13 @@ POOL = 1_000_000
 class Script:
     """How large the federation is; the choice is explained in docs/decisions. ``quick`` is for tests."""
 
-    pictures: int = 7_000
-    overtrain: int = 6_500
+    pictures: int = 6_000
+    overtrain: int = 6_000
     genesis: int = 2_000
-    submissions: int = 9
+    submissions: int = 8
     most: int = 5
     close_from: float = 150.0
-    close_by: float = 222.0
+    close_by: float = 232.0
     windows: dict[str, int] = field(default_factory=lambda: {"commit_window": 30, "reveal_gap": 1, "reveal_window": 10})
     promises: bool = True
 

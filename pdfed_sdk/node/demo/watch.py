@@ -57,9 +57,9 @@ class Watch:
                 self.say(text)
         if self._live:
             self._live.update(Group(self.nodes(), self.table(now)))
-        elif time.monotonic() - self._told >= PAUSE:
+        elif not self.board.closed and time.monotonic() - self._told >= PAUSE:
             self._told = time.monotonic()
-            self.say("; ".join(f"{name}: {doing}" for name, doing in self.doing().items()), style="dim")
+            self.say("; ".join(f"{name}: {doing[:40]}" for name, doing in self.doing().items()), style="dim")
         return events
 
     def doing(self) -> dict[str, str]:
