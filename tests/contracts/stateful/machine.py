@@ -283,6 +283,34 @@ class TaskMachine(RuleBasedStateMachine):
             self.act(self.t.pool.pour, id, by=self.people[5], error=None)
             self.g.pour(id)
 
+    @rule(which=some, amount=st.integers(0, 10**20))
+    def pay_royalty(self, which: int, amount: int) -> None:
+        payer, id = self.people[5], self.pick(which, OPEN, FINAL)
+        if id is None:
+            return
+        self.t.send(self.t.token.mint, payer, amount, sender=payer, at=self.now)
+        self.t.send(self.t.token.approve, self.t.vault, 10**30, sender=payer)
+        self.now = self.chain.now
+        self.tick()
+        final = self.g.models[id].status == FINAL
+        error = "PoolNotPayable" if not final else None if amount else "VaultZeroAmount"
+        if self.act(self.t.pool.payRoyalty, id, amount, by=payer, error=error):
+            self.g.royalty(id, amount)
+
+    @rule(which=some)
+    def repeat(self, which: int) -> None:
+        """invariant_idempotent: settling and pouring again changes nothing; the ghost does not move."""
+        id = self.pick(which, FINAL, VOID)
+        if id is None:
+            return
+        model = self.g.models[id]
+        done = [str(v) for v, vote in model.votes.items() if vote.settled]
+        self.tick()
+        self.act(self.t.book.settle, id, done, by=self.people[6], error=None)
+        if not model.owed and not model.pending:
+            self.tick()
+            self.act(self.t.pool.pourMany, [id, id], by=self.people[6], error=None)
+
     @rule(amount=st.integers(1, 10**21))
     def fund(self, amount: int) -> None:
         self.t.send(self.t.token.mint, self.t.sponsor, amount, sender=self.t.sponsor, at=self.now)
@@ -353,6 +381,21 @@ class TaskMachine(RuleBasedStateMachine):
             assert got == (m.status, m.outcome, m.median, m.level, m.gain, m.weight, m.above)
         assert self.t.best() == (self.g.best, self.g.best_level)
         assert tuple(self.t.book.tauAndRate()) == (self.g.tau, self.g.q)
+
+    @invariant()
+    def invariant_bounded_loss(self) -> None:
+        """One vote loses at most its bond, voters of an id get at most its pot, a reward is at most the allowance."""
+        for model in self.g.models[1:]:
+            assert model.paid <= self.t.params["scoringFee"]
+            assert all(charge <= model.votes[v].bond for v, charge in model.charged.items())
+            assert model.rewarded[0] <= model.rewarded[1]
+
+    @invariant()
+    def invariant_queue_moves(self) -> None:
+        """The next id finalises at its reveal end, whatever has happened."""
+        if self.g.next < len(self.g.models):
+            due = max(self.now, self.g.window(self.g.next)[3])
+            self.chain.simulate(self.t.book.finalize, self.g.next, sender=self.people[6], at=due)
 
     @invariant()
     def invariant_frozen(self) -> None:

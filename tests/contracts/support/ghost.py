@@ -53,6 +53,9 @@ class Model:
     above: int = 0
     owed: int = 0
     pending: int = 0
+    paid: int = 0  # to its voters
+    charged: dict[Any, int] = field(default_factory=dict)
+    rewarded: tuple[int, int] = (0, 0)  # reward, allowance before it
 
 
 class Ghost:
@@ -204,8 +207,8 @@ class Ghost:
                 above = model.above - (vote.weight if x else 0)
                 others = 2 * above > model.weight - vote.weight
                 paid, charged = payment(x, others, vote.rate, model.q, slice_, vote.bond)
-        assert paid <= slice_
-        assert charged <= vote.bond
+        model.paid += paid
+        model.charged[who] = charged
         node.free += vote.bond - charged
         node.credit += paid
         self.escrow -= slice_
@@ -232,9 +235,15 @@ class Ghost:
         if self.accrued_at:
             self.accrued_at = now
         amount = reward(self.allowance, self.p["stepRateBps"], model.gain)
+        model.rewarded = (amount, self.allowance)
         self.allowance -= amount
         self.committed += amount
         model.owed += amount
+
+    def royalty(self, id: int, amount: int) -> None:
+        self.models[id].owed += amount
+        self.committed += amount
+        self.pool += amount
 
     def pour(self, id: int) -> None:
         model = self.models[id]

@@ -26,6 +26,19 @@ def test_a_front_run_commitment_does_not_block_its_owner(task: Any, nodes: list[
     task.reverts("VaultNotVoter", nodes[3], thief, call=task.book.commit, args=(nodes[3], id, commitment), sender=thief)
 
 
+def test_a_second_commitment_is_refused(task: Any, nodes: list[Any]) -> None:
+    author, voter, key, *_ = nodes
+    id = task.open(author)
+    task.send(task.vault.setVotingKey, key, sender=voter)
+    task.commit(voter, id, 4)
+    for sender in (voter, key):
+        args = (voter, id, b"\2" * 32)
+        task.reverts("BookAlreadyCommitted", id, voter, call=task.book.commit, args=args, sender=sender)
+    task.to_reveal(id)
+    task.reveal(voter, id)
+    task.reverts("BookAlreadyCommitted", call=task.book.commit, args=(voter, id, b"\2" * 32), sender=voter)
+
+
 def test_an_opening_does_not_travel_to_another_task_or_chain(task: Any, nodes: list[Any], chain: Any) -> None:
     other = Task()
     for node in nodes:
@@ -351,6 +364,43 @@ def test_a_reorg_around_commit_end_drops_a_vote_but_exposes_none(task: Any, node
     args = (nodes[1], id, b"\1" * 32)
     task.reverts("BookCommitOver", id, end, end, call=task.book.commit, args=args, sender=nodes[1], at=end)
     assert task.windows(id)["revealStart"] > end
+
+
+def test_a_probe_model_learns_nothing_but_the_votes(task: Any) -> None:
+    """no_probe_bit: of a vote, only `improvement` says anything about the data; the rest is hashes and stake."""
+    public = {
+        "Committed": ["uint256", "address", "bytes32", "uint32", "uint24", "uint256"],
+        "Revealed": ["uint256", "address", "int8", "bytes32"],
+    }
+    for entry in task.book.abi:
+        if entry["type"] == "event" and entry["name"] in public:
+            assert [i["type"] for i in entry["inputs"]] == public[entry["name"]]
+    vote = next(e for e in task.book.abi if e.get("name") == "reveal")["inputs"][0]["components"]
+    fields = ["voter", "submissionId", "weightsDigest", "improvement", "evidenceRoot", "salt"]
+    assert [c["name"] for c in vote] == fields
+
+
+def test_a_lost_best_ends_the_task_and_a_new_genesis_continues_it(task: Any, nodes: list[Any]) -> None:
+    """Whoever lacks the bytes votes -8; the sponsor closes, everybody is paid, and a new task starts elsewhere."""
+    best = task.open(nodes[0])
+    task.score(best, dict.fromkeys(nodes[1:], 4))
+    child = task.open(nodes[1], [(best, 10_000)])
+    task.score(child, {n: -8 for n in nodes if n != nodes[1]})
+    assert (task.submission(child)["outcome"], task.pool.owed(child)) == (-8, 0)
+    assert task.best() == (best, 4)
+    task.send(task.pool.close, sender=task.sponsor)
+    task.send(task.pool.pour, best, sender=nodes[0])
+    task.send(task.vault.claim, nodes[0], sender=nodes[0])
+    assert Task().best() == (0, 0)
+
+
+def test_out_of_range_scores_cannot_be_revealed(task: Any, nodes: list[Any]) -> None:
+    """A client that turned a non-finite score into a huge number loses its bond, and nobody else anything."""
+    id = task.open(nodes[0])
+    vote = (*task.vote(nodes[1], id, 0)[:3], 127, *task.vote(nodes[1], id, 0)[4:])
+    task.send(task.book.commit, nodes[1], id, task.book.hashVote(vote), sender=nodes[1])
+    task.to_reveal(id)
+    task.reverts("BookImprovementOutOfRange", 127, call=task.book.reveal, args=(vote,), sender=nodes[1])
 
 
 def test_a_lineage_of_many_generations_pours_hop_by_hop(task: Any, nodes: list[Any]) -> None:
