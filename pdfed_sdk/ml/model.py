@@ -199,7 +199,7 @@ def _read_weights(path: Path, wanted: dict[str, tuple[int, ...]]) -> dict[str, T
                 tensor = file.get_tensor(name)
                 if not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
                     raise MlError(f"tensor {name} holds values that are not finite numbers")
-                state[name] = tensor.float()
+                state[name] = tensor.float().clone()  # off the mapped file, which may change
     except (SafetensorError, OSError, ValueError) as error:
         raise MlError(f"{path.name} is not a readable safetensors file: {error}") from error
     return state

@@ -7,16 +7,22 @@ sampling plus one pass over the samples.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import hashlib
 import math
+import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError, ExtractorMismatch, MlError
@@ -98,7 +104,9 @@ class Scorer:
         *,
         detector: Detector | None = None,
         extractor: FeatureExtractor | None = None,
+        cache: Path | None = None,
     ) -> None:
+        """``cache`` is a folder for fingerprints and features, one file per (weights, pictures)."""
         self.settings = settings = settings or ScoringSettings()
         for name, part in (("train", split.train), ("test", split.test), ("heldout", split.heldout)):
             self._check(part.images, name)
@@ -112,16 +120,28 @@ class Scorer:
             channels=settings.channels,
             sha256=settings.extractor_sha256 or None,
         )
-        self._train = self.detector.prints(split.train.images)
+        self._cache = cache
+        self._train = self._prints(split.train.images)
         self._limits = class_thresholds(self._train.vectors, split.train.labels)
         unseen = torch.cat([split.heldout.images, split.test.images])
-        calm = self.search(self.detector.prints(unseen))
+        calm = self.search(self._prints(unseen))
         if bool(calm.identical.all()):
             raise DataError("every held-out and test picture is in train too: nothing is left to calibrate on")
         self.calibration: Calibration = calibrate(calm.best[~calm.identical], settings.fpr, settings.least_threshold)
         self.novelty_floor = self.novelty(calm.without_identical(), int((~calm.identical).sum())).value
-        self._test = self.extractor(split.test.images)
-        self.fid_floor = fid(self.extractor(split.heldout.images[: settings.samples]), self._test)
+        self._test = self._features(split.test.images)
+        self.fid_floor = fid(self._features(split.heldout.images[: settings.samples]), self._test)
+
+    def _prints(self, images: Tensor) -> Prints:
+        def compute() -> dict[str, Tensor]:
+            found = self.detector.prints(images)
+            return {"vectors": found.vectors, "descriptors": found.descriptors}
+
+        return Prints(**remembered(self._cache, f"prints {self.detector.sha256}", images, compute))
+
+    def _features(self, images: Tensor) -> Tensor:
+        what = f"features {self.extractor.id} {self.extractor.weights_sha256}"
+        return remembered(self._cache, what, images, lambda: {"features": self.extractor(images)})["features"]
 
     def evaluate(self, model: DiffusionModel, seed: bytes) -> QNReport:
         """Sample ``settings.samples`` pictures from the seed and score them."""
@@ -246,6 +266,25 @@ class Scorer:
         counts = tuple(counted.get(i, 0) for i in range(len(self._train.vectors)))
         value = self.settings.novelty_weight * v_a * v_c * r_c
         return Novelty(v_a, v_c, r_c, value, pairs, len(set(rows)), counts)
+
+
+def remembered(
+    cache: Path | None, what: str, images: Tensor, compute: Callable[[], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """``compute()``, or what an earlier call left in ``cache`` under the same name and pictures; a damaged file is
+    computed anew."""
+    if cache is None:
+        return compute()
+    key = hashlib.sha256(what.encode() + str(tuple(images.shape)).encode() + images.numpy().tobytes()).hexdigest()
+    path = cache / f"{key[:32]}.safetensors"
+    with contextlib.suppress(OSError, SafetensorError):
+        return load(path.read_bytes())  # not mapped: somebody may write there
+    found = {name: tensor.contiguous() for name, tensor in compute().items()}
+    cache.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(f".{os.getpid()}")
+    save_file(found, fresh)
+    fresh.replace(path)
+    return found
 
 
 class _Clock:

@@ -32,7 +32,7 @@ class TrainConfig:
     is one. Every ``save_every`` pictures a resumable state is written if a state file is given."""
 
     pictures: int = 10_000
-    batch: int = 64
+    batch: int = 32
     lr: float = 3e-3
     warmup: int = 20
     final_lr: float = 0.05

@@ -70,7 +70,7 @@ def test_a_killed_run_resumes_to_the_same_weights(splits, tmp_path):
 
 
 def test_a_damaged_or_foreign_state_starts_anew(splits, tmp_path):
-    config = TrainConfig(pictures=64, seed=5)
+    config = TrainConfig(pictures=64, batch=64, seed=5)
     state = tmp_path / "run.safetensors"
     state.write_bytes(b"rubbish")
     assert train(config, splits[0].train, model=SMALL, state_file=state).finished

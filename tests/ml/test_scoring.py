@@ -395,6 +395,53 @@ def test_the_ladder_takes_the_first_that_loads(monkeypatch):
         load_extractor("resnet")
 
 
+HUB = """
+import torch
+
+class Small(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = torch.nn.Linear(3, 1024)
+
+    def forward(self, x):
+        return self.head(x.mean((2, 3)))
+
+def dinov2_vitl14(pretrained=True):
+    assert not pretrained, "weights would be downloaded"
+    return Small()
+"""
+
+
+def test_dinov2_loads_from_a_hub_checkout_and_a_weights_file(monkeypatch, tmp_path, noise):
+    checkout = tmp_path / "hub" / "facebookresearch_dinov2_main"
+    checkout.mkdir(parents=True)
+    (checkout / "hubconf.py").write_text(HUB)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    weights = {"head.weight": torch.randn(1024, 3), "head.bias": torch.randn(1024)}
+    torch.save(weights, tmp_path / "w.pth")
+    monkeypatch.setenv("PDFED_DINOV2_WEIGHTS", str(tmp_path / "w.pth"))
+    extractor = load_extractor("dinov2-vitl14")
+    assert extractor(noise[:2]).shape == (2, 1024)
+    assert load_extractor("ladder").id == "dinov2-vitl14"
+    assert load_extractor("dinov2-vitl14", sha256=extractor.weights_sha256).id == extractor.id
+    with pytest.raises(ExtractorMismatch):
+        load_extractor("dinov2-vitl14", sha256="00")
+    torch.save({"head.bias": weights["head.bias"]}, tmp_path / "w.pth")
+    with pytest.raises(MlError, match="DINOv2 cannot be loaded"):
+        load_extractor("dinov2-vitl14")
+
+
+def test_the_cache_gives_the_same_scores_and_survives_damage(splits, scorer, noise, tmp_path, monkeypatch):
+    cold = Scorer(splits[0], scorer.settings, cache=tmp_path)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) == 4
+    warm = Scorer(splits[0], scorer.settings, cache=tmp_path)
+    files[0].write_bytes(b"rubbish")
+    mended = Scorer(splits[0], scorer.settings, cache=tmp_path)
+    expected = scorer.score(noise).objective
+    assert cold.score(noise).objective == warm.score(noise).objective == mended.score(noise).objective == expected
+
+
 def test_detector_weights_are_checked(tmp_path):
     path = tmp_path / "w.safetensors"
     path.write_bytes(b"rubbish")
