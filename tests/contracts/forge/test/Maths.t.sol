@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {Parent} from "../../../../interfaces/PdfedTypes.sol";
+import {Histogram} from "../../../../contracts/libraries/Histogram.sol";
+import {Models} from "../../../../contracts/libraries/Models.sol";
+import {Power} from "../../../../contracts/libraries/Power.sol";
+import {VoterPay} from "../../../../contracts/libraries/VoterPay.sol";
+
+/// @title Properties of the pure maths, for `forge test` (random inputs) and for symbolic execution (`check_` functions)
+contract MathsTest {
+    using Histogram for Histogram.Votes;
+
+    uint256 private constant WAD = 1e18;
+    Histogram.Votes private _votes;
+
+    // ------------------------------------------------------------------------------------------- voters' pay (rule 11)
+
+    /// @dev pay <= slice, charge <= bond, never both; so the sum of all pay of an id is at most its pot.
+    function check_payment_is_bounded(bool x, bool others, uint24 rate, uint64 q, uint104 slice, uint104 bond)
+        public
+        pure
+    {
+        q = uint64(q % WAD);
+        (uint256 paid, uint256 charged) = VoterPay.payment(x, others, rate, q, slice, bond);
+        assert(paid <= slice && charged <= bond);
+        assert(paid == 0 || charged == 0);
+        assert(x == others || paid == 0);
+    }
+
+    function testFuzz_payment_is_bounded(bool x, bool others, uint24 rate, uint64 q, uint104 slice, uint104 bond)
+        public
+        pure
+    {
+        check_payment_is_bounded(x, others, rate, q, slice, bond);
+    }
+
+    /// @dev rateOf stays below 2^24 for any history and any q that `move` can reach.
+    function testFuzz_rate_is_a_share(uint32 yes, uint32 seen, uint64 q) public pure {
+        if (yes > seen) (yes, seen) = (seen, yes);
+        q = uint64(q % WAD);
+        uint256 exact = ((uint256(yes) * WAD + 4 * uint256(q)) << 24) / ((uint256(seen) + 4) * WAD);
+        assert(exact < 1 << 24 && VoterPay.rateOf(yes, seen, q) == exact);
+    }
+
+    function testFuzz_tau_and_q_stay_in_range(int8 tau, uint64 q, int8 median, uint32 yes, uint32 weight) public pure {
+        tau = int8(int256(uint256(uint8(tau)) % 26)) - 2;
+        median = int8(int256(uint256(uint8(median)) % 32)) - 8;
+        q = uint64(q % WAD);
+        (int8 nextTau, uint64 nextQ) = VoterPay.move(tau, q, median, yes, weight);
+        assert(nextTau >= -2 && nextTau <= 23 && nextQ < WAD);
+        int256 step = int256(nextTau) - tau;
+        assert(step >= -1 && step <= 1);
+        if (median == -8) assert(nextTau == tau && nextQ == q);
+    }
+
+    // --------------------------------------------------------------------------------------------------------- powers
+
+    /// @dev Rounded up, never above one, and falling in n.
+    function testFuzz_power_is_a_share_that_falls(uint64 base, uint8 n) public pure {
+        base = uint64(base % (WAD + 1));
+        n = n % 23;
+        uint256 here = Power.up(base, n);
+        assert(here <= WAD && Power.up(base, n + 1) <= here);
+        assert(here >= (base == 0 && n != 0 ? 0 : 1) || base < 1e9);
+    }
+
+    /// @dev Splitting a gain pays as one step: base^a * base^b and base^(a+b) differ by rounding only.
+    function testFuzz_powers_multiply(uint64 base, uint8 a, uint8 b) public pure {
+        base = uint64(base % (WAD + 1));
+        a = a % 12;
+        b = b % 12;
+        uint256 split = Power.up(base, a) * Power.up(base, b) / WAD;
+        uint256 whole = Power.up(base, uint256(a) + b);
+        assert(split <= whole + 40 && whole <= split + 40);
+    }
+
+    // ----------------------------------------------------------------------------------------------- lineage, rewards
+
+    /// @dev What a pour pays and passes is what came in; a model without gain is paid nothing.
+    function check_pour_conserves(uint104 pending, uint16 decayBps, uint8 gain) public pure {
+        decayBps = uint16(decayBps % 10_000);
+        gain = gain % 24;
+        uint256 left = Power.up(uint256(decayBps) * (WAD / 10_000), gain);
+        uint256 part = uint256(pending) * (WAD - left) / WAD;
+        assert(part <= pending);
+        if (gain == 0) assert(part == 0);
+    }
+
+    function testFuzz_pour_conserves(uint104 pending, uint16 decayBps, uint8 gain) public pure {
+        check_pour_conserves(pending, decayBps, gain);
+    }
+
+    /// @dev A path of two pours passes on what one pour of both gains passes, to the rounding.
+    function testFuzz_pours_are_split_proof(uint96 pending, uint8 a, uint8 b) public pure {
+        a = a % 12;
+        b = b % 12;
+        uint256 base = 0.9e18;
+        uint256 first = uint256(pending) - uint256(pending) * (WAD - Power.up(base, a)) / WAD;
+        uint256 second = first - first * (WAD - Power.up(base, b)) / WAD;
+        uint256 once = uint256(pending) - uint256(pending) * (WAD - Power.up(base, uint256(a) + b)) / WAD;
+        uint256 slack = uint256(pending) / 1e16 + 4;
+        assert(second <= once + slack && once <= second + slack);
+    }
+
+    // ------------------------------------------------------------------------------------------------------ histogram
+
+    /// @dev Quantile, total and yes weight against a plain sum over the votes; monotone in the share.
+    function testFuzz_quantiles_equal_their_definition(uint8[9] memory buckets, uint16[9] memory weights, int8 tau)
+        public
+    {
+        tau = int8(int256(uint256(uint8(tau)) % 26)) - 2;
+        uint256 total;
+        uint256 yes;
+        for (uint256 i; i < 9; ++i) {
+            int8 value = int8(int256(uint256(buckets[i]) % 32)) - 8;
+            uint256 weight = uint256(weights[i]) + 1;
+            _votes.add(value, weight);
+            total += weight;
+            if (value > tau) yes += weight;
+        }
+        Histogram.Votes memory votes = _votes;
+        Histogram.Tally memory t = votes.count(tau);
+        assert(t.weight == total && t.voters == 9 && t.yes == yes);
+        int8 last = -8;
+        for (uint256 share = 1_000; share <= 5_000; share += 500) {
+            int8 got = votes.quantile(total, share);
+            uint256 atOrBelow;
+            uint256 below;
+            for (uint256 i; i < 9; ++i) {
+                int8 value = int8(int256(uint256(buckets[i]) % 32)) - 8;
+                if (value <= got) atOrBelow += uint256(weights[i]) + 1;
+                if (value < got) below += uint256(weights[i]) + 1;
+            }
+            assert(atOrBelow * 10_000 >= share * total && below * 10_000 < share * total);
+            assert(got >= last);
+            last = got;
+        }
+    }
+
+    function test_an_empty_histogram_reads_as_lowest() public view {
+        Histogram.Votes memory votes = _votes;
+        assert(votes.count(0).weight == 0 && votes.quantile(0, 3_333) == -8 && votes.quantile(0, 5_000) == -8);
+    }
+
+    // -------------------------------------------------------------------------------------------------------- parents
+
+    function testFuzz_parents_survive_packing(uint32[4] memory ids, uint16[4] memory bps, uint8 n) public pure {
+        Parent[] memory list = new Parent[](n % 5);
+        for (uint256 i; i < list.length; ++i) {
+            list[i] = Parent(ids[i], bps[i] == 0 ? 1 : bps[i]);
+        }
+        Parent[] memory back = Models.unpack(Models.pack(list));
+        assert(keccak256(abi.encode(back)) == keccak256(abi.encode(list)));
+    }
+}
