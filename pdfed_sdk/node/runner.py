@@ -231,7 +231,7 @@ class Node:
 
     def _settle(self) -> None:
         now = self.client.now()
-        for entry in self.board.entries.values():
+        for entry in list(self.board.entries.values()):  # refreshed below
             if entry.unsettled and self._my_turn(entry, now, entry.windows.reveal_end + 1):
                 receipt = self.client.settle(entry.id, entry.unsettled[:MOST_AT_ONCE])
                 if receipt:

@@ -50,6 +50,20 @@ def test_a_submission_is_scored_sealed_opened_finalised_and_settled(world: World
     assert all(client.vote(submission, world.signers[i].address).settled for i in (2, 3, 4))
 
 
+def test_a_submission_may_arrive_while_another_is_settled(world: World, monkeypatch: pytest.MonkeyPatch):
+    """Settling reads the chain again: what is new by then must not upset the node."""
+    submission = world.submit(1)
+    settler = world.node(2)
+    settler.tick()
+    world.to_end(submission)
+    pour = settler.client.pour
+    monkeypatch.setattr(settler.client, "pour", lambda: (world.submit(3), pour()))
+    settler.tick()
+    settler.tick()
+    assert world.client(0).vote(submission, world.signers[2].address).settled
+    assert len(settler.board.entries) == 2
+
+
 def test_a_node_compares_with_the_frozen_reference_from_its_own_seed(world: World):
     submission = world.submit(1)
     opinions = [Opinion(), Opinion()]
