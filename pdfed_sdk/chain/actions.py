@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -10,18 +10,21 @@ from eth_utils.crypto import keccak
 
 from pdfed_sdk.chain.codec import artifact, encode, quantity
 from pdfed_sdk.chain.commitments import reservation_hash
-from pdfed_sdk.chain.erc20 import TokenCalls
+from pdfed_sdk.chain.erc20 import PermitDomain, TokenCalls
 from pdfed_sdk.chain.logs import Event, Reserved, Submitted, decode_log
 from pdfed_sdk.chain.protocol import ZERO_ADDRESS, Call, SubmissionView
 from pdfed_sdk.chain.reads import Reads, address, word
 from pdfed_sdk.chain.rpc import Flow
 from pdfed_sdk.chain.transactions import Mined, Sender
-from pdfed_sdk.errors import TransactionFailed, UsageError
+from pdfed_sdk.errors import ChainError, ProtocolRevert, RpcUnavailable, TransactionFailed, UsageError
 from pdfed_sdk.types import Address, ModelRecord, Role, Status
 
 E = TypeVar("E", bound=Event)
+P = TypeVar("P")
 MOST_AT_ONCE = 50
-"""Voters settled, or models poured, in one transaction."""
+"""Votes sealed, opened or settled, or models poured, in one transaction."""
+PERMIT_LIFE = 3_600
+"""Seconds a signed permit is good for; it is sent at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,33 @@ class Actions(Reads):
     def _me(self) -> Address:
         return self._sender().signer.address
 
-    def act(self, call: Call[Any]) -> Flow[Receipt]:
-        """Send any call of this protocol and wait for it."""
+    def act(self, call: Call[Any], *, least_gas: int = 0) -> Flow[Receipt]:
+        """Send any call of this protocol and wait for it; ``least_gas`` where an estimate may be too low."""
         sender = self._sender()
         if self.at.chain.options.dry_run:
-            gas = yield from sender.simulate(call)
+            gas = max(least_gas, (yield from sender.simulate(call)))
             return Receipt("", (yield from self.head()), (yield from self.now()), gas, ())
-        return receipt_of((yield from sender.send(call)), self.at.log.contracts)
+        return receipt_of((yield from sender.send(call, least_gas)), self.at.log.contracts)
+
+    def _together(
+        self, parts: Sequence[P], one: Callable[[P], Call[Any]], many: Callable[[Sequence[P]], Call[Any]]
+    ) -> Flow[list[Receipt]]:
+        """Send what passes alone in as few transactions as possible; an error is raised only if nothing passes."""
+        passing: list[tuple[P, int]] = []
+        errors: list[ProtocolRevert] = []
+        for part in parts:
+            try:
+                passing.append((part, (yield from self._sender().simulate(one(part)))))
+            except ProtocolRevert as error:
+                errors.append(error)
+        if errors and not passing:
+            raise errors[0]
+        receipts: list[Receipt] = []
+        for start in range(0, len(passing), MOST_AT_ONCE):
+            batch = passing[start : start + MOST_AT_ONCE]
+            call = one(batch[0][0]) if len(batch) == 1 else many([part for part, _ in batch])
+            receipts.append((yield from self.act(call, least_gas=sum(gas for _, gas in batch))))
+        return receipts
 
     def _past(self, event: Event) -> Flow[Receipt]:
         """The receipt of the transaction that emitted an event."""
@@ -130,9 +153,34 @@ class Actions(Reads):
         return self.act(self.at.calls.set_metadata(metadata_digest))
 
     def deposit(self, amount: int) -> Flow[Receipt]:
-        """Add stake; approves the vault first if it may not take that much. Counts after the task's warm-up."""
-        yield from self._allow(amount)
+        """Add stake; counts after the task's warm-up.
+
+        If the vault may not take that much yet: with a signed permit where the token has ERC-2612, else an approval.
+        """
+        token = TokenCalls((yield from self.params()).token)
+        if (yield from self._view(token.allowance(self._me(), self.at.task.vault))) < _positive(amount):
+            domain = yield from self._permit_domain(token)
+            if domain is not None:
+                return (yield from self._deposit_with_permit(token, domain, amount))
+            yield from self.approve(amount)
         return (yield from self.act(self.at.calls.deposit(amount)))
+
+    def _permit_domain(self, token: TokenCalls) -> Flow[PermitDomain | None]:
+        try:
+            name, separator = yield from self.at.chain.read(token.name(), token.domain_separator())
+        except RpcUnavailable:
+            raise
+        except (ProtocolRevert, ChainError):
+            return None  # no ERC-2612
+        return PermitDomain.of(name, self.at.chain_id, token.address, separator)
+
+    def _deposit_with_permit(self, token: TokenCalls, domain: PermitDomain, amount: int) -> Flow[Receipt]:
+        nonce = yield from self._view(token.nonces(self._me()))
+        deadline = (yield from self.now()) + PERMIT_LIFE
+        message = domain.typed_data(self._me(), self.at.task.vault, amount, nonce, deadline)
+        signature = self._sender().signer.sign_typed(message)
+        permit = signature[64], signature[:32], signature[32:64]
+        return (yield from self.act(self.at.calls.deposit_with_permit(amount, deadline, permit)))
 
     def request_unstake(self, amount: int) -> Flow[Receipt]:
         """Take free stake out of the weight and start its unbonding."""
@@ -197,7 +245,15 @@ class Actions(Reads):
             return None
         return (yield from self.act(self.at.calls.pour_many(sorted(ids, reverse=True))))
 
-    # --- sponsor ---
+    def pay_royalty(self, submission_id: int, amount: int) -> Flow[Receipt]:
+        """Pay for the use of a Final model: its author and lineage get it with the next pour, like a reward.
+
+        Approves the vault first if it may not take that much.
+        """
+        yield from self._allow(amount)
+        return (yield from self.act(self.at.calls.pay_royalty(int(submission_id), amount)))
+
+    # --- sponsor and guardian ---
 
     def fund(self, amount: int) -> Flow[Receipt]:
         """Add to the pool; approves the vault first if it may not take that much."""
@@ -207,6 +263,12 @@ class Actions(Reads):
     def close(self) -> Flow[Receipt]:
         """Take no new reservations, for good."""
         return self.act(self.at.calls.close())
+
+    def pause(self, duration: int) -> Flow[Receipt]:
+        """Guardian: take no new reservations for ``duration`` seconds, at most 14 days, once in 60."""
+        if isinstance(duration, bool) or not isinstance(duration, int) or duration <= 0:
+            raise UsageError(f"duration {duration!r} is not a whole number of seconds above zero")
+        return self.act(self.at.calls.pause(duration))
 
     def reclaim(self, to: str | None = None) -> Flow[Receipt]:
         """Take the unspent pool after close, the last finalise and grace (default: to the signer)."""

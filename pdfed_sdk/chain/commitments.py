@@ -30,6 +30,12 @@ VOTE_FIELDS: Final = (
     ("evidenceRoot", "bytes32"),
     ("salt", "bytes32"),
 )
+COMMIT_FIELDS: Final = (
+    ("voter", "address"),
+    ("submissionId", "uint256"),
+    ("commitment", "bytes32"),
+    ("deadline", "uint256"),
+)
 _VOTE_TYPE: Final = keccak(text="ScoreVote(" + ",".join(f"{kind} {name}" for name, kind in VOTE_FIELDS) + ")")
 _DOMAIN_FIELDS: Final = (
     ("name", "string"),
@@ -61,27 +67,36 @@ def vote_digest(vote: ScoreVote, chain_id: int, book: Address) -> bytes:
         vote.salt,
     )
     body = keccak(_VOTE_TYPE + encode([kind for _, kind in VOTE_FIELDS], content))
-    return keccak(b"\x19\x01" + _domain_separator(chain_id, book) + body)
+    separator = domain_separator(DOMAIN_NAME, DOMAIN_VERSION, chain_id, book)
+    return keccak(b"\x19\x01" + separator + body)
 
 
 def vote_typed_data(vote: ScoreVote, chain_id: int, book: Address) -> dict[str, Any]:
     """The same vote as EIP-712 typed data, for ``encode_typed_data(full_message=…)`` and wallets."""
     check_vote(vote)
-    return _typed_data(
-        DOMAIN_NAME,
-        chain_id,
-        book,
-        "ScoreVote",
-        VOTE_FIELDS,
-        {
-            "voter": vote.voter,
-            "submissionId": int(vote.submission_id),
-            "weightsDigest": vote.weights_digest,
-            "improvement": vote.improvement,
-            "evidenceRoot": vote.evidence_root,
-            "salt": vote.salt,
-        },
-    )
+    message = {
+        "voter": vote.voter,
+        "submissionId": int(vote.submission_id),
+        "weightsDigest": vote.weights_digest,
+        "improvement": vote.improvement,
+        "evidenceRoot": vote.evidence_root,
+        "salt": vote.salt,
+    }
+    return typed_data(DOMAIN_NAME, DOMAIN_VERSION, chain_id, book, "ScoreVote", VOTE_FIELDS, message)
+
+
+def commit_typed_data(
+    voter: Address, submission_id: int, commitment: bytes, deadline: int, chain_id: int, book: Address
+) -> dict[str, Any]:
+    """What a voter signs so that someone else may send its commit until ``deadline`` (``ScoreBook.hashCommit``)."""
+    check_bytes32("commitment", commitment)
+    message = {
+        "voter": voter,
+        "submissionId": int(submission_id),
+        "commitment": commitment,
+        "deadline": deadline,
+    }
+    return typed_data(DOMAIN_NAME, DOMAIN_VERSION, chain_id, book, "Commit", COMMIT_FIELDS, message)
 
 
 def check_vote(vote: ScoreVote) -> None:
@@ -107,17 +122,24 @@ def check_bytes32(name: str, value: bytes) -> None:
         raise UsageError(f"{name} is {shown}, not 32 bytes")
 
 
-def _domain_separator(chain_id: int, book: Address) -> bytes:
-    name, version = keccak(text=DOMAIN_NAME), keccak(text=DOMAIN_VERSION)
+def domain_separator(name: str, version: str, chain_id: int, contract: Address) -> bytes:
+    """EIP-712 separator of a domain with these four fields."""
     kinds = ["bytes32", "bytes32", "bytes32", "uint256", "address"]
-    return keccak(encode(kinds, [_DOMAIN_TYPE, name, version, chain_id, book]))
+    return keccak(encode(kinds, [_DOMAIN_TYPE, keccak(text=name), keccak(text=version), chain_id, contract]))
 
 
-def _typed_data(
-    name: str, chain_id: int, contract: Address, kind: str, shape: Sequence[tuple[str, str]], message: dict[str, Any]
+def typed_data(
+    name: str,
+    version: str,
+    chain_id: int,
+    contract: Address,
+    kind: str,
+    shape: Sequence[tuple[str, str]],
+    message: dict[str, Any],
 ) -> dict[str, Any]:
+    """A message of type ``kind`` in an EIP-712 domain, as wallets and ``Signer.sign_typed`` take it."""
     return {
-        "domain": {"name": name, "version": "1", "chainId": chain_id, "verifyingContract": contract},
+        "domain": {"name": name, "version": version, "chainId": chain_id, "verifyingContract": contract},
         "types": {
             "EIP712Domain": [{"name": n, "type": t} for n, t in _DOMAIN_FIELDS],
             kind: [{"name": n, "type": t} for n, t in shape],
@@ -147,7 +169,7 @@ def salt_request(voter: Address, submission_id: int, chain_id: int, book: Addres
     """Typed data a node signs to get the secrets of one vote; its text warns against signing it elsewhere."""
     shape = (("warning", "string"), ("voter", "address"), ("submissionId", "uint256"))
     message = {"warning": SALT_WARNING, "voter": voter, "submissionId": int(submission_id)}
-    return _typed_data("PDFed vote secret", chain_id, book, "VoteSecret", shape, message)
+    return typed_data("PDFed vote secret", "1", chain_id, book, "VoteSecret", shape, message)
 
 
 def stretch(material: bytes, purpose: str) -> bytes:

@@ -124,6 +124,10 @@ class Reads:
         """Whether the sponsor has stopped reservations."""
         return self._view(self.at.calls.closed())
 
+    def paused_until(self) -> Flow[int]:
+        """Before this time new reservations are refused; in the past or 0 if they are not."""
+        return self._view(self.at.calls.paused_until())
+
     def best(self) -> Flow[Best]:
         """Id and level of the best model."""
         return self._view(self.at.calls.best())

@@ -127,9 +127,12 @@ class Sender:
             return quantity(gas, "eth_estimateGas")
         raise AssertionError
 
-    def send(self, call: Call[Any]) -> Flow[Mined]:
-        """Simulate, send and wait for the call's transaction. ProtocolRevert, TransactionFailed, RpcUnavailable."""
-        gas = yield from self.simulate(call)
+    def send(self, call: Call[Any], least_gas: int = 0) -> Flow[Mined]:
+        """Simulate, send and wait for the call's transaction. ProtocolRevert, TransactionFailed, RpcUnavailable.
+
+        ``least_gas``: what a batch needs. It passes with less, its entries skipped, so an estimate may be too low.
+        """
+        gas = max(least_gas, (yield from self.simulate(call)))
         limit = int(gas * self.chain.options.gas_margin)
         transaction = {**self._frame(call), "chainId": self.chain_id, "gas": limit, "value": 0}
         transaction.pop("from")

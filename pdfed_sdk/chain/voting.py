@@ -6,6 +6,7 @@ whatever is on chain; if the state folder is lost as well, the opening comes bac
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pdfed_sdk.chain.commitments import (
     EvidenceTree,
     VoteSecrets,
     check_vote,
+    commit_typed_data,
     salt_request,
     sampling_seed,
     vote_digest,
@@ -32,10 +34,10 @@ from pdfed_sdk.chain.journal import (
     vote_state,
 )
 from pdfed_sdk.chain.logs import Committed, Revealed
-from pdfed_sdk.chain.protocol import Vote
-from pdfed_sdk.chain.reads import word
+from pdfed_sdk.chain.protocol import Call, Vote
+from pdfed_sdk.chain.reads import address, word
 from pdfed_sdk.chain.rpc import Flow
-from pdfed_sdk.errors import JournalError, PdfedError, UsageError
+from pdfed_sdk.errors import JournalError, UsageError
 from pdfed_sdk.types import HIGHEST, LOWEST, Address, ScoreVote, SubmissionId
 
 
@@ -47,6 +49,31 @@ class DueVote:
     reveal_start: int
     reveal_end: int
     state: VoteState
+
+
+@dataclass(frozen=True, slots=True)
+class SignedCommit:
+    """A sealed vote anyone may send for its voter, until ``deadline``. It tells nothing of what the vote says.
+
+    ``seal`` is for the voter alone: with it the vote can be recovered from the chain.
+    """
+
+    voter: Address
+    id: int
+    commitment: bytes
+    deadline: int
+    signature: bytes
+    seal: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A vote on its way to the chain, and what stands there for it."""
+
+    vote: ScoreVote
+    digest: bytes
+    seal: bytes
+    on_chain: Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +117,53 @@ class Voting(Actions):
         The vote is journalled before it is sent. If one is journalled already, that one is sent, whatever the
         arguments say; if it is on chain, its receipt is returned.
         """
+        sealed = yield from self._prepare(submission_id, improvement, evidence)
+        if sealed.on_chain.exists:
+            return (yield from self._committed(submission_id, sealed))
+        return (yield from self.act(self._commit_call(sealed)))
+
+    def commit_scores(self, scores: Mapping[int, tuple[int, EvidenceTree | bytes]]) -> Flow[list[Receipt]]:
+        """Seal votes on several ids at once: id → (improvement, evidence). Votes on chain already are left out.
+
+        Up to 50 travel in one transaction. One that is refused (its window is over, say) does not stop the others: see
+        the ``Committed`` events of the receipts. An error is raised only if none could be sealed.
+        """
+        fresh: list[_Sealed] = []
+        for submission_id, (improvement, evidence) in scores.items():
+            sealed = yield from self._prepare(submission_id, improvement, evidence)
+            if not sealed.on_chain.exists:
+                fresh.append(sealed)
+        return (yield from self._together(fresh, self._commit_call, self._commit_many_call))
+
+    def sign_commit(
+        self, submission_id: int, improvement: int, evidence: EvidenceTree | bytes, *, deadline: int | None = None
+    ) -> Flow[SignedCommit]:
+        """Seal a vote for someone else to send: this node then needs no native coin.
+
+        Journalled like any vote. ``deadline`` is the last second it may be sent (default: end of the commit window).
+        """
+        end = (yield from self.windows(submission_id)).commit_end
+        if deadline is not None and deadline > end:
+            raise UsageError(f"the deadline {deadline} is after commits on {submission_id} end, at {end}")
+        sealed = yield from self._prepare(submission_id, improvement, evidence)
+        until = end if deadline is None else deadline
+        chain_id, book, voter, number = self._key(submission_id)
+        message = commit_typed_data(voter, number, sealed.digest, until, chain_id, book)
+        signature = self._sender().signer.sign_typed(message)
+        return SignedCommit(voter, number, sealed.digest, until, signature, sealed.seal)
+
+    def relay_commit(self, signed: SignedCommit) -> Flow[Receipt]:
+        """Send another node's signed commit; returned, not repeated, if it is on chain."""
+        on_chain = yield from self.vote(signed.id, signed.voter)
+        if opens(on_chain, signed.commitment):
+            return (yield from self._past((yield from self._commit_event(signed.id, signed.voter))))
+        call = self.at.calls.commit_by_sig(
+            address(signed.voter, "voter"), int(signed.id), signed.commitment, signed.deadline, signed.signature
+        )
+        return (yield from self.act(sealed_call(call, signed.seal)))
+
+    def _prepare(self, submission_id: int, improvement: int, evidence: EvidenceTree | bytes) -> Flow[_Sealed]:
+        """The vote to send: the journalled one, else a fresh one, in the journal when this returns."""
         key = self._key(submission_id)
         secrets = yield from self.secrets(submission_id)
         kept = self.journal.read(*key)
@@ -103,19 +177,25 @@ class Voting(Actions):
         vote = fresh if kept is None else kept.vote
         digest = vote_digest(vote, key[0], key[1])
         on_chain = yield from self.vote(submission_id)
-        if on_chain.exists:
-            return (yield from self._committed(submission_id, on_chain, digest))
-        if kept is None and not self.at.chain.options.dry_run:
+        if kept is None and not on_chain.exists and not self.at.chain.options.dry_run:
             self.journal.write(Entry(key[0], key[1], vote))
-        call = self.at.calls.commit(key[2], int(submission_id), digest)
-        return (yield from self.act(sealed_call(call, seal(vote, secrets.seal_key, digest))))
+        return _Sealed(vote, digest, seal(vote, secrets.seal_key, digest), on_chain)
 
-    def _committed(self, submission_id: int, on_chain: Vote, digest: bytes) -> Flow[Receipt]:
-        if not opens(on_chain, digest):
+    def _commit_call(self, sealed: _Sealed) -> Call[None]:
+        call = self.at.calls.commit(sealed.vote.voter, int(sealed.vote.submission_id), sealed.digest)
+        return sealed_call(call, sealed.seal)
+
+    def _commit_many_call(self, sealed: Sequence[_Sealed]) -> Call[None]:
+        ids, digests = [int(one.vote.submission_id) for one in sealed], [one.digest for one in sealed]
+        call = self.at.calls.commit_many(sealed[0].vote.voter, ids, digests)
+        return sealed_call(call, b"".join(one.seal for one in sealed))
+
+    def _committed(self, submission_id: int, sealed: _Sealed) -> Flow[Receipt]:
+        if not opens(sealed.on_chain, sealed.digest):
             opening = yield from self.opening(submission_id)
             if opening is None:
                 raise _lost(submission_id)
-        return (yield from self._past((yield from self._commit_event(submission_id))))
+        return (yield from self._past((yield from self._commit_event(submission_id, self._node(None)))))
 
     # --- recover ---
 
@@ -152,16 +232,17 @@ class Voting(Actions):
         return None if kept is None else kept.vote
 
     def _unsealed(self, submission_id: int, secrets: VoteSecrets) -> Flow[list[tuple[int, bytes]]]:
-        event = yield from self._commit_event(submission_id)
+        event = yield from self._commit_event(submission_id, self._node(None))
         sent = yield from self.at.chain.ask("eth_getTransactionByHash", event.where.tx_hash)
         data = blob((sent or {}).get("input"), "commit transaction")
-        found = unseal(data[-SEAL_BYTES:], secrets.seal_key, event.commitment)
-        return [] if found is None else [found]
+        for start in range(len(data) - SEAL_BYTES, -1, -SEAL_BYTES):  # a batch carries the seals of all its votes
+            found = unseal(data[start : start + SEAL_BYTES], secrets.seal_key, event.commitment)
+            if found is not None:
+                return [found]
+        return []
 
-    def _commit_event(self, submission_id: int) -> Flow[Committed]:
-        found = yield from self.at.log.select(
-            Committed, self.at.start, word(int(submission_id)), word(self._node(None))
-        )
+    def _commit_event(self, submission_id: int, voter: Address) -> Flow[Committed]:
+        found = yield from self.at.log.select(Committed, self.at.start, word(int(submission_id)), word(voter))
         for event in found:
             if isinstance(event, Committed):
                 return event
@@ -199,20 +280,18 @@ class Voting(Actions):
         return found
 
     def reveal_due(self) -> Flow[list[Receipt]]:
-        """Reveal all that can be revealed now. An error is raised only if nothing could be."""
+        """Reveal all that can be revealed now, up to 50 votes a transaction.
+
+        One that is refused does not stop the others; an error is raised only if none could be revealed.
+        """
         now = yield from self.now()
-        receipts: list[Receipt] = []
-        errors: list[PdfedError] = []
+        openings: list[ScoreVote] = []
         for vote in (yield from self.due()):
-            if not vote.reveal_start <= now < vote.reveal_end or vote.state is VoteState.MISMATCH:
-                continue
-            try:
-                receipts.append((yield from self.reveal(vote.id)))
-            except PdfedError as error:
-                errors.append(error)
-        if errors and not receipts:
-            raise errors[0]
-        return receipts
+            if vote.reveal_start <= now < vote.reveal_end and vote.state is VoteState.READY:
+                opening = yield from self.opening(vote.id)
+                if opening is not None:
+                    openings.append(opening)
+        return (yield from self._together(openings, self.at.calls.reveal, self.at.calls.reveal_many))
 
     def vote_state(self, submission_id: int) -> Flow[VoteState]:
         """none, ready, revealed or mismatch."""

@@ -290,17 +290,30 @@ def test_a_send_whose_answer_is_lost_is_not_sent_twice(federation: Federation, l
     assert [event.metadata_digest for event in changed].count(b"\x04" * 32) == 1
 
 
+def mine_once_replaced(anvil: Anvil, first: set[str]) -> None:
+    """Mine when another version of the one waiting transaction has come; give up after 20 s."""
+    for _ in range(400):
+        waiting = anvil.ask("txpool_content")["pending"].values()
+        first |= {sent["hash"] for by_nonce in waiting for sent in by_nonce.values()}
+        if len(first) > 1:
+            break
+        time.sleep(0.05)
+    anvil.mine()
+
+
 def test_a_stuck_transaction_is_replaced_at_the_same_nonce(federation: Federation) -> None:
     federation.anvil.ask("evm_setAutomine", False)
-    mine = threading.Timer(0.6, federation.anvil.mine)
+    seen: set[str] = set()
+    miner = threading.Thread(target=mine_once_replaced, args=(federation.anvil, seen))
     try:
-        mine.start()
-        client = federation.client(2, replace_after=0.2, timeout=5)
+        miner.start()
+        client = federation.client(2, replace_after=0.5, timeout=30)
         receipt = client.set_metadata(b"\x05" * 32)
         sent = federation.anvil.ask("eth_getTransactionByHash", receipt.tx_hash)
     finally:
-        mine.cancel()
+        miner.join()
         federation.anvil.ask("evm_setAutomine", True)
+    assert len(seen) > 1
     changed = [e for e in client.events.replay() if isinstance(e, MetadataChanged)]
     assert [event.metadata_digest for event in changed].count(b"\x05" * 32) == 1
     assert int(sent["maxPriorityFeePerGas"], 16) > 10**9
@@ -315,13 +328,21 @@ def test_no_gas_money_is_said_plainly(federation: Federation) -> None:
 
 
 def test_confirmations_are_waited_for(federation: Federation) -> None:
-    client = federation.client(2, confirmations=3, timeout=5)
-    miner = threading.Timer(0.2, lambda: federation.anvil.mine(2))
+    client = federation.client(2, confirmations=3, timeout=30)
+    done = threading.Event()
+
+    def mine() -> None:
+        while not done.wait(0.1):
+            federation.anvil.mine()
+
+    miner = threading.Thread(target=mine)
     miner.start()
-    start = time.monotonic()
-    client.set_metadata(b"\x06" * 32)
-    assert time.monotonic() - start > 0.15
-    miner.join()
+    try:
+        receipt = client.set_metadata(b"\x06" * 32)
+    finally:
+        done.set()
+        miner.join()
+    assert client.head() >= receipt.block + 2
 
 
 def test_the_lock_file_survives_nonsense(tmp_path: Path) -> None:
