@@ -1,9 +1,13 @@
 """Attacks of the protocol page, performed."""
 
+import os
 from typing import Any
 
 import pytest
 from support.task import FINAL, OPEN, TRAINER, UNIT, VALIDATOR, VOID, ZERO, Task, digest
+
+
+GENERATIONS = 1_000 if os.environ.get("PDFED_PROFILE") == "deep" else 8
 
 
 def test_a_copied_commitment_cannot_be_opened_by_the_thief(task: Any, nodes: list[Any]) -> None:
@@ -406,9 +410,9 @@ def test_out_of_range_scores_cannot_be_revealed(task: Any, nodes: list[Any]) -> 
 def test_a_lineage_of_many_generations_pours_hop_by_hop(task: Any, nodes: list[Any]) -> None:
     ids = [0]
     for author in nodes[:2]:
-        task.pay(author, 30 * UNIT)
-        task.send(task.vault.deposit, 30 * UNIT, sender=author)
-    for number in range(8):
+        task.pay(author, 4 * GENERATIONS * UNIT)
+        task.send(task.vault.deposit, 4 * GENERATIONS * UNIT, sender=author)
+    for number in range(GENERATIONS):
         author = nodes[number % 2]
         id = task.open(author, [(ids[-1], 10_000)])
         task.score(id, dict.fromkeys(nodes[2:], 2))
