@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from support.task import FINAL, OPEN, TRAINER, UNIT, VALIDATOR, VOID, ZERO, Task, digest
 
-
 GENERATIONS = 1_000 if os.environ.get("PDFED_PROFILE") == "deep" else 8
 
 
