@@ -26,7 +26,7 @@ from pdfed_sdk.ml.augment import degrade, jpeg_roundtrip
 from pdfed_sdk.ml.baselines import auth_pct, carlini_ratio, ct_score, fid, fld, fld_gap, pog
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, partition
 from pdfed_sdk.ml.detector import Detector, Prints
-from pdfed_sdk.ml.features import load_extractor
+from pdfed_sdk.ml.features import FeatureExtractor, load_extractor
 from pdfed_sdk.ml.scoring import Scorer, ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
 
@@ -86,11 +86,13 @@ def negatives(spare: PictureSet, model: bool, seed: int) -> Tensor:
 class Pool:
     """Fingerprints, features and originals of the negatives and of the planted copies of one strength."""
 
-    def __init__(self, scorer: Scorer, clean: Tensor, copies: Tensor, sources: Tensor) -> None:
-        self.scorer, self.sources = scorer, sources
-        self.extractor = load_extractor("efficientnet-lite0")
+    def __init__(
+        self, scorer: Scorer, extractor: FeatureExtractor | None, clean: Tensor, copies: Tensor, sources: Tensor
+    ) -> None:
+        self.sources = sources
         both = torch.cat([clean, copies])
-        self.prints, self.features = scorer.detector.prints(both), self.extractor(both)
+        self.prints = scorer.detector.prints(both)
+        self.features = extractor(both) if extractor else torch.empty(len(both), 0)
 
     def at(self, share: float) -> tuple[Prints, Tensor, Tensor]:
         """(prints, features, truth) of the pool at a share; truth (POOL,) is the source's index or -1."""
@@ -161,7 +163,7 @@ def run(size: int, fpr: float, model: bool, seed: int, measures: bool) -> dict[s
     known = {part: extractor(getattr(split, part).images) for part in ("train", "test")} if extractor else {}
     for name, strength in STRENGTHS.items():
         copies = strength(split.train.images[sources], Generator().manual_seed(seed + 1))
-        pool, table = Pool(scorer, clean, copies, sources), []
+        pool, table = Pool(scorer, extractor, clean, copies, sources), []
         for share in SHARES:
             prints, features, truth = pool.at(share)
             row = {"share": share, **judge(scorer, prints, truth)}
