@@ -122,7 +122,7 @@ def draw_progress(folder: Path, summary: Summary) -> None:
     lower.axhline(1, color="#999", linewidth=0.8)
     for name, colour in COLOURS.items():
         lower.scatter([], [], color=colour, s=22, label=name)
-    lower.legend(fontsize=7, ncols=5, loc="upper left")
+    lower.legend(fontsize=7, ncols=5, loc="center left")
     _save(figure, folder / "progress.png")
 
 
