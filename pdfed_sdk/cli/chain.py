@@ -170,6 +170,14 @@ def task_close(client: PdfedClient, token: Token) -> Any:
     return client.close()
 
 
+@sends(task, "pause")
+def task_pause(
+    client: PdfedClient, token: Token, seconds: Annotated[int, typer.Argument(help="At most 1,209,600: 14 days.")]
+) -> Any:
+    """No new reservations for a while (guardian only, once in 60 days); what is open goes on."""
+    return client.pause(seconds)
+
+
 # --- stake and reward ------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +215,17 @@ def reward_settle(
 def reward_pour(client: PdfedClient, token: Token) -> Any:
     """Pour all pending lineage shares, descendants first."""
     return client.pour()
+
+
+@sends(reward, "royalty")
+def reward_royalty(
+    client: PdfedClient,
+    token: Token,
+    submission: Annotated[int, typer.Argument(help="Number of a final model.")],
+    amount: Amount,
+) -> Any:
+    """Pay for the use of a model: its author and lineage share it with the next pour."""
+    return client.pay_royalty(submission, token.units(amount))
 
 
 @sends(reward, "claim")

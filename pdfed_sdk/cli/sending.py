@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pdfed_sdk.chain.actions import Receipt
     from pdfed_sdk.node.money import Token
 
-MONEY = "amount paid charged reward to_author to_lineage passed bond fee stake locked unbonding credit pool"
+MONEY = "amount paid reward to_author to_lineage passed bond stake locked unbonding credit pool"
+MONEY += " bond_released bond_forfeited fee_returned fee_to_pool"
 AMOUNTS = frozenset(MONEY.split())
 """Fields of events and accounts that are token units."""
 

@@ -42,11 +42,13 @@ SENDING = {
     "task create",
     "task fund",
     "task close",
+    "task pause",
     "stake add",
     "stake request",
     "stake withdraw",
     "reward settle",
     "reward pour",
+    "reward royalty",
     "reward claim",
     "node register",
     "node run",
@@ -182,6 +184,17 @@ def test_a_revert_shows_the_contracts_reason_and_sends_nothing(signed: Cli, worl
     assert "Registry" in done.err or "sponsor" in done.err
     assert "next:" in done.err
     assert world.anvil.ask("eth_blockNumber") == before
+
+
+def test_only_the_guardian_pauses_and_genesis_takes_no_royalty(signed: Cli, world: World, tmp_path: Path):
+    keystore = keystore_of(world, 1, tmp_path)
+    done = signed("task", "pause", "60", "--keystore", keystore)
+    assert done.code == 20
+    assert "guardian" in done.err
+    world.client(0).mint(world.signers[1].address, UNIT)
+    done = signed("reward", "royalty", "0", "1", "--keystore", keystore)
+    assert done.code == 20
+    assert "genesis" in done.err
 
 
 # --- sending ---
