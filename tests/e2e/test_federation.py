@@ -24,7 +24,16 @@ SUBMISSION = {
     *("id", "author", "name", "parents", "reference", "status", "level", "improvement", "gain", "votes", "sealed"),
     *("objective_parts", "by_node", "reward"),
 }
-PAYOUTS = {"voters", "authors", "lineage", "claimed", "lineage_returned_to_pool", "claims"}
+PAYOUTS = {
+    "voters",
+    "charged",
+    "returned",
+    "authors",
+    "lineage",
+    "claimed",
+    "lineage_returned_to_pool",
+    "claims",
+}
 
 
 @pytest.fixture(scope="module")
