@@ -54,6 +54,7 @@ class Bench:
         node = self.authors[0]
         t.pay(node, STAKE)
         first = t.send(t.vault.register, 3, ZERO, digest("card"), sender=node)
+        chain.at(chain.now + 5)  # a second of its own: within one second the total's checkpoint is overwritten, cheaper
         self.gas["register and stake"] = first.gas_used + t.send(t.vault.deposit, STAKE, sender=node).gas_used
         funder = chain.accounts[1]
         t.send(t.token.mint, funder, 2_000 * STAKE, sender=funder)
