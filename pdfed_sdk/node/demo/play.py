@@ -153,7 +153,7 @@ def set_stage(run: Run) -> tuple[PdfedClient, Board]:
     """Chain, contracts, genesis, splits, keys, task; the nodes are started as soon as the task exists."""
     run.players = cast(run.script.pictures, run.script.overtrain, most=run.script.most)
     run.processes["anvil"], run.rpc = stage.start_anvil(run.root, run.folder / "logs" / "anvil.log")
-    password_file = private_file(run.folder / "sponsor" / "password", run.password)
+    private_file(run.folder / "sponsor" / "password", run.password)
     run.sponsor = LocalSigner.create_keystore(run.folder / "sponsor" / "keystore.json", run.password)
     give_ether(run, run.sponsor.address)
     script = {"PDFED_PASSWORD": run.password}
@@ -176,7 +176,6 @@ def set_stage(run: Run) -> tuple[PdfedClient, Board]:
         client.mint(run.addresses[player.name], STAKE * 10**18)
         config = player.config(run.rpc, task, run.store)
         (run.home(player) / "pdfed.toml").write_text(config, encoding="utf-8")
-    del password_file
     board = Board(client)
     return client, board
 
