@@ -1,39 +1,24 @@
 """A private anvil with brownie attached: time set to the second, reverts decoded, snapshots.
 
 Illegal calls are simulated (`eth_call` with a block time) so that their revert data arrives undistorted; legal ones are
-real transactions through brownie. One process has one chain: several pytest workers each start their own.
+real transactions. Brownie compiles, deploys and decodes events; everything else goes over the wire. One process has one
+chain: several pytest workers each start their own.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import fcntl
 import json
 import os
-import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import cache
-from pathlib import Path
+from functools import cache, cached_property
 from types import SimpleNamespace
 from typing import Any
 
-from eth_abi import decode
-from eth_utils import keccak
-
-ROOT = Path(__file__).resolve().parents[3]
-ACCOUNTS = 80
-
-
-class Reverted(AssertionError):
-    """A call reverted: `name` and `args` of the custom error (or Error/Panic)."""
-
-    def __init__(self, name: str, values: tuple[Any, ...]) -> None:
-        super().__init__(f"{name}{values}")
-        self.name, self.values = name, values
+from .wire import GAS, ROOT, Errors, Interface, Reverted, Wire, call, launch, returned
 
 
 @contextlib.contextmanager
@@ -68,24 +53,11 @@ def load_project() -> Any:
         return loaded or project.load(ROOT, raise_if_loaded=False)
 
 
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 @cache
 def connect() -> Chain:
     """Start anvil once a process and attach brownie to it."""
     project = load_project()
-    port = _free_port()
-    # the program itself: its npm launcher would leave it running when killed
-    anvil = next((ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil"))
-    command = [str(anvil), "--port", str(port), "--base-fee", "0", "--hardfork", "cancun"]
-    command += ["--accounts", str(ACCOUNTS), "--balance", "1000000", "--gas-limit", "200000000", "--quiet"]
-    command += ["--steps-tracing"] if os.environ.get("PDFED_TRACE") else []  # for profiles and coverage; slow
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    atexit.register(process.kill)
+    _, port = launch("--steps-tracing") if os.environ.get("PDFED_TRACE") else launch()  # traces are slow
     from brownie import network
     from brownie._config import CONFIG
     from brownie.network import transaction
@@ -93,13 +65,6 @@ def connect() -> Chain:
     # brownie sleeps a whole second where a receipt is not there at once; anvil has it in milliseconds
     transaction.time = SimpleNamespace(time=time.time, sleep=lambda _: time.sleep(0.005))
 
-    deadline = time.monotonic() + 30
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            break
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError("anvil did not start")
-        time.sleep(0.05)
     CONFIG.networks["development"] = {
         "id": "development",
         "cmd": "anvil",
@@ -108,37 +73,33 @@ def connect() -> Chain:
         "cmd_settings": {},
     }
     network.connect("development")
-    return Chain(project)
+    return Chain(project, Wire(port))
+
+
+class Receipt:
+    """A mined transaction; its events are decoded by brownie when somebody asks."""
+
+    def __init__(self, web3: Any, raw: dict[str, Any]) -> None:
+        self._web3, self._hash = web3, raw["transactionHash"]
+        self.gas_used = int(raw["gasUsed"], 16)
+
+    @cached_property
+    def events(self) -> Any:
+        from brownie.network.event import _decode_logs
+
+        return _decode_logs(self._web3.eth.get_transaction_receipt(self._hash)["logs"])
 
 
 class Chain:
     """The chain, its accounts, and the clock."""
 
-    def __init__(self, project: Any) -> None:
+    def __init__(self, project: Any, wire: Wire) -> None:
         from brownie import accounts, web3
 
-        self.project, self.web3 = project, web3
+        self.project, self.web3, self.wire, self.rpc = project, web3, wire, wire.rpc
         self.accounts = list(accounts)
-        self.errors: dict[bytes, tuple[str, list[str]]] = {
-            keccak(text="Error(string)")[:4]: ("Error", ["string"]),
-            keccak(text="Panic(uint256)")[:4]: ("Panic", ["uint256"]),
-        }
-        for container in (
-            [*project.dict().values(), *project.interface._names.values()]
-            if hasattr(project.interface, "_names")
-            else project.dict().values()
-        ):
-            for item in getattr(container, "abi", []):
-                if item["type"] == "error":
-                    types = [entry["type"] for entry in item["inputs"]]
-                    selector = keccak(text=f"{item['name']}({','.join(types)})")[:4]
-                    self.errors[selector] = (item["name"], types)
-
-    def rpc(self, method: str, *params: Any) -> Any:
-        answer = self.web3.provider.make_request(method, list(params))
-        if "error" in answer:
-            raise RuntimeError(f"{method}: {answer['error']}")
-        return answer["result"]
+        contracts = [*project.dict().values(), *getattr(project.interface, "_names", {}).values()]
+        self.decode_revert = Errors(Interface(getattr(c, "abi", [])) for c in contracts).decode
 
     @property
     def now(self) -> int:
@@ -163,6 +124,18 @@ class Chain:
         self.rpc("evm_revert", snapshot)
         _notify_registry()
 
+    def send(self, function: Any, *args: Any, sender: Any) -> Receipt:
+        """A real transaction in a block of its own; raises `Reverted` if it fails."""
+        message = {"from": str(sender), "to": function._address, "data": function.encode_input(*args)}
+        number = self.rpc("eth_sendTransaction", {**message, "gas": GAS, "gasPrice": "0x0"})
+        raw = None
+        while raw is None:  # anvil mines at once, but after it has answered
+            raw = self.rpc("eth_getTransactionReceipt", number)
+        if not int(raw["status"], 16):
+            self.simulate(function, *args, sender=sender)
+            raise Reverted("unknown", (number,))
+        return Receipt(self.web3, raw)
+
     def block(self, calls: list[tuple[Any, tuple[Any, ...], Any]], at: int) -> list[bool]:
         """Mine one block at this time with all `calls` (function, arguments, sender), in order; which succeeded."""
         self.rpc("evm_setAutomine", False)
@@ -183,22 +156,12 @@ class Chain:
 
     def simulate(self, function: Any, *args: Any, sender: Any, at: int | None = None, to: str | None = None) -> bytes:
         """Call without sending, at block time `at` (default: now). Raises `Reverted`; returns the raw result."""
-        data = function.encode_input(*args)
-        call = {"from": str(sender), "to": to or function._address, "data": data, "gas": hex(30_000_000)}
-        overrides = [{}, {"time": hex(self.now if at is None else at)}]
-        answer = self.web3.provider.make_request("eth_call", [call, "latest", *overrides])
-        if "error" in answer:
-            raw = answer["error"].get("data")
-            if not isinstance(raw, str):
-                raise RuntimeError(str(answer["error"]))
-            raise self.decode_revert(bytes.fromhex(raw[2:]))
-        return bytes.fromhex(answer["result"][2:])
-
-    def decode_revert(self, raw: bytes) -> Reverted:
-        if raw[:4] not in self.errors:
-            return Reverted("unknown", (raw.hex(),))
-        name, types = self.errors[raw[:4]]
-        return Reverted(name, tuple(decode(types, raw[4:])))
+        data = bytes.fromhex(function.encode_input(*args)[2:])
+        request = call(str(sender), to or function._address, data, self.now if at is None else at)
+        raw, reverted = returned(self.wire.batch([request])[0])
+        if reverted:
+            raise self.decode_revert(raw)
+        return raw
 
     def reverts(
         self, error: str, *values: Any, call: Any, args: tuple[Any, ...] = (), sender: Any, at: int | None = None

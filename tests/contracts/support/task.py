@@ -105,7 +105,7 @@ class Task:
         """A real transaction; reverts surface as `Reverted` with the decoded error."""
         if at is not None:
             self.chain.at(at)
-        return call(*args, {"from": sender, "allow_revert": True}, silent=True)
+        return self.chain.send(call, *args, sender=sender)
 
     def reverts(
         self, error: str, *values: Any, call: Any, args: tuple[Any, ...] = (), sender: Any, at: int | None = None
