@@ -154,14 +154,15 @@ def _overfit(to_train: Tensor, to_test: Tensor) -> float:
     return 100 * float(((to_train < to_test).double() + 0.5 * (to_train == to_test).double()).mean())
 
 
-def fld(generated: Array, train: Array, test: Array, seed: int = 0) -> float:
+def fld(generated: Array, train: Array, test: Array, seed: int = 0, *, exact: bool = False) -> float:
     """FLD (Jiralerspong 2023): 100 (nll(test) - base) under Gaussians centred on the generated samples and fitted to
     train; base is the same with one half of train (shuffled by ``seed``) as centres, fitted to the other half. nll is
-    per dimension; features are standardised by test. Lower is better. Needs four training rows."""
-    g, t, e = _standardised(generated, train, test)
+    per dimension; features are standardised by test. Lower is better. Needs four training rows. ``exact``: see
+    `fld_gap`."""
+    g, t, e = _standardised(generated, train, test, exact)
     if len(t) < 4:
         raise DataError(f"train has {len(t)} rows, FLD needs at least 4")
-    return 100 * (_nll(_fit(g, t), e) - _base(t, e, len(g), seed))
+    return _hundred(_nll(_fit(g, t), e) - _base(t, e, len(g), seed), "FLD")
 
 
 def _base(train: Tensor, test: Tensor, samples: int, seed: int) -> float:
@@ -171,23 +172,46 @@ def _base(train: Tensor, test: Tensor, samples: int, seed: int) -> float:
     return _nll(_fit(train[order[:half]], train[order[half:]]), test)
 
 
-def fld_gap(generated: Array, train: Array, test: Array) -> float:
+def fld_gap(generated: Array, train: Array, test: Array, *, exact: bool = False) -> float:
     """Generalisation gap of FLD: 100 (nll(train) - nll(test)) under the mixture of `fld`. Far below 0: the samples
-    explain training pictures better than test pictures, which is memorisation."""
-    g, t, e = _standardised(generated, train, test)
+    explain training pictures better than test pictures, which is memorisation.
+
+    Where samples equal training pictures the likelihood has no bound, and what stops it is arithmetic. By default that
+    is the reference package's: float32 distances out of a matrix product, whose rounding of zeros, and with it the
+    second digit of such a gap, depends on the processor's BLAS. ``exact`` computes in float64, distances of near twins
+    by subtraction: the same number everywhere. Without copies the two agree (docs/decisions/0303).
+    """
+    g, t, e = _standardised(generated, train, test, exact)
     mixture = _fit(g, t)
-    return 100 * (_nll(mixture, t) - _nll(mixture, e))
+    return _hundred(_nll(mixture, t) - _nll(mixture, e), "the gap of FLD")
 
 
-def _standardised(generated: Array, train: Array, test: Array) -> list[Tensor]:
-    g, t, e = _together(("generated", generated), ("train", train), ("test", test))
+def _hundred(value: float, name: str) -> float:
+    if not math.isfinite(value):
+        raise DataError(f"{name} is {value}: the sets lie too far apart for it", hint="scale the features")
+    return 100 * value
+
+
+def _standardised(generated: Array, train: Array, test: Array, exact: bool) -> list[Tensor]:
+    """The sets in units of test's deviations. In the reference's arithmetic train lies column by column and the
+    others row by row, as selecting columns in NumPy leaves them: the golden values were made from such arrays."""
+    kind = torch.float64 if exact else torch.float32
+    g, t, e = _together(("generated", generated), ("train", train), ("test", test), kind=kind)
     if len(e) < 2:
         raise DataError(f"test has {len(e)} rows, FLD needs at least 2")
     mean, std = e.mean(0), e.std(0)
     lively = std > 0
     if not bool(lively.any()):
         raise DataError("test is constant in every column, FLD cannot standardise by it")
-    return [(x[:, lively] - mean[lively]) / std[lively] for x in (g, t, e)]
+    g, t, e = ((x[:, lively] - mean[lively]) / std[lively] for x in (g, t, e))
+    return [g.contiguous(), t.contiguous() if exact else t.T.contiguous().T, e.contiguous()]
+
+
+def _squares(points: Tensor, centres: Tensor) -> Tensor:
+    """||point - centre||^2 (m, n): of float32 sets as the reference computes it, of float64 sets exactly."""
+    if points.dtype == torch.float32:
+        return torch.cdist(points, centres).square()
+    return squared_distances(points, centres)
 
 
 @dataclass(frozen=True)
@@ -200,7 +224,7 @@ class _Mixture:
 
 def _nll(mixture: _Mixture, points: Tensor) -> float:
     """Mean negative log-likelihood of points (m, D) per dimension."""
-    parts = _log_densities(squared_distances(points, mixture.centres), mixture.log_variances, points.shape[1])
+    parts = _log_densities(_squares(points, mixture.centres), mixture.log_variances, points.shape[1])
     return float(math.log(len(mixture.centres)) - torch.logsumexp(parts, 1).mean()) / points.shape[1]
 
 
@@ -213,7 +237,7 @@ def _fit(centres: Tensor, points: Tensor, epochs: int = 50, patience: float = 5e
     every point some likelihood and is not used afterwards. Adam, lr 0.5, from the variance that suits the nearest
     point; stops when the loss moved less than ``patience`` in five epochs."""
     count, width = centres.shape
-    squares = squared_distances(points, centres)
+    squares = _squares(points.contiguous(), centres)
     far = 0.81 * (points - points.mean(0)).square().sum(1, keepdim=True)
     start = ((squares.min(0).values + 1e-3) / width).log()
     log_variances, wide = start, torch.zeros((), dtype=far.dtype, device=far.device)
@@ -225,15 +249,17 @@ def _fit(centres: Tensor, points: Tensor, epochs: int = 50, patience: float = 5e
     losses: list[float] = []
     for epoch in range(epochs):
         parts = torch.cat([_log_densities(squares, log_variances, width) - math.log(count), far_density(wide)], 1)
-        total = torch.logsumexp(parts, 1, keepdim=True)
-        share = (parts - total).exp_()  # responsibilities; the gradient below is that of the loss by hand
+        top = parts.amax(1, keepdim=True)
+        share = (parts - top).clamp_min_(-80).exp_()  # no subnormal numbers: they are slow
+        sums = share.sum(1, keepdim=True)
+        share /= sums  # responsibilities; the gradient below is that of the loss by hand
         half = 0.5 / len(points)
         pull = (share[:, :count] * squares).sum(0) * (-log_variances).exp() / width
         log_variances.grad = half * (share[:, :count].sum(0) - pull)
         wide.grad = half * (share[:, count] - share[:, count] * far.squeeze(1) * (-wide).exp() / width).sum()
         optimiser.step()
         log_variances.clamp_(-40, 40)
-        losses.append(-float(total.mean()) / width)
+        losses.append(-float((top + sums.log()).mean()) / width)
         if epoch > 5 and max(abs(losses[-1] - earlier) for earlier in losses[-5:]) < patience:
             break
     return _Mixture(centres, log_variances)
@@ -277,12 +303,12 @@ def measure_all(generated: Array, train: Array, test: Array, *, seed: int = 0, l
     )
     if not likelihood:
         return found
-    x, y, z = _standardised(g, t, e)
+    x, y, z = _standardised(g, t, e, exact=False)
     mixture = _fit(x, y)
     on_test = _nll(mixture, z)
     return replace(
         found,
         fid_infinity=fid_infinity(g, e) if len(g) >= 16 else None,
-        fld=100 * (on_test - _base(y, z, len(x), seed)),
-        fld_gap=100 * (_nll(mixture, y) - on_test),
+        fld=_hundred(on_test - _base(y, z, len(x), seed), "FLD"),
+        fld_gap=_hundred(_nll(mixture, y) - on_test, "the gap of FLD"),
     )
