@@ -27,10 +27,10 @@ def nearest(
     """Distances (Q, k) ascending, in the dtype of ``queries``, and indices (Q, k) int64 of the k nearest ``points``
     (P, D) of each query (Q, D).
 
-    ``exclude_self``: queries and points are the same rows, and no row finds itself. ``memory`` caps the block of
-    distances in bytes. Of equally near points the lower index comes first. ``refine=False`` computes only the
-    first four exactly and leaves the others as the float32 product gave them, right to about 1e-5: quicker for many.
-    Errors: DataError for empty, mismatched or non-finite input.
+    ``exclude_self``: queries and points are the same rows, and no row finds itself. ``memory`` caps, in bytes, all that
+    is allocated beside input and result. Of equally near points the lower index comes first. ``refine=False``
+    computes only the first four exactly and leaves the others as the float32 product gave them, right to about 1e-5:
+    quicker for many. Errors: DataError for empty, mismatched or non-finite input, or a cap below one row's needs.
     """
     check_features(queries, "queries")
     check_features(points, "points")
@@ -39,22 +39,21 @@ def nearest(
     available = len(points) - int(exclude_self)
     if not 1 <= k <= available:
         raise DataError(f"k is {k}, limits 1 and {available}")
-    centre = points.mean(0)
-    rows, columns = (queries - centre).float(), (points - centre).float()
     kept = min(k + MARGIN, available)
-    width = max(kept + 1, min(len(points), WIDTH))
-    height = max(1, min(len(queries), memory // (columns.element_size() * 2 * width), 1_024))
-    norms = columns.square().sum(1)
+    height, width = _block_shape(len(queries), points, kept, memory)
+    centre, norms = points.mean(0), points.new_empty(len(points), dtype=torch.float32)
+    for left in range(0, len(points), width):
+        norms[left : left + width] = _centred(points[left : left + width], centre).square_().sum(1)
     distances, indices = [], []
     for start in range(0, len(queries), height):
-        block = rows[start : start + height]
-        squares, found = _candidates(block, columns, norms, kept, width, start if exclude_self else None)
+        block = _centred(queries[start : start + height], centre)
+        squares, found = _candidates(block, points, centre, norms, kept, width, start if exclude_self else None)
         exact = (squares.double() + block.double().square().sum(1, keepdim=True)).clamp_min_(0).sqrt_()
         sure = kept if refine else min(kept, SURE + MARGIN)
         if sure < kept:
             order = exact.argsort(dim=1)
             exact, found = exact.gather(1, order), found.gather(1, order)
-        exact[:, :sure] = _exact(queries[start : start + height], points, found[:, :sure])
+        exact[:, :sure] = _exact(queries[start : start + height], points, found[:, :sure], min(CACHE, memory // 8))
         order = torch.argsort(exact, dim=1, stable=True)[:, :k]
         exact, found = exact.gather(1, order), found.gather(1, order)
         distances.append(exact.to(queries.dtype))
@@ -62,20 +61,35 @@ def nearest(
     return torch.cat(distances), torch.cat(indices)
 
 
+def _block_shape(queries: int, points: Tensor, kept: int, memory: int) -> tuple[int, int]:
+    """Queries and points a block, so that a block's needs stay below the cap: the centred points and their
+    differences in the input's type, the distances, and a few copies of the candidates."""
+    columns, wide = points.shape[1], points.element_size() + 4
+    spare = memory - 4 * len(points) - 2 * min(CACHE, memory // 8)
+    width = max(kept + 1, min(len(points), WIDTH, spare // 2 // (columns * wide)))
+    each = 4 * width + 2 * columns * (wide + 8) + 80 * kept
+    height = min(queries, (spare - width * columns * wide) // each, 1_024)
+    if height < 1:
+        least = (4 * len(points) + width * columns * wide + each) * 4 // 3 + 8
+        raise DataError(f"memory is {memory} bytes, {len(points)} points of {columns} columns need {least}")
+    return height, width
+
+
+def _centred(part: Tensor, centre: Tensor) -> Tensor:
+    return (part - centre).float()
+
+
 def _candidates(
-    rows: Tensor, points: Tensor, norms: Tensor, kept: int, width: int, own: int | None
+    rows: Tensor, points: Tensor, centre: Tensor, norms: Tensor, kept: int, width: int, own: int | None
 ) -> tuple[Tensor, Tensor]:
     """The ``kept`` best of every row, by index: ||p||^2 - 2 rp, which ranks like the distance, and the index."""
     best: Tensor | None = None
     index: Tensor | None = None
     for left in range(0, len(points), width):
         part = points[left : left + width]
-        block = torch.addmm(norms[left : left + width], rows, part.T, alpha=-2)
-        if own is not None:
-            line = torch.arange(len(rows), device=rows.device) + own - left
-            inside = (line >= 0) & (line < len(part))
-            block[inside.nonzero().squeeze(1), line[inside]] = torch.inf
-        values, local = block.topk(min(kept, len(part)), dim=1, largest=False)
+        values, local = _of_block(
+            rows, _centred(part, centre), norms[left : left + width], kept, None if own is None else own - left
+        )
         local = local + left
         if best is not None and index is not None:
             values, local = torch.cat([best, values], 1), torch.cat([index, local], 1)
@@ -88,9 +102,19 @@ def _candidates(
     return best.gather(1, order), index
 
 
-def _exact(rows: Tensor, points: Tensor, candidates: Tensor) -> Tensor:
-    """Distances of rows to their candidates by subtraction, float64."""
-    step = max(1, CACHE // (8 * candidates.shape[1] * rows.shape[1]))
+def _of_block(rows: Tensor, part: Tensor, norms: Tensor, kept: int, own: int | None) -> tuple[Tensor, Tensor]:
+    """The same within one block of points; row i of ``rows`` is point ``own`` + i of the block, and left out."""
+    block = torch.addmm(norms, rows, part.T, alpha=-2)
+    if own is not None:
+        line = torch.arange(len(rows), device=rows.device) + own
+        inside = (line >= 0) & (line < len(part))
+        block[inside.nonzero().squeeze(1), line[inside]] = torch.inf
+    return block.topk(min(kept, len(part)), dim=1, largest=False)
+
+
+def _exact(rows: Tensor, points: Tensor, candidates: Tensor, cache: int) -> Tensor:
+    """Distances of rows to their candidates by subtraction, float64, ``cache`` bytes of differences at a time."""
+    step = max(1, cache // (8 * candidates.shape[1] * rows.shape[1]))
     parts = []
     for i in range(0, len(rows), step):
         gap = points[candidates[i : i + step]].double() - rows[i : i + step, None].double()

@@ -1,9 +1,12 @@
-"""Exact search: against brute force, near twins, ties, memory blocks."""
+"""Exact search: against brute force, near twins, ties, the memory cap as measured."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml.neighbours import nearest
@@ -17,7 +20,7 @@ def brute(queries, points, k, exclude_self=False):
     return distances.gather(1, order), order
 
 
-@pytest.mark.parametrize("memory", [1 << 12, 1 << 28])
+@pytest.mark.parametrize("memory", [20_000, 1 << 28])
 @pytest.mark.parametrize("exclude", [False, True])
 def test_against_brute_force(memory, exclude):
     points = torch.randn(300, 8, generator=torch.Generator().manual_seed(1))
@@ -47,3 +50,39 @@ def test_ties_go_to_the_lower_index_and_a_copy_has_distance_zero():
 def test_k_out_of_range(k):
     with pytest.raises(DataError, match=f"k is {k}, limits 1 and 3"):
         nearest(torch.ones(3, 2), torch.ones(3, 2), k)
+
+
+def peak_bytes(call: Callable[[], object]) -> int:
+    """The most that was allocated at any moment of a call, as torch's allocator counts it."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as found:
+        call()
+    now = top = 0
+    for event in found.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            now += event.nbytes()
+            top = max(top, now)
+    return top
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("memory", "columns"), [(4 << 20, 32), (12 << 20, 256)])
+def test_the_memory_cap_holds_and_the_result_stays_exact(memory, columns, kind):
+    random = torch.Generator().manual_seed(3)
+    points = torch.randn(30_000, columns, generator=random).to(kind)
+    queries = points[:600] + 0.01 * torch.randn(600, columns, generator=random).to(kind)
+    assert points.numel() * points.element_size() + len(queries) * len(points) * 4 > 5 * memory
+    found = []
+    peak = peak_bytes(lambda: found.append(nearest(queries, points, 5, memory=memory)))
+    assert memory // 8 < peak <= memory
+    expected = torch.cdist(queries[:50].double(), points.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    values, order = expected.topk(5, largest=False)
+    assert found[0][1][:50].equal(order)
+    assert torch.allclose(found[0][0][:50].double(), values, rtol=1e-6)
+
+
+def test_a_cap_below_one_row_is_refused_with_what_it_takes():
+    points = torch.randn(200, 16)
+    with pytest.raises(DataError, match=r"memory is 4000 bytes, 200 points of 16 columns need (\d+)") as caught:
+        nearest(points, points, 5, memory=4_000)
+    least = int(str(caught.value).split("need ")[1])
+    nearest(points, points, 5, memory=least)
