@@ -18,7 +18,7 @@ from functools import cache, cached_property
 from types import SimpleNamespace
 from typing import Any
 
-from .wire import GAS, ROOT, Errors, Interface, Reverted, Wire, call, launch, returned
+from .wire import GAS, ROOT, Errors, Interface, Reverted, Wire, call, launch, returned, substitutes
 
 
 @contextlib.contextmanager
@@ -50,7 +50,10 @@ def load_project() -> Any:
             if not (ROOT / json.loads(artefact.read_text())["sourcePath"]).exists():
                 artefact.unlink()
         loaded = next((p for p in project.get_loaded_projects()), None)
-        return loaded or project.load(ROOT, raise_if_loaded=False)
+        loaded = loaded or project.load(ROOT, raise_if_loaded=False)
+    for name, code in substitutes().items():
+        loaded[name]._build["bytecode"] = code
+    return loaded
 
 
 @cache

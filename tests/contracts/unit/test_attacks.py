@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from support.task import FINAL, OPEN, TRAINER, UNIT, VALIDATOR, VOID, ZERO, Task, digest
+from support.wire import INSTRUMENTED
 
 GENERATIONS = 1_000 if os.environ.get("PDFED_PROFILE") == "deep" else 8
 
@@ -181,7 +182,7 @@ def test_sybils_fill_no_slots_and_own_no_result(chain: Any, sybils: int) -> None
         task.reveal(node, id)
     task.to_end(id)
     receipt = task.finalize(id)
-    assert receipt.gas_used <= 160_000
+    assert INSTRUMENTED or receipt.gas_used <= 160_000
     assert task.submission(id)["outcome"] == 1
     assert task.submission(id)["revealedWeight"] == 300 + sybils
 
@@ -417,7 +418,7 @@ def test_a_lineage_of_many_generations_pours_hop_by_hop(task: Any, nodes: list[A
         task.score(id, dict.fromkeys(nodes[2:], 2))
         ids.append(id)
     gas = [task.send(task.pool.pour, id, sender=nodes[0]).gas_used for id in reversed(ids[1:])]
-    assert max(gas) <= 105_000  # sharing out an own reward included
+    assert INSTRUMENTED or max(gas) <= 105_000  # sharing out an own reward included
     assert task.pool.balances()[2] == 0
     task.solvent(nodes)
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from eth_account import Account
 from support.task import UNIT, Task
+from support.wire import INSTRUMENTED
 
 SECRET = "0x" + "11" * 32
 OTHER = "0x" + "22" * 32
@@ -85,7 +86,7 @@ def test_batches_cost_less_than_single_calls(task: Any, nodes: list[Any]) -> Non
     voter = nodes[4]
     commitments = [task.book.hashVote(task.vote(voter, id, 3)) for id in ids]
     batch = task.send(task.book.commitMany, voter, ids, commitments, sender=voter).gas_used / len(ids)
-    assert batch <= 60_000
+    assert INSTRUMENTED or batch <= 60_000
 
 
 def test_a_signed_commit_is_sent_by_anyone(task: Any, nodes: list[Any], signer: Any, chain: Any) -> None:
@@ -113,7 +114,7 @@ def test_a_signed_commit_is_sent_by_anyone(task: Any, nodes: list[Any], signer: 
     chain.simulate(call, signer, id, commitment, early, expired, sender=nodes[3], at=early)
     refused("BookCommitOver", args=(signer, id, commitment, end, good), at=end)
     receipt = task.send(call, signer, id, commitment, end, good, sender=nodes[3])
-    assert receipt.gas_used <= 105_000
+    assert INSTRUMENTED or receipt.gas_used <= 105_000
     assert task.book.voteOf(id, signer)["weight"] == 10
     refused("BookAlreadyCommitted", args=(signer, id, commitment, end, good))
 

@@ -1,0 +1,54 @@
+"""The last branches: what neither a journey nor an attack comes by."""
+
+from typing import Any
+
+from eth_utils import keccak
+from support.task import FINAL, GENESIS, VOID, Task
+
+
+def created(maker: str, nonce: int) -> str:
+    """Address of the contract that `maker` creates as its `nonce`-th."""
+    return "0x" + keccak(b"\xd6\x94" + bytes.fromhex(maker[2:]) + bytes([nonce]))[-20:].hex()
+
+
+def test_a_signature_of_neither_the_node_nor_its_key_is_refused(task: Any, nodes: list[Any]) -> None:
+    author, voter, key = nodes[:3]
+    task.send(task.vault.setVotingKey, key, sender=voter)
+    id = task.open(author)
+    args = (voter, id, b"\7" * 32, task.windows(id)["commitEnd"], b"\x1b" * 65)
+    task.reverts("BookBadSignature", voter, call=task.book.commitBySig, args=args, sender=voter)
+
+
+def test_three_voters_below_the_quorum_floor_decide_nothing(chain: Any) -> None:
+    task = Task(quorumFloor=41, minVoters=3)
+    nodes = [task.join(a) for a in chain.accounts[10:16]]
+    chain.travel(chain.now + 10)
+    few, enough = task.open(nodes[0]), task.open(nodes[0])
+    task.score(few, dict.fromkeys(nodes[1:5], 3), settle=False)
+    assert task.submission(few)["revealedWeight"] == 40
+    assert task.submission(few)["status"] == VOID
+    assert task.book.nextToFinalize() == enough
+
+
+def test_the_quorum_floor_itself_is_enough(chain: Any) -> None:
+    task = Task(quorumFloor=40, minVoters=3)
+    nodes = [task.join(a) for a in chain.accounts[10:16]]
+    chain.travel(chain.now + 10)
+    id = task.open(nodes[0])
+    task.score(id, dict.fromkeys(nodes[1:5], 3))
+    assert task.submission(id)["status"] == FINAL
+
+
+def test_tau_stays_at_its_least(chain: Any) -> None:
+    task = Task(startTau=-2)
+    nodes = [task.join(a) for a in chain.accounts[10:15]]
+    chain.travel(chain.now + 10)
+    task.score(task.open(nodes[0]), dict.fromkeys(nodes[1:], -7))
+    assert task.registry.tauAndRate()[0] == task.book.tauAndRate()[0] == -2
+
+
+def test_only_the_factory_assembles(task: Any, chain: Any) -> None:
+    factory, stranger = task.deployment.factory, chain.accounts[70]
+    assembler = chain.project.TaskAssembler.at(created(str(factory), 1))
+    call, args = assembler.assemble, (task.params_tuple(), GENESIS)
+    task.reverts("AssemblerUnauthorized", stranger, call=call, args=args, sender=stranger)
