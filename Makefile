@@ -95,6 +95,14 @@ lint: setup  ## style, types, import rules, generated files
 	node_modules/.bin/forge fmt --check contracts interfaces
 	$(PY) scripts/export_abi.py --check
 
+.PHONY: coverage-contracts
+coverage-contracts: setup  ## both outcomes of every branch of the contracts taken by the unit tests, or fail (3 min)
+	$(PRIVATE) $(PY) scripts/quality/coverage.py
+
+.PHONY: mutation
+mutation: setup  ## are small wrong changes of the contracts noticed? a seeded sample; 95 % killed, or fail
+	$(PRIVATE) $(PY) scripts/quality/mutation.py
+
 # --- tidy ------------------------------------------------------------------------------------------------------------
 
 .PHONY: clean

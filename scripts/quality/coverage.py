@@ -1,9 +1,9 @@
 """`make coverage-contracts`: are both outcomes of every branch of the contracts taken by the unit tests?
 
-Instruments the sources (`branches.py`), runs `tests/contracts/unit` on a chain that records (`recorder.py`), and fails if
-a test fails, a function is never called, or an outcome is never seen that `unreachable.toml` does not give a reason for.
-A reason for what is seen, or is no branch any more, fails too. Arguments go to pytest, after `--`; then nothing is
-written to docs/audit/.
+Instruments the sources (`branches.py`), runs `tests/contracts/unit` on a chain that records (`recorder.py`), and fails
+if a test fails, a function is never called, or an outcome is never seen that `unreachable.toml` gives no reason for. A
+reason for what is seen, or is no branch any more, fails too. Arguments go to pytest; then nothing is written to
+docs/audit/.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def write(rows: list[str], reasons: dict[Outcome, str], missed: list[Outcome], t
         "# Branch coverage of the contracts",
         "",
         "Written by `make coverage-contracts`, which fails below 100 %. Every `if`, `? :`, loop, `try`, `require` and",
-        "`assert`, and each side of every `&&` and `||`, counts with both outcomes; a function with whether it is called.",
+        "`assert`, and each side of every `&&` and `||`, counts with both outcomes; a function, with whether it is",
+        "called.",
         f"Measured on {day} over {tests} unit tests (`tests/contracts/unit`); mocks and interfaces are left out.",
         "",
         *rows,
@@ -147,4 +148,4 @@ def main(options: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main([argument for argument in sys.argv[1:] if argument != "--"]))
+    sys.exit(main(sys.argv[1:]))

@@ -56,9 +56,18 @@ def parse(compiler: Compiler) -> list[Source]:
     ]
 
 
-def functions(source: Source) -> Iterator[tuple[str, Node]]:
-    """Functions with a body, as `Contract.name`."""
+def members(source: Source) -> Iterator[tuple[str, Node]]:
+    """What the contracts of a file declare, as `Contract.name`."""
     for contract in source.tree["nodes"]:
         for node in contract.get("nodes", []) if contract["nodeType"] == "ContractDefinition" else []:
-            if node["nodeType"] == "FunctionDefinition" and node.get("body"):
-                yield f"{contract['name']}.{node['name'] or node['kind']}", node
+            yield f"{contract['name']}.{node.get('name') or node.get('kind')}", node
+
+
+def functions(source: Source) -> Iterator[tuple[str, Node]]:
+    """Functions with a body."""
+    return ((n, node) for n, node in members(source) if node["nodeType"] == "FunctionDefinition" and node.get("body"))
+
+
+def constants(source: Source) -> Iterator[tuple[str, Node]]:
+    """Constants and what they are set to."""
+    return ((n, node) for n, node in members(source) if node.get("constant") and node.get("value"))

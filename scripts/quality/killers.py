@@ -1,0 +1,144 @@
+"""What tries to tell a mutant from the contracts: the forge suites, then the unit tests on a chain.
+
+Neither compiles anything: forge finds the mutant's code in a private copy of its artefacts, brownie in its builds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from compiler import ROOT
+
+FORGE_ROOT = "tests/contracts/forge"
+FORGE_SECONDS = 60
+PYTHON_SECONDS = 400
+MATHS = "tests/contracts/forge/test/Maths.t.sol"
+
+
+class Forge:
+    """The Solidity suites, run on swapped artefacts."""
+
+    def __init__(self, work: Path) -> None:
+        program = next((ROOT / "node_modules/@foundry-rs").glob("forge-*/bin/forge"))
+        self.out = work / "forge"
+        self.environment = os.environ | {
+            "FOUNDRY_OUT": str(self.out),
+            "FOUNDRY_CACHE_PATH": str(work / "forge-cache"),
+            "FOUNDRY_FUZZ_SEED": "0x1",
+        }
+        self.options = ["--root", FORGE_ROOT, "--use", str(ROOT / ".solc/solc-v0.8.37")]
+        self.program = str(program)
+        build = [self.program, "build", *self.options]
+        subprocess.run(build, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        for suite in ("unit", "maths"):
+            if killer := self.kill(suite, {}):
+                raise RuntimeError(f"forge's {suite} tests fail without a mutant: {killer}")
+
+    def kill(self, suite: str, codes: dict[str, str]) -> str | None:
+        """The first test of a suite that fails on these codes; None if all pass."""
+        path = {"unit": "test/unit/*", "maths": "test/Maths.t.sol"}[suite]
+        command = [self.program, "test", *self.options, "--match-path", path, "--fail-fast"]
+        with self._swapped(codes):
+            try:
+                done = subprocess.run(
+                    command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=FORGE_SECONDS
+                )
+            except subprocess.TimeoutExpired:
+                return f"timeout after {FORGE_SECONDS} s"
+        if done.returncode == 0:
+            return None
+        failed = re.search(r"^\[FAIL[^\]]*.*?\] (\w+)\(", done.stdout, re.M)
+        if failed is None:
+            raise RuntimeError(f"forge failed without a failing test:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return failed[1]
+
+    @contextlib.contextmanager
+    def _swapped(self, codes: dict[str, str]) -> Any:
+        kept = {}
+        for name, code in codes.items():
+            folder = f"{Path(MATHS).name if name == 'MathsTest' else f'{name}.sol'}"
+            path = self.out / folder / f"{name}.json"
+            kept[path] = path.read_text()
+            artefact = json.loads(kept[path])
+            artefact["bytecode"]["object"] = f"0x{code}"
+            path.write_text(json.dumps(artefact))
+        try:
+            yield
+        finally:
+            for path, text in kept.items():
+                path.write_text(text)
+
+
+class Python:
+    """The unit tests on anvil. Brownie and the chain are loaded once; each mutant is tried in a fork."""
+
+    def __init__(self, work: Path, touched: dict[str, set[str]]) -> None:
+        """`touched`: the functions that each test calls."""
+        sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "contracts")]
+        from support.chain import connect
+
+        self.chain = connect()
+        self.log = work / "pytest.log"
+        self.touched = touched
+
+    def tests_of(self, function: str) -> list[str]:
+        """Unit tests that call this function; all of them if every test's set-up does, or if it is unknown."""
+        found = [test for test, called in self.touched.items() if function in called and test != "stage"]
+        everywhere = function in self.touched.get("stage", set()) or not found
+        return ["tests/contracts/unit"] if everywhere else found
+
+    def kill(self, function: str, codes: dict[str, str]) -> str | None:
+        """The first unit test that fails on these codes; None if all pass."""
+        snapshot = self.chain.rpc("evm_snapshot")
+        child = os.fork()
+        if child == 0:
+            self._in_child(codes, self.tests_of(function))
+        status = self._wait(child)
+        self.chain.wire._connection.close()  # the fork has used it; it opens again by itself
+        self.chain.rpc("evm_revert", snapshot)
+        if status is None:
+            return f"timeout after {PYTHON_SECONDS} s"
+        if status == 0:
+            return None
+        failed = re.search(r"^(?:FAILED|ERROR) \S*/(\S+)", self.log.read_text(), re.M)
+        if failed is None:
+            raise RuntimeError(f"pytest ended with {status} and no failed test: see {self.log}")
+        return failed[1]
+
+    def _in_child(self, codes: dict[str, str], tests: list[str]) -> None:
+        status = 99
+        try:
+            os.setsid()
+            with self.log.open("w") as log:
+                os.dup2(log.fileno(), 1)
+                os.dup2(log.fileno(), 2)
+            for name, code in codes.items():
+                if name != "MathsTest":
+                    self.chain.project[name]._build["bytecode"] = code
+            self.chain.wire._connection.close()
+            import pytest
+
+            status = int(pytest.main(["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:randomly", *tests]))
+            sys.stdout.flush()
+        finally:
+            os._exit(status)
+
+    def _wait(self, child: int) -> int | None:
+        end = time.monotonic() + PYTHON_SECONDS
+        while time.monotonic() < end:
+            done, status = os.waitpid(child, os.WNOHANG)
+            if done:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.02)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return None
