@@ -126,8 +126,8 @@ def prdc(generated: Array, reference: Array, neighbours: int = 5) -> Prdc:
         raise DataError(f"neighbours is {neighbours}, limit {min(len(samples), len(real)) - 1}")
     real_radius = nearest(real, real, neighbours, exclude_self=True)[0][:, -1]
     sample_radius = nearest(samples, samples, neighbours, exclude_self=True)[0][:, -1]
-    inside = torch.zeros(len(samples), dtype=torch.long)
-    recalled, covered = torch.zeros(len(real), dtype=torch.bool), torch.zeros(len(real), dtype=torch.bool)
+    inside = torch.zeros(len(samples), dtype=torch.long, device=samples.device)
+    covered, recalled = (torch.zeros(len(real), dtype=torch.bool, device=real.device) for _ in range(2))
     step = max(1, (64 << 20) // (8 * len(samples)))
     for start in range(0, len(real), step):
         rows = slice(start, start + step)

@@ -67,7 +67,7 @@ class Moments:
 
     def update(self, block: Array) -> None:
         """Add rows (n, D)."""
-        x = as_features(block, "block")
+        x = as_features(block, "block").cpu()
         total, mean = self.count + len(x), x.mean(0)
         delta, centred = mean - self.mean, x - mean
         self.scatter += centred.T @ centred + torch.outer(delta, delta) * (self.count * len(x) / total)

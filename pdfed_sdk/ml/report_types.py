@@ -78,6 +78,16 @@ class MatchedPair:
 
 
 @dataclass(frozen=True)
+class Neighbour:
+    """The training picture a sample resembles most, the distance of their fingerprints, and the verifier's score (0 if
+    the pair was not verified). Private: never published."""
+
+    train: int
+    distance: float
+    score: float
+
+
+@dataclass(frozen=True)
 class QNReport:
     """One evaluation (paper 3.3.1). Lower ``objective`` is better.
 
@@ -86,7 +96,7 @@ class QNReport:
     held-out real pictures; qn = (fid + novelty) / 2 (eq. 6). ``fid_infinity`` is FID without the bias of few samples
     (None below 16). ``intervals`` are 95 % bootstrap intervals, ``replicates`` the objective of each resample, the same
     resamples for every report of n samples. ``false_positive_rate`` is (rate, low, high) of the verifier per held-out
-    picture at ``threshold``. ``pairs`` and ``train_counts`` are private.
+    picture at ``threshold``. ``pairs``, ``nearest`` (one a sample) and ``train_counts`` are private.
     """
 
     fid: float
@@ -114,6 +124,7 @@ class QNReport:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     replicates: tuple[float, ...] = ()
     calibration_curve: tuple[tuple[float, float], ...] = ()
+    nearest: tuple[Neighbour, ...] = ()
 
     @property
     def quality_ratio(self) -> float:
@@ -144,6 +155,7 @@ class QNReport:
                     "intervals": {name: tuple(pair) for name, pair in values["intervals"].items()},
                     "replicates": tuple(values["replicates"]),
                     "calibration_curve": tuple(tuple(point) for point in values["calibration_curve"]),
+                    "nearest": tuple(Neighbour(**one) for one in values.get("nearest", ())),
                     "settings": ScoringSettings(**values["settings"]),
                 }
             )
@@ -153,7 +165,7 @@ class QNReport:
     def public(self) -> dict[str, Any]:
         """The numbers alone: no pair, no training index, no count per picture. For logs and for people the node
         trusts; what may go to everybody is `Publication`, since a novelty score is a membership oracle."""
-        private = {"pairs", "train_counts", "timings", "replicates", "calibration_curve"}
+        private = {"pairs", "nearest", "train_counts", "timings", "replicates", "calibration_curve"}
         return {name: value for name, value in asdict(self).items() if name not in private}
 
 

@@ -7,25 +7,21 @@ sampling plus one pass over the samples.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import math
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError, ExtractorMismatch, MlError
+from pdfed_sdk.ml.cache import remembered
 from pdfed_sdk.ml.data import NodeSplit, PictureSet
 from pdfed_sdk.ml.detector import Detector, Prints
 from pdfed_sdk.ml.features import FeatureExtractor, load_extractor
@@ -33,7 +29,7 @@ from pdfed_sdk.ml.fingerprint import class_thresholds
 from pdfed_sdk.ml.frechet import fid, fid_infinity
 from pdfed_sdk.ml.model import DiffusionModel
 from pdfed_sdk.ml.neighbours import nearest
-from pdfed_sdk.ml.report_types import MatchedPair, QNReport, ScoringSettings, objective_value
+from pdfed_sdk.ml.report_types import MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
 from pdfed_sdk.ml.sampling import sample
 from pdfed_sdk.ml.verifier import Calibration, calibrate
 from pdfed_sdk.types import HIGHEST, LOWEST
@@ -56,19 +52,36 @@ IDENTICAL = 1e-3
 
 @dataclass(frozen=True)
 class Search:
-    """Pairs that passed the class threshold and their verifier scores; ``best`` (n,) is each sample's highest,
-    ``identical`` (n,) says which samples are a training picture to the pixel."""
+    """Pairs that passed the class threshold: sample, training picture, distance of their fingerprints, verifier score.
+    ``best`` (n,) is each sample's highest score, ``identical`` (n,) says which samples are a training picture to the
+    pixel, ``nearest`` and ``gaps`` (n,) name each sample's nearest training picture and how far it is."""
 
     rows: Tensor
     columns: Tensor
+    distances: Tensor
     scores: Tensor
     best: Tensor
     identical: Tensor
+    nearest: Tensor
+    gaps: Tensor
 
     def without_identical(self) -> Search:
         """Only the pairs of samples that are no training picture: twins in held-out data are not false alarms."""
         keep = ~self.identical[self.rows]
-        return dataclasses.replace(self, rows=self.rows[keep], columns=self.columns[keep], scores=self.scores[keep])
+        pairs = {name: getattr(self, name)[keep] for name in ("rows", "columns", "distances", "scores")}
+        return dataclasses.replace(self, **pairs)
+
+    def neighbours(self) -> tuple[Neighbour, ...]:
+        """For each sample the training picture it resembles most: the one with the highest score, or the nearest
+        where no pair was verified."""
+        found = [Neighbour(int(t), float(d), 0.0) for t, d in zip(self.nearest, self.gaps, strict=True)]
+        pairs = zip(
+            self.rows.tolist(), self.columns.tolist(), self.distances.tolist(), self.scores.tolist(), strict=True
+        )
+        for row, column, distance, score in pairs:
+            if score > found[row].score:
+                found[row] = Neighbour(column, distance, score)
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,7 @@ class Scorer:
         )
         self._cache = cache
         self._train = self._prints(split.train.images)
-        self._limits = class_thresholds(self._train.vectors, split.train.labels)
+        self._limits = self._thresholds()
         unseen = torch.cat([split.heldout.images, split.test.images])
         calm = self.search(self._prints(unseen))
         if bool(calm.identical.all()):
@@ -138,6 +151,15 @@ class Scorer:
             return {"vectors": found.vectors, "descriptors": found.descriptors}
 
         return Prints(**remembered(self._cache, f"prints {self.detector.sha256}", images, compute))
+
+    def _thresholds(self) -> Tensor:
+        train = self.split.train
+
+        def compute() -> dict[str, Tensor]:
+            return {"limits": class_thresholds(self._train.vectors, train.labels)}
+
+        what = f"thresholds {self.detector.sha256} {train.labels.tolist()}"
+        return remembered(self._cache, what, train.images, compute)["limits"]
 
     def _features(self, images: Tensor) -> Tensor:
         what = f"features {self.extractor.id} {self.extractor.weights_sha256}"
@@ -169,7 +191,7 @@ class Scorer:
         features = self.extractor(images)
         clock.lap("features")
         quality = fid(features, self._test)
-        report = self._report(quality, novelty, len(search.rows))
+        report = self._report(quality, novelty, search)
         report = dataclasses.replace(report, **self._uncertainty(features, search, novelty, quality))
         clock.lap("fid")
         return dataclasses.replace(report, timings=clock.laps)
@@ -178,7 +200,7 @@ class Scorer:
         floors = (quality, self.fid_floor), (novelty, self.novelty_floor)
         return objective_value(self.settings.objective, *floors, self.settings)
 
-    def _report(self, quality: float, novelty: Novelty, checked: int) -> QNReport:
+    def _report(self, quality: float, novelty: Novelty, search: Search) -> QNReport:
         settings, calibration = self.settings, self.calibration
         return QNReport(
             fid=quality,
@@ -191,7 +213,7 @@ class Scorer:
             qn=(quality + novelty.value) / 2,
             objective=self._objective(quality, novelty.value),
             samples=settings.samples,
-            checked_pairs=checked,
+            checked_pairs=len(search.rows),
             confirmed_samples=novelty.confirmed_samples,
             threshold=calibration.threshold,
             false_positive_rate=(calibration.rate, calibration.low, calibration.high),
@@ -203,6 +225,7 @@ class Scorer:
             fingerprint_sha256=self.detector.sha256,
             timings={},
             calibration_curve=calibration.curve,
+            nearest=search.neighbours(),
         )
 
     def _uncertainty(self, features: Tensor, search: Search, novelty: Novelty, quality: float) -> dict[str, Any]:
@@ -252,7 +275,8 @@ class Scorer:
         scores[same[rows, ranks]] = 1.0
         best = torch.zeros(len(prints.vectors), dtype=torch.float64)
         best.scatter_reduce_(0, rows, scores, "amax")
-        return Search(rows, columns, scores, best, same.any(1))
+        found = distances[rows, ranks]
+        return Search(rows, columns, found, scores, best, same.any(1), index[:, 0], distances[:, 0])
 
     def novelty(self, search: Search, samples: int) -> Novelty:
         """V_A, V_C, R_C and their product (3.3.1) of a search over ``samples`` pictures."""
@@ -266,25 +290,6 @@ class Scorer:
         counts = tuple(counted.get(i, 0) for i in range(len(self._train.vectors)))
         value = self.settings.novelty_weight * v_a * v_c * r_c
         return Novelty(v_a, v_c, r_c, value, pairs, len(set(rows)), counts)
-
-
-def remembered(
-    cache: Path | None, what: str, images: Tensor, compute: Callable[[], dict[str, Tensor]]
-) -> dict[str, Tensor]:
-    """``compute()``, or what an earlier call left in ``cache`` under the same name and pictures; a damaged file is
-    computed anew."""
-    if cache is None:
-        return compute()
-    key = hashlib.sha256(what.encode() + str(tuple(images.shape)).encode() + images.numpy().tobytes()).hexdigest()
-    path = cache / f"{key[:32]}.safetensors"
-    with contextlib.suppress(OSError, SafetensorError):
-        return load(path.read_bytes())  # not mapped: somebody may write there
-    found = {name: tensor.contiguous() for name, tensor in compute().items()}
-    cache.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(f".{os.getpid()}")
-    save_file(found, fresh)
-    fresh.replace(path)
-    return found
 
 
 class _Clock:

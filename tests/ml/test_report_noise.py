@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +13,7 @@ from benchmarks.replacement import POOL, SHARES, STRENGTHS, summary
 from pdfed_sdk.errors import DataError, MlError
 from pdfed_sdk.ml.model import ModelConfig, new_model
 from pdfed_sdk.ml.noise import noop_noise, summarise
-from pdfed_sdk.ml.report import grid_png, write_report
+from pdfed_sdk.ml.report import grid_png, resemblances_png, write_report
 from pdfed_sdk.ml.training import TrainConfig
 
 
@@ -25,16 +26,37 @@ def test_the_report_is_one_private_page_with_its_pictures_inside(scorer, splits,
     assert "<model 3>" not in page
     assert "Do not publish" in page
     assert f"{report.confirmed_samples} of 40 samples are copies of {len(report.pairs)} of your pictures" in page
-    assert page.count('alt="original"') == min(60, len(report.pairs))
     assert "http" not in page  # nothing is fetched from anywhere
-    for name in ("samples", "scores", "calibration", "history"):
+    assert "Most copied pictures" in page
+    for name in ("samples", "resemblances", "most_copied", "scores", "distances", "calibration", "history"):
         assert Image.open(tmp_path / f"{name}.png").width > 100
+        assert f'alt="{name}"' in page
 
 
 def test_a_report_without_copies_has_no_pairs(scorer, splits, noise, tmp_path):
     page = write_report(scorer.score(noise), noise, splits[0].train, tmp_path).read_text()
     assert "none of 40 samples is a confirmed copy" in page
-    assert 'alt="original"' not in page
+    assert "Most copied" not in page
+
+
+def test_the_grid_shows_each_copy_beside_its_original_in_a_frame(scorer, splits):
+    train = splits[0].train
+    report = scorer.score(train.images[:40])
+    grid = np.array(Image.open(io.BytesIO(resemblances_png(report, train.images[:40], train, limit=1))))
+    first = max(report.pairs, key=lambda pair: (pair.score, -pair.sample))
+    expected = np.array(Image.fromarray(train.images[first.train][0].numpy()).resize((72, 72), Image.NEAREST))
+    for left in (3, 3 + 74):
+        assert (grid[3:75, left : left + 72] == expected[:, :, None]).all()
+    assert tuple(grid[2, 20]) == (181, 83, 43)
+
+
+def test_every_sample_names_the_picture_it_resembles_most(scorer, splits):
+    train = splits[0].train
+    report = scorer.score(train.images[:40])
+    assert len(report.nearest) == 40
+    assert all(report.nearest[pair.sample].score >= pair.score for pair in report.pairs)
+    assert sum(near.train == i for i, near in enumerate(report.nearest)) >= 38
+    assert all(0 <= near.score <= 1 and near.distance >= 0 for near in report.nearest)
 
 
 def test_the_wrong_pictures_make_no_report(scorer, splits, noise, tmp_path):

@@ -220,7 +220,7 @@ def test_evaluate_samples_and_is_reproducible(scorer, tiny):
 def test_a_report_survives_json_and_its_public_part_is_numbers_only(scorer, splits):
     report = scorer.score(splits[0].train.images[:40])
     assert QNReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
-    assert not {"pairs", "train_counts", "timings"} & set(report.public())
+    assert not {"pairs", "nearest", "train_counts", "timings"} & set(report.public())
     with pytest.raises(MlError, match="Q-N report"):
         QNReport.from_dict({"fid": 1})
 
@@ -434,7 +434,7 @@ def test_dinov2_loads_from_a_hub_checkout_and_a_weights_file(monkeypatch, tmp_pa
 def test_the_cache_gives_the_same_scores_and_survives_damage(splits, scorer, noise, tmp_path, monkeypatch):
     cold = Scorer(splits[0], scorer.settings, cache=tmp_path)
     files = sorted(tmp_path.iterdir())
-    assert len(files) == 4
+    assert len(files) == 5
     warm = Scorer(splits[0], scorer.settings, cache=tmp_path)
     files[0].write_bytes(b"rubbish")
     mended = Scorer(splits[0], scorer.settings, cache=tmp_path)
