@@ -74,11 +74,11 @@ def _tables(results: list[Result], counted: list[Result]) -> list[str]:
             share = 1 - ends["survived"] / len(own)
             lines.append(f"| {name} | {len(own)} | {' | '.join(str(ends[s]) for s in STAGES)} | {share:.1%} |")
         lines.append("")
-    left = Counter(r.end for r in results if not r.counts)
+    left = Counter(r.end for r in results)
     seconds = sum(r.seconds for r in results)
     lines.append(
-        f"Not counted: {left['does not compile']} that do not compile, "
-        f"{left['same code']} that compile to the same code. {seconds / 60:.0f} minutes, {seconds / max(1, len(counted)):.1f} s a mutant."
+        f"Not counted: {left['does not compile']} that do not compile, {left['same code']} that compile to the same."
+        f" {seconds / 60:.0f} minutes, {seconds / max(1, len(counted)):.1f} s a mutant."
     )
     return lines
 
