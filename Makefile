@@ -103,6 +103,15 @@ coverage-contracts: setup  ## both outcomes of every branch of the contracts tak
 mutation: setup  ## are small wrong changes of the contracts noticed? a seeded sample; 95 % killed, or fail
 	$(PRIVATE) $(PY) scripts/quality/mutation.py
 
+.tools/slither/.installed: scripts/quality/slither.txt
+	python=$$(scripts/toolchain/check_versions.sh); "$$python" -m venv --clear .tools/slither
+	.tools/slither/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+.PHONY: slither
+slither: setup .tools/slither/.installed  ## static analysis in an environment of its own; each finding answered, or fail
+	$(PY) scripts/quality/slither.py
+
 # --- tidy ------------------------------------------------------------------------------------------------------------
 
 .PHONY: clean
@@ -111,4 +120,4 @@ clean:  ## remove what was built, keep what was installed
 
 .PHONY: distclean
 distclean: clean  ## remove everything that is not in git's care
-	rm -rf .venv node_modules .solc pdfed_sdk.egg-info
+	rm -rf .venv .tools node_modules .solc pdfed_sdk.egg-info
