@@ -11,7 +11,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli import chain, host, model, node
+from pdfed_sdk.cli import chain, host, model, node, score
 from pdfed_sdk.cli.common import err
 from pdfed_sdk.errors import PdfedError
 
@@ -29,6 +29,7 @@ app.add_typer(chain.reward, name="reward")
 app.add_typer(chain.events, name="events")
 app.add_typer(node.app, name="node")
 app.add_typer(model.app, name="model")
+app.add_typer(score.app, name="score")
 chain.add_to(app)
 
 

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,9 +44,17 @@ PasswordFile = Annotated[
 StorePath = Annotated[Path, typer.Option("--store", envvar="PDFED_STORE", help="Folder of the local store.")]
 RoleName = Annotated[str, typer.Option(help='"trainer", "validator" or "both".')]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Home = Annotated[Path | None, typer.Option(help="The node's folder: names rpc, task and keystore.")]
+HomeKeystore = Annotated[
+    Path | None,
+    typer.Option(envvar="PDFED_KEYSTORE", help="Keystore file (default: that of --home); reading needs no password."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Simulate and estimate only; nothing is sent.")]
 
 LOCAL_RPC = "http://127.0.0.1:8545"
+HomeRpc = Annotated[
+    str, typer.Option(envvar="PDFED_RPC", help=f"JSON-RPC address (default: that of --home, else {LOCAL_RPC}).")
+]
 
 
 def read_password(file: Path | None, *, new: bool = False) -> str:
@@ -90,6 +99,32 @@ def connect(
         raise UsageError("no task named", hint="give --task ADDRESS (the ModelRegistry), or set PDFED_TASK")
     signer = LocalSigner.from_keystore(keystore, password=read_password(password_file)) if keystore else None
     return PdfedClient.connect(rpc, task=task, signer=signer, state=state, options=Options(dry_run=dry_run))
+
+
+@dataclass(frozen=True, slots=True)
+class AtHome:
+    """Where a node's task, keys and journal are."""
+
+    task: str
+    rpc: str
+    keystore: Path | None
+    password_file: Path | None
+    state: Path | None
+
+
+def at_home(
+    home: Path | None, *, task: str, rpc: str, keystore: Path | None, password_file: Path | None = None
+) -> AtHome:
+    """What the options say, and for the rest the home's pdfed.toml."""
+    if home is None:
+        return AtHome(task, rpc or LOCAL_RPC, keystore, password_file, None)
+    from pdfed_sdk.config import load_config
+
+    chain = load_config(home / "pdfed.toml").chain
+    if password_file is None and chain.password_file:
+        password_file = home / chain.password_file
+    keystore = keystore or home / chain.keystore
+    return AtHome(task or chain.task, rpc or chain.rpc, keystore, password_file, home / "state")
 
 
 def roles(name: str) -> Role:

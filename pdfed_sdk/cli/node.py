@@ -17,11 +17,14 @@ from pdfed_sdk.cli.common import (
     LOCAL_RPC,
     PASSWORD_ENV,
     DryRun,
+    HomeKeystore,
+    HomeRpc,
     Json,
     PasswordFile,
     RoleName,
     Rpc,
     TaskAddress,
+    at_home,
     connect,
     emit,
     err,
@@ -31,6 +34,7 @@ from pdfed_sdk.cli.common import (
     roles,
     show_table,
 )
+from pdfed_sdk.cli.common import Home as HomeOf
 from pdfed_sdk.cli.sending import AMOUNTS, sends
 from pdfed_sdk.config import NodeConfig, load_config
 from pdfed_sdk.errors import KeystoreError, UsageError
@@ -107,32 +111,24 @@ def register(
 @app.command("status")
 def status(
     task: TaskAddress = "",
-    rpc: Annotated[str, typer.Option(envvar="PDFED_RPC", help=f"[default: that of --home, else {LOCAL_RPC}]")] = "",
+    rpc: HomeRpc = "",
     node: Annotated[str, typer.Option(help="Address of the node.")] = "",
-    keystore: Annotated[
-        Path | None, typer.Option(envvar="PDFED_KEYSTORE", help="Keystore of the node; needs no password.")
-    ] = None,
-    home: Annotated[Path | None, typer.Option(help="The node's folder: names rpc, task and keystore.")] = None,
+    keystore: HomeKeystore = None,
+    home: HomeOf = None,
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
     """Stake, credit, weight, and which votes are sealed. With a password also whether each can be opened."""
-    state = None
-    if home is not None:
-        config = load_config(home / "pdfed.toml")
-        task, rpc = task or config.chain.task, rpc or config.chain.rpc
-        keystore, state = keystore or home / config.chain.keystore, home / "state"
-        if password_file is None and config.chain.password_file:
-            password_file = home / config.chain.password_file
-    unlocked = keystore is not None and not node and (password_file is not None or PASSWORD_ENV in os.environ)
+    place = at_home(home, task=task, rpc=rpc, keystore=keystore, password_file=password_file)
+    unlocked = place.keystore is not None and not node and (bool(place.password_file) or PASSWORD_ENV in os.environ)
     client = connect(
-        rpc or LOCAL_RPC,
-        task,
-        keystore=keystore if unlocked else None,
-        password_file=password_file,
-        state=state,
+        place.rpc,
+        place.task,
+        keystore=place.keystore if unlocked else None,
+        password_file=place.password_file,
+        state=place.state,
     )
-    address = client.voter or node or (address_in(keystore) if keystore else "")
+    address = client.voter or node or (address_in(place.keystore) if place.keystore else "")
     if not address:
         raise UsageError("no node named", hint="give --node ADDRESS, --keystore FILE or --home DIR")
     show_status(client, address, unlocked, as_json)

@@ -1,26 +1,24 @@
 """How much does an improvement move when nothing improved? The no-op retrain behind a task's ``minStep``.
 
 A model is trained on twice from the same parent, on the same pictures, by the same recipe; only the training seed
-differs. Neither is better, so every improvement between the two is noise. `python -m pdfed_sdk.ml.noise` measures it.
+differs. Neither is better, so every improvement between the two is noise. `pdfed score noise` measures it.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import hashlib
-import json
 import math
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from pdfed_sdk.errors import MlError
-from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.data import PictureSet, partition, split_nodes
 from pdfed_sdk.ml.model import DiffusionModel, ModelConfig
-from pdfed_sdk.ml.scoring import Scorer, improvement_of
+from pdfed_sdk.ml.scoring import Scorer, ScoringSettings, improvement_of
+from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.ml.training import TrainConfig, train
 
 LEAST_STEP = 2
@@ -70,35 +68,31 @@ def summarise(values: Sequence[Sequence[float]]) -> NoopNoise:
     return NoopNoise(tuple(tuple(map(float, row)) for row in table), one, middle, step)
 
 
-def main() -> None:
-    """Measure on digits: a genesis model, ``--voters`` nodes, ``--pairs`` pairs of equal retrains."""
-    from pdfed_sdk.ml import set_threads
-    from pdfed_sdk.ml.data import partition, split_nodes
-    from pdfed_sdk.ml.sources import load_pictures
+@dataclass(frozen=True)
+class NoiseSetup:
+    """A small federation: ``data`` divided among the voters and one trainer, a genesis model, a few ``generations``
+    of ``pictures`` each, then the pairs of equal retrains."""
 
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", default="mnist")
-    parser.add_argument("--size", type=int, default=16)
-    parser.add_argument("--voters", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=2)
-    parser.add_argument("--pictures", type=int, default=5_000)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    set_threads(1)
-    public, private = partition(load_pictures(options.data, size=options.size))
-    splits = split_nodes(private, options.voters + 1)
-    model = ModelConfig(size=options.size, channels=public.channels, classes=len(public.classes))
-    config = TrainConfig(pictures=options.pictures)
-    print("training the parent", file=sys.stderr)
-    parent = train(config, public, model=model).model
-    scorers = [Scorer(split) for split in splits[1:]]
-    found = noop_noise(parent, splits[0].train, scorers, config, pairs=options.pairs)
-    if options.json:
-        print(json.dumps(dataclasses.asdict(found)))
-        return
-    print(f"one voter {found.deviation:.2f} buckets, median of {options.voters} voters {found.median_deviation:.2f}")
-    print(f"minStep {found.min_step} (three deviations of the median, at least {LEAST_STEP})")
+    data: str = "mnist"
+    size: int = 16
+    voters: int = 4
+    pairs: int = 6
+    pictures: int = 6_000
+    genesis: int = 2_000
+    generations: int = 2
 
 
-if __name__ == "__main__":
-    main()
+def measure(setup: NoiseSetup, tell: Callable[[str], None] = lambda _text: None) -> NoopNoise:
+    """Train the lineage, then `noop_noise`. Minutes at full size. Errors: DataError, MlError."""
+    public, private = partition(load_pictures(setup.data, size=setup.size))
+    splits = split_nodes(private, setup.voters + 1)
+    model = ModelConfig(size=setup.size, channels=public.channels, classes=len(public.classes))
+    tell("training the parent")
+    parent = train(TrainConfig(pictures=setup.genesis), public, model=model).model
+    config = TrainConfig(pictures=setup.pictures)
+    for turn in range(setup.generations):
+        parent = train(config, splits[1 + turn % setup.voters].train, parent=parent).model
+    settings = ScoringSettings(size=setup.size, channels=public.channels)
+    scorers = [Scorer(split, settings) for split in splits[1:]]
+    tell(f"training and scoring {setup.pairs} pairs of equal retrains")
+    return noop_noise(parent, splits[0].train, scorers, config, pairs=setup.pairs)

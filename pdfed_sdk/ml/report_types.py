@@ -39,10 +39,11 @@ class ScoringSettings:
     epsilon_novelty: float = 5.0
 
     def __post_init__(self) -> None:
-        if not 2 <= self.samples <= 1_000_000 or not 1 <= self.neighbours <= 1000 or self.sampler_steps < 1:
-            raise MlError(f"samples {self.samples}, neighbours {self.neighbours}, sampler_steps {self.sampler_steps}")
-        if not 0 <= self.resamples <= 10_000:
-            raise MlError(f"resamples is {self.resamples}, limits 0 and 10000")
+        limits = {"samples": (2, 1_000_000), "neighbours": (1, 1_000), "resamples": (0, 10_000)}
+        limits |= {"sampler_steps": (1, 10_000), "size": (4, 1_024), "channels": (1, 3)}
+        for name, (least, most) in limits.items():
+            if not least <= getattr(self, name) <= most:
+                raise MlError(f"{name} is {getattr(self, name)}, limits {least} and {most}")
         if self.objective not in OBJECTIVES:
             raise MlError(f"objective is {self.objective!r}, expected one of {', '.join(OBJECTIVES)}")
         if not 0 < self.fpr < 1 or not 0 < self.least_threshold <= 1:

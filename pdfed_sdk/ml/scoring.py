@@ -46,6 +46,8 @@ __all__ = [
 ]
 
 
+YARDSTICK = ("settings", "extractor_sha256", "fingerprint_sha256", "fid_floor", "novelty_floor", "threshold")
+"""What two reports must have in common to be compared."""
 IDENTICAL = 1e-3
 """Fingerprints nearer than this are of the same pixels: similarity 1, nothing to verify."""
 
@@ -356,7 +358,7 @@ def improvement(reference: QNReport, candidate: QNReport) -> int:
     """How much better the candidate is than the reference, in eighths of an octave of the objective; 0 if the
     bootstrap cannot tell them apart (`deviation`). Both reports must come from the same scorer: ExtractorMismatch
     otherwise."""
-    for name in ("settings", "extractor_sha256", "fingerprint_sha256", "fid_floor", "novelty_floor", "threshold"):
+    for name in YARDSTICK:
         if getattr(reference, name) != getattr(candidate, name):
             raise ExtractorMismatch(
                 f"{name} differs: {getattr(reference, name)} and {getattr(candidate, name)}",

@@ -42,9 +42,11 @@ def load_pictures(source: str | Path = "mnist", *, size: int | None = None, chan
     if str(source) == "mnist" and not path.exists():
         pictures = _mnist()
     elif path.suffix == ".npz" and path.is_file():
-        pictures = PictureSet.load(path)
+        pictures = _archive(path)
     elif not path.is_dir():
-        raise DataError(f"source {str(source)!r} is neither 'mnist' nor an .npz file nor a folder")
+        raise DataError(
+            f"source {str(source)!r} is neither 'mnist' nor an .npz file nor a folder", hint="name one of these"
+        )
     elif (path / "emoji.json").is_file():
         pictures = _emoji(path, size or 64, channels or 3)
     elif any(path.glob("data_batch_*")):
@@ -57,6 +59,33 @@ def load_pictures(source: str | Path = "mnist", *, size: int | None = None, chan
             first = skipped[0]
             warnings.warn(f"{len(skipped)} files skipped, first: {first.file}: {first.reason}", stacklevel=2)
     return pictures.shaped(size or pictures.size, channels or pictures.channels)
+
+
+def _archive(path: Path) -> PictureSet:
+    """What `PictureSet.save` wrote, or a bare array of pictures ("images", "arr_0", "x" or "samples"), uint8: (N, C, S,
+    S), (N, S, S, C) or (N, S, S), with "labels" or without."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = set(archive.files)
+            found = next((name for name in ("images", "arr_0", "x", "samples") if name in names), None)
+            if found is None or "classes" in names:
+                return PictureSet.load(path)
+            array = archive[found]
+            labels = archive["labels"].astype(np.int64) if "labels" in names else np.full(len(array), -1)
+    except DataError:
+        raise
+    except Exception as error:  # numpy, zipfile and zlib raise many kinds
+        raise DataError(
+            f"{path} is not a picture archive: {error}", hint="save uint8 pictures with np.savez"
+        ) from error
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    if array.dtype != np.uint8:
+        raise DataError(f"{found} in {path.name} is {array.dtype}, expected uint8", hint="pictures run from 0 to 255")
+    classes = tuple(str(i) for i in range(int(labels.max(initial=-1)) + 1))
+    return PictureSet(torch.from_numpy(np.ascontiguousarray(array)), torch.from_numpy(labels.copy()), classes)
 
 
 def load_folder(path: Path, *, size: int, channels: int = 3) -> tuple[PictureSet, list[Skipped]]:

@@ -12,6 +12,7 @@ from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.kubo import KuboStore
 from pdfed_sdk.artifacts.store import LocalStore, Store
 from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.rpc import Options
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
 from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch, MlError
@@ -70,8 +71,9 @@ def scoring_settings(store: Store, digest: bytes) -> ScoringSettings:
         ) from error
 
 
-def build_node(home: Path, config: NodeConfig, password: str) -> Node:
-    """Everything a node needs, ready to ``run``. Takes a few seconds: fingerprints, thresholds and calibration."""
+def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool = False) -> Node:
+    """Everything a node needs, ready to ``run``; with ``dry_run`` its client sends nothing. Takes a few seconds:
+    fingerprints, thresholds and calibration."""
     set_threads(config.node.threads)
     signer = LocalSigner.from_keystore(home / config.chain.keystore, password=password)
     client = PdfedClient.connect(
@@ -80,6 +82,7 @@ def build_node(home: Path, config: NodeConfig, password: str) -> Node:
         signer=signer,
         state=home / "state",
         from_block=config.chain.from_block,
+        options=Options(dry_run=dry_run),
     )
     store = open_store(home, config)
     board = Board(client)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass
 from functools import partial
 
+from pdfed_sdk.chain.actions import Receipt
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.commitments import EvidenceTree
 from pdfed_sdk.errors import ContentMissing, DigestMismatch, MlError, PackageInvalid, PdfedError, ProvenanceInvalid
@@ -20,6 +22,15 @@ log = logging.getLogger("pdfed.node")
 
 UNUSABLE = (DigestMismatch, PackageInvalid, ProvenanceInvalid, MlError)
 """What a package can be guilty of: the vote is LOWEST (protocol, rule 3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedVote:
+    """A vote on chain (after a dry run: not sent), what was measured, and the root that commits to it."""
+
+    evaluation: Evaluation
+    evidence_root: bytes
+    receipt: Receipt
 
 
 class Voter:
@@ -81,17 +92,23 @@ class Voter:
                 self._guard.run(f"vote on {entry.id}", partial(self._vote, entry))
 
     def _vote(self, entry: Entry) -> None:
+        sealed = self.vote(entry)
+        if sealed is not None:
+            log.info("sealed a vote on %d, gas %d", entry.id, sealed.receipt.gas_used)
+
+    def vote(self, entry: Entry) -> SealedVote | None:
+        """Measure, unless that is noted already, and seal. None: not now, its bytes may still come."""
         evaluation = self._notebook.evaluation(entry.id)
         if evaluation is None:
             seed = self._client.seed(entry.id)
             evaluation = self._evaluate(entry, seed)
             if evaluation is None:
-                return
+                return None
             self._notebook.keep_evaluation(entry.id, evaluation, seed)
         secrets = self._client.secrets(entry.id)
         evidence = EvidenceTree.build(evaluation.report, evaluation.pairs, key=secrets.evidence_key)
         receipt = self._client.commit_score(entry.id, evaluation.improvement, evidence)
-        log.info("sealed a vote on %d, gas %d", entry.id, receipt.gas_used)
+        return SealedVote(evaluation, evidence.root, receipt)
 
     def _evaluate(self, entry: Entry, seed: bytes) -> Evaluation | None:
         """Compare with the reference. None: not now, the bytes may still come. An error: no vote, the fault is not the

@@ -53,6 +53,8 @@ SENDING = {
     "node register",
     "node run",
     "model submit",
+    "score commit",
+    "score reveal",
 }
 
 
