@@ -47,7 +47,7 @@ def main() -> int:
     if options.update:
         text = json.dumps(measured, indent=2) + "\n"
         (ROOT / "tests" / "contracts" / "gas" / "snapshot.json").write_text(text)
-    alone = measured["commit"] + measured["reveal"] + measured["settle, batch of 10"]
+    alone = measured["commit"] + measured["reveal"] + measured["settle, one voter alone"]
     batch = sum(measured[f"{act}, batch of 10"] for act in ("commit", "reveal", "settle"))
     peer = {"BlockFLow, per scored model and agent": BLOCKFLOW_PER_SCORE, "one vote": alone, "one vote, batched": batch}
     if options.json:

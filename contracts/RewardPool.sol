@@ -29,10 +29,12 @@ import {TaskPart} from "./libraries/TaskPart.sol";
 contract RewardPool is IRewardPool, TaskPart {
     uint256 private constant MOST_DAYS = 7;
 
-    /// @dev `owed` is what this id earned and has not shared out, `pending` what its descendants left for it.
+    /// @dev `owed` is what this id earned and has not shared out, `pending` what its descendants left for it. `used`
+    ///      keeps the slot from becoming zero again: whatever comes in later does not pay for a fresh one.
     struct Share {
-        uint128 pending;
-        uint128 owed;
+        uint120 pending;
+        uint120 owed;
+        bool used;
     }
 
     /// @dev `committed` is all that is owed or pending: in the vault's pool, but no longer the sponsor's.
@@ -93,7 +95,7 @@ contract RewardPool is IRewardPool, TaskPart {
     function pourMany(uint256[] calldata ids) external {
         PoolConfig memory config = _config();
         for (uint256 i; i < ids.length; ++i) {
-            _pour(ids[i], config);
+            if (!_pour(ids[i], config)) emit PourSkipped(ids[i]);
         }
     }
 
@@ -104,7 +106,7 @@ contract RewardPool is IRewardPool, TaskPart {
         emit RoyaltyPaid(id, msg.sender, amount);
         IStakeVault(config.vault).fund(msg.sender, amount);
         _meter.committed += uint104(amount);
-        _shares[id].owed += uint128(amount);
+        _shares[id].owed += uint120(amount);
     }
 
     // ------------------------------------------------------------------------------------------------------- views
@@ -142,7 +144,8 @@ contract RewardPool is IRewardPool, TaskPart {
         meter.allowance -= uint104(amount);
         meter.committed += uint104(amount);
         _meter = meter;
-        _shares[id].owed += uint128(amount);
+        Share storage share = _shares[id];
+        (share.owed, share.used) = (share.owed + uint120(amount), true);
         emit Rewarded(id, author, amount);
     }
 
@@ -178,11 +181,12 @@ contract RewardPool is IRewardPool, TaskPart {
         meter.accruedAt = uint40(block.timestamp);
     }
 
-    function _pour(uint256 id, PoolConfig memory config) private {
+    /// @return poured whether there was anything to pour
+    function _pour(uint256 id, PoolConfig memory config) private returns (bool poured) {
         Share memory share = _shares[id];
-        if (share.pending == 0 && share.owed == 0) return;
+        if (share.pending == 0 && share.owed == 0) return false;
         (address author, uint8 gain, uint32 referenceId) = IModelRegistry(config.registry).heirs(id);
-        delete _shares[id];
+        _shares[id] = Share(0, 0, true);
         uint256 toAuthor;
         uint256 toPool;
         if (share.owed != 0) (toAuthor, toPool) = _shareOut(id, share.owed, author, referenceId, config);
@@ -196,6 +200,7 @@ contract RewardPool is IRewardPool, TaskPart {
         }
         if (toAuthor + toPool != 0) _meter.committed -= uint104(toAuthor + toPool);
         if (toAuthor != 0) IStakeVault(config.vault).credit(author, toAuthor);
+        return true;
     }
 
     /// @dev Share what `id` earned among its author, its parents and its reference.
@@ -224,6 +229,7 @@ contract RewardPool is IRewardPool, TaskPart {
     /// @dev To the pending share of `id`; genesis has no author, its part is left for the pool.
     function _give(uint256 id, uint256 amount) private returns (uint256 toPool) {
         if (id == 0) return amount;
-        _shares[id].pending += uint128(amount);
+        Share storage share = _shares[id];
+        (share.pending, share.used) = (share.pending + uint120(amount), true);
     }
 }

@@ -33,14 +33,8 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     bytes32 private constant COMMIT_TYPEHASH =
         keccak256("Commit(address voter,uint256 submissionId,bytes32 commitment,uint256 deadline)");
 
-    struct Past {
-        uint32 yes;
-        uint32 seen;
-    }
-
     mapping(uint256 id => mapping(address voter => Sealed.Vote)) private _votes;
     mapping(uint256 id => Histogram.Votes) private _histograms;
-    mapping(address voter => Past) private _history;
 
     constructor() EIP712("PDFed", "1") {}
 
@@ -100,7 +94,8 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     /// @inheritdoc IScoreBook
     function reveal(ScoreVote calldata opened) external {
         uint256 id = opened.submissionId;
-        Sealed.Vote memory vote = _votes[id][opened.voter];
+        Sealed.Vote storage slot = _votes[id][opened.voter];
+        Sealed.Vote memory vote = slot;
         if (vote.commitment == 0) revert BookNoCommitment(id, opened.voter);
         if (vote.revealed()) revert BookAlreadyRevealed(id, opened.voter);
         if (opened.improvement < LOWEST || opened.improvement > HIGHEST) {
@@ -119,13 +114,10 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
             revert BookCommitmentMismatch(id, opened.voter, vote.commitment, digest);
         }
 
-        _votes[id][opened.voter].state = Sealed.opened(opened.improvement);
+        slot.state = Sealed.opened(opened.improvement);
         _histograms[id].add(opened.improvement, vote.weight);
         if (opened.improvement > LOWEST) {
-            Past memory past = _history[opened.voter];
-            if (opened.improvement > tau) past.yes += 1;
-            past.seen += 1;
-            _history[opened.voter] = past;
+            IStakeVault(config.vault).countVote(opened.voter, opened.improvement > tau);
         }
         emit Revealed(id, opened.voter, opened.improvement, opened.evidenceRoot);
     }
@@ -211,7 +203,7 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
 
     /// @inheritdoc IScoreBook
     function history(address voter) external view returns (uint32 yes, uint32 seen) {
-        return (_history[voter].yes, _history[voter].seen);
+        return IStakeVault(_config().vault).history(voter);
     }
 
     /// @inheritdoc IScoreBook
@@ -244,12 +236,11 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         uint40 commitEnd = reservedAt + config.commitWindow;
         if (block.timestamp >= commitEnd) revert BookCommitOver(id, commitEnd, uint40(block.timestamp));
 
-        (uint32 weight, uint256 bond) = IStakeVault(config.vault).lockVote(voter, caller, reservedAt - config.warmUp);
-        if (weight == 0) revert BookNoWeight(id, voter);
-        Past memory past = _history[voter];
-        uint24 rate = VoterPay.rateOf(past.yes, past.seen, q);
-        _votes[id][voter] = Sealed.Vote(bytes24(commitment), weight, rate, 0);
-        emit Committed(id, voter, commitment, weight, rate, bond);
+        IStakeVault.VoteLock memory lock = IStakeVault(config.vault).lockVote(voter, caller, reservedAt - config.warmUp);
+        if (lock.weight == 0) revert BookNoWeight(id, voter);
+        uint24 rate = VoterPay.rateOf(lock.yes, lock.seen, q);
+        _votes[id][voter] = Sealed.Vote(bytes24(commitment), lock.weight, rate, 0);
+        emit Committed(id, voter, commitment, lock.weight, rate, lock.bond);
     }
 
     function _hashVote(ScoreVote calldata vote, bytes32 weightsDigest) private view returns (bytes32) {
@@ -275,7 +266,8 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     /// @dev Never reverts for an id that is due: sums are bounded, nothing divides by a possible zero, and the calls
     ///      go to the task's own contracts, which only move ledgers.
     function _finalize(IModelRegistry.Due memory due, BookConfig memory config) private {
-        Histogram.Votes memory votes = _histograms[due.id];
+        Histogram.Votes memory votes; // empty unless submitted
+        if (due.status == Status.Open) votes = _histograms[due.id];
         Histogram.Tally memory t = votes.count(due.tau);
         bool valid = due.status == Status.Open && t.voters >= config.minVoters && t.weight >= config.quorumFloor
             && t.weight * BPS >= uint256(config.quorumBps) * due.eligible;
@@ -309,12 +301,13 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     }
 
     function _settle(uint256 id, address voter, IModelRegistry.Result memory result, BookConfig memory config) private {
-        Sealed.Vote memory vote = _votes[id][voter];
+        Sealed.Vote storage slot = _votes[id][voter];
+        Sealed.Vote memory vote = slot;
         if (vote.commitment == 0 || vote.settled()) {
             emit SettleSkipped(id, voter);
             return;
         }
-        _votes[id][voter].state = vote.state | Sealed.SETTLED;
+        slot.state = vote.state | Sealed.SETTLED;
         uint256 bond = Math.ceilDiv(uint256(vote.weight) * config.minStake * config.voteBondBps, BPS);
         uint256 slice;
         uint256 paid;

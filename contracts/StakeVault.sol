@@ -11,6 +11,7 @@ import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol
 import {IEligibility} from "../interfaces/IEligibility.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, ROLE_TRAINER, ROLE_VALIDATOR} from "../interfaces/PdfedTypes.sol";
+import {Claims, Common, Stake, Stakes} from "./libraries/Stakes.sol";
 import {VaultConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
@@ -22,30 +23,11 @@ import {TaskPart} from "./libraries/TaskPart.sol";
 contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
     using Checkpoints for Checkpoints.Trace208;
+    using Stakes for Stake;
 
-    /// @dev Two amounts, a time and the roles share a slot.
-    uint256 private constant MOST_TOKENS = type(uint104).max;
+    uint256 private constant MOST_TOKENS = type(uint88).max;
     uint256 private constant MOST_WEIGHT = type(uint32).max;
     uint256 private constant HOOK_GAS = 100_000;
-
-    /// @dev `since` is when the weight took its present value; older values are in `_past`.
-    struct Stake {
-        uint104 free;
-        uint104 locked;
-        uint40 since;
-        uint8 roles;
-    }
-
-    struct Claims {
-        uint104 unbonding;
-        uint104 credit;
-        uint40 unbondingAt;
-    }
-
-    struct Common {
-        uint104 escrow;
-        uint104 pool;
-    }
 
     mapping(address node => Stake) private _stakes;
     mapping(address node => Claims) private _claims;
@@ -58,12 +40,16 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     /// @inheritdoc IStakeVault
     function register(uint8 roles, address votingKey, bytes32 metadataDigest) external {
-        if (_stakes[msg.sender].roles != 0) revert VaultAlreadyRegistered(msg.sender);
-        if (roles == 0 || roles > (ROLE_TRAINER | ROLE_VALIDATOR)) revert VaultBadRoles(roles);
-        _askHook(_config().eligibility, roles);
-        _stakes[msg.sender].roles = roles;
-        if (votingKey != address(0)) _votingKeys[msg.sender] = votingKey;
-        emit NodeRegistered(msg.sender, roles, votingKey, metadataDigest);
+        _register(roles, votingKey, metadataDigest);
+    }
+
+    /// @inheritdoc IStakeVault
+    function registerAndDeposit(uint8 roles, address votingKey, bytes32 metadataDigest, uint256 amount)
+        external
+        nonReentrant
+    {
+        _register(roles, votingKey, metadataDigest);
+        _deposit(amount);
     }
 
     /// @inheritdoc IStakeVault
@@ -101,7 +87,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         if (amount > stake.free) revert VaultInsufficientStake(msg.sender, stake.free, amount);
         VaultConfig memory config = _config();
         _setStake(msg.sender, stake, config.minStake, stake.free - amount, stake.locked);
-        claims.unbonding = uint104(amount);
+        claims.unbonding = uint88(amount);
         claims.unbondingAt = uint40(block.timestamp) + config.unbonding;
         _claims[msg.sender] = claims;
         emit UnstakeRequested(msg.sender, amount, claims.unbondingAt);
@@ -157,7 +143,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     /// @inheritdoc IStakeVault
     function weightNow(address node) external view returns (uint32) {
-        return uint32(_weight(_stakes[node], _config().minStake));
+        return uint32(_stakes[node].weight(_config().minStake));
     }
 
     /// @inheritdoc IStakeVault
@@ -173,6 +159,11 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     /// @inheritdoc IStakeVault
     function votingKeyOf(address node) external view returns (address) {
         return _votingKeys[node];
+    }
+
+    /// @inheritdoc IStakeVault
+    function history(address node) external view returns (uint16 yes, uint16 seen) {
+        return (_stakes[node].yes, _stakes[node].seen);
     }
 
     /// @inheritdoc IStakeVault
@@ -195,21 +186,30 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         uint256 own = _weightAt(author, stake, config.minStake, timepoint);
         eligible = uint32(_total.upperLookupRecent(timepoint) - own);
         _setStake(author, stake, config.minStake, stake.free - bond - fee, stake.locked + bond);
-        _common.escrow += uint104(fee);
+        _common.escrow += uint88(fee);
     }
 
     /// @inheritdoc IStakeVault
-    function lockVote(address voter, address caller, uint40 timepoint) external returns (uint32 weight, uint256 bond) {
+    function lockVote(address voter, address caller, uint40 timepoint) external returns (VoteLock memory lock) {
         VaultConfig memory config = _config();
         _only(config.book);
         if (!mayVoteFor(voter, caller)) revert VaultNotVoter(voter, caller);
         Stake memory stake = _stakes[voter];
         uint256 then = _weightAt(voter, stake, config.minStake, timepoint);
-        weight = uint32(Math.min(then, _weight(stake, config.minStake)));
-        bond = Math.ceilDiv(uint256(weight) * config.minStake * config.voteBondBps, BPS);
+        uint256 weight = Math.min(then, stake.weight(config.minStake));
+        uint256 bond = Math.ceilDiv(weight * config.minStake * config.voteBondBps, BPS);
         if (stake.free < bond) revert VaultInsufficientStake(voter, stake.free, bond);
-        stake.free -= uint104(bond);
-        stake.locked += uint104(bond);
+        stake.free -= uint88(bond);
+        stake.locked += uint88(bond);
+        _stakes[voter] = stake;
+        return VoteLock(uint32(weight), stake.yes, stake.seen, bond);
+    }
+
+    /// @inheritdoc IStakeVault
+    function countVote(address voter, bool yes) external {
+        _only(_config().book);
+        Stake memory stake = _stakes[voter];
+        stake.count(yes);
         _stakes[voter] = stake;
     }
 
@@ -225,10 +225,10 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         uint256 toPool = feeToPool + bondForfeited;
         if (feeToNode + toPool == 0) return;
         Common memory common = _common;
-        common.escrow -= uint104(feeToNode + feeToPool);
-        common.pool += uint104(toPool);
+        common.escrow -= uint88(feeToNode + feeToPool);
+        common.pool += uint88(toPool);
         _common = common;
-        if (feeToNode != 0) _claims[node].credit += uint104(feeToNode);
+        if (feeToNode != 0) _addCredit(node, feeToNode);
     }
 
     /// @inheritdoc IStakeVault
@@ -236,22 +236,22 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         VaultConfig memory config = _config();
         _only(config.pool);
         _pull(config.token, payer, amount);
-        _common.pool += uint104(amount);
+        _common.pool += uint88(amount);
     }
 
     /// @inheritdoc IStakeVault
     function refund(address to, uint256 amount) external nonReentrant {
         VaultConfig memory config = _config();
         _only(config.pool);
-        _common.pool -= uint104(amount);
+        _common.pool -= uint88(amount);
         _push(config.token, to, amount);
     }
 
     /// @inheritdoc IStakeVault
     function credit(address author, uint256 amount) external {
         _only(_config().pool);
-        _common.pool -= uint104(amount);
-        _claims[author].credit += uint104(amount);
+        _common.pool -= uint88(amount);
+        _addCredit(author, amount);
     }
 
     // ---------------------------------------------------------------------------------------------------- internal
@@ -262,6 +262,15 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
             to := config
         }
         _loadArgs(to, 8 * 32);
+    }
+
+    function _register(uint8 roles, address votingKey, bytes32 metadataDigest) private {
+        if (_stakes[msg.sender].roles != 0) revert VaultAlreadyRegistered(msg.sender);
+        if (roles == 0 || roles > (ROLE_TRAINER | ROLE_VALIDATOR)) revert VaultBadRoles(roles);
+        _askHook(_config().eligibility, roles);
+        _stakes[msg.sender].roles = roles;
+        if (votingKey != address(0)) _votingKeys[msg.sender] = votingKey;
+        emit NodeRegistered(msg.sender, roles, votingKey, metadataDigest);
     }
 
     function _deposit(uint256 amount) private {
@@ -297,7 +306,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     /// @dev Write free and locked stake; where whole minimum stakes change, keep the old weight as a checkpoint.
     function _setStake(address node, Stake memory stake, uint256 minStake, uint256 free, uint256 locked) private {
-        uint256 before = _weight(stake, minStake);
+        uint256 before = stake.weight(minStake);
         uint256 weight = (free + locked) / minStake;
         if (weight != before) {
             uint40 since = stake.since;
@@ -305,12 +314,8 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
             stake.since = uint40(block.timestamp);
             _total.push(uint48(block.timestamp), uint208(_total.latest() + weight - before));
         }
-        (stake.free, stake.locked) = (uint104(free), uint104(locked));
+        (stake.free, stake.locked) = (uint88(free), uint88(locked));
         _stakes[node] = stake;
-    }
-
-    function _weight(Stake memory stake, uint256 minStake) private pure returns (uint256) {
-        return (uint256(stake.free) + stake.locked) / minStake;
     }
 
     function _weightAt(address node, Stake memory stake, uint256 minStake, uint40 timepoint)
@@ -318,7 +323,12 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         view
         returns (uint256)
     {
-        return timepoint >= stake.since ? _weight(stake, minStake) : _past[node].upperLookupRecent(timepoint);
+        return timepoint >= stake.since ? stake.weight(minStake) : _past[node].upperLookupRecent(timepoint);
+    }
+
+    function _addCredit(address node, uint256 amount) private {
+        Claims storage claims = _claims[node];
+        (claims.credit, claims.used) = (claims.credit + uint88(amount), true);
     }
 
     /// @dev Exactly `amount` must arrive; a token that takes a fee is refused.

@@ -65,7 +65,7 @@ contract TaskFactory is ITaskFactory {
         if (p.eligibility != address(0)) _isContract("eligibility", p.eligibility);
         if (p.objective == 0) revert FactoryNoObjective();
 
-        uint256 most = type(uint96).max;
+        uint256 most = type(uint80).max;
         _within("minStake", p.minStake, 1, most);
         _within("submissionBond", p.submissionBond, 1, most);
         _within("scoringFee", p.scoringFee, 0, most);

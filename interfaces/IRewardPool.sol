@@ -15,6 +15,8 @@ interface IRewardPool {
     event Poured(
         uint256 indexed id, address indexed author, uint256 toAuthor, uint256 passed, uint256 indexed referenceId
     );
+    /// @notice An entry of `pourMany` that has nothing to pour: unknown, void, without shares, or poured before.
+    event PourSkipped(uint256 indexed id);
     /// @notice A user of model `id` paid; shared out like a reward with the next pour.
     event RoyaltyPaid(uint256 indexed id, address indexed payer, uint256 amount);
     event Reclaimed(address indexed to, uint256 amount);
@@ -39,7 +41,8 @@ interface IRewardPool {
     /// @notice Share out what `id` owes to its lineage and pour what is pending for it. Anyone; idempotent when empty.
     function pour(uint256 id) external;
 
-    /// @notice Pour several, in the given order (descendants first).
+    /// @notice Pour several, in the given order (descendants first); an entry with nothing to pour is skipped and
+    ///         emitted.
     function pourMany(uint256[] calldata ids) external;
 
     /// @notice Pay for the use of a Final model; `amount` goes to its author and lineage like a reward.

@@ -19,6 +19,14 @@ interface IStakeVault {
         address votingKey;
     }
 
+    /// @notice What a commitment freezes of its voter.
+    struct VoteLock {
+        uint32 weight; // whole minimum stakes
+        uint16 yes; // history: revealed votes above tau
+        uint16 seen; // history: revealed votes
+        uint256 bond; // moved from free to locked stake
+    }
+
     event NodeRegistered(address indexed node, uint8 roles, address votingKey, bytes32 metadataDigest);
     event VotingKeyChanged(address indexed node, address votingKey);
     event MetadataChanged(address indexed node, bytes32 metadataDigest);
@@ -51,6 +59,9 @@ interface IStakeVault {
     /// @notice Register the caller. Roles are a non-empty subset of TRAINER | VALIDATOR and fixed.
     /// @param votingKey hot key that may commit and reveal for the node; zero for none
     function register(uint8 roles, address votingKey, bytes32 metadataDigest) external;
+
+    /// @notice `register` and `deposit` in one transaction: cheaper, and the stake starts to age at once.
+    function registerAndDeposit(uint8 roles, address votingKey, bytes32 metadataDigest, uint256 amount) external;
 
     function setVotingKey(address votingKey) external;
 
@@ -88,6 +99,10 @@ interface IStakeVault {
     /// @notice Whether `key` may vote for `node`: the node itself or its voting key.
     function mayVoteFor(address node, address key) external view returns (bool);
 
+    /// @notice A node's own history for voters' pay: revealed votes above tau, revealed votes. Votes of LOWEST are left
+    ///         out, and a history of 65,535 votes is halved before it grows.
+    function history(address node) external view returns (uint16 yes, uint16 seen);
+
     /// @notice Ledgers that belong to nobody yet.
     function totals() external view returns (uint128 escrow, uint128 pool);
 
@@ -104,8 +119,11 @@ interface IStakeVault {
     /// @notice Freeze a voter's weight and lock its bond. Only ScoreBook.
     /// @param caller who sent the commit; must be `voter` or its voting key
     /// @param timepoint stake counts as it was then
-    /// @return weight zero if the voter may not vote; then nothing is locked
-    function lockVote(address voter, address caller, uint40 timepoint) external returns (uint32 weight, uint256 bond);
+    /// @return lock weight zero if the voter may not vote; then nothing is locked
+    function lockVote(address voter, address caller, uint40 timepoint) external returns (VoteLock memory lock);
+
+    /// @notice Add a revealed vote to the voter's history. Only ScoreBook.
+    function countVote(address voter, bool yes) external;
 
     /// @notice End an act of `node`: its bond to free stake or to the pool, escrow to its credit or to the pool.
     ///         Only ScoreBook; cannot revert for what was locked and taken.

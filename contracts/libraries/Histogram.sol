@@ -26,8 +26,11 @@ library Histogram {
 
     /// @notice Count a vote of `weight` for `improvement` in [LOWEST, HIGHEST].
     function add(Votes storage votes, int8 improvement, uint256 weight) internal {
-        uint256 bucket = uint256(int256(improvement) - LOWEST);
-        votes.words[bucket / 4] += ((uint256(1) << 32) | weight) << (64 * (bucket % 4));
+        unchecked {
+            // a bucket does not overflow into its neighbour, see above
+            uint256 bucket = uint256(int256(improvement) - LOWEST);
+            votes.words[bucket / 4] += ((uint256(1) << 32) | weight) << (64 * (bucket % 4));
+        }
     }
 
     function weightOf(Votes memory votes, uint256 bucket) internal pure returns (uint256) {

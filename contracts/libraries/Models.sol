@@ -20,16 +20,16 @@ library Models {
         uint40 lastFinalizedAt;
     }
 
-    /// @notice A model. `parents` is packed, see `pack`.
+    /// @notice A model. The first slot is all that a pour reads of it; `parents` is packed, see `pack`.
     struct Entry {
         address author;
         uint40 reservedAt;
         Status status;
-        int8 outcome;
-        int8 median;
         int8 tau;
         uint8 gain;
         uint32 referenceId;
+        int8 outcome;
+        int8 median;
         int32 level;
         uint32 eligible;
         uint64 q;

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {HIGHEST, LOWEST} from "../../interfaces/PdfedTypes.sol";
+import {LOWEST} from "../../interfaces/PdfedTypes.sol";
 
 /// @title Voters' pay (protocol rule 11) in fixed point
 /// @notice Rates of the task have 1e18 = 1; a voter's own rate, kept once a vote, has 2^24 = 1.
@@ -52,13 +52,13 @@ library VoterPay {
     }
 
     /// @notice Threshold and majority rate after a Final id.
-    /// @dev q moves by (majority bit - q) / 50 and tau by one bucket towards the median, tau within [-2, HIGHEST].
+    /// @dev q moves by (majority bit - q) / 50 and tau by one bucket towards the median, tau within [-2, 23].
     ///      An id whose median is LOWEST moves neither. q stays in (0, 1): steps are rounded down.
     function move(int8 tau, uint64 q, int8 median, uint256 yes, uint256 weight) internal pure returns (int8, uint64) {
         if (median == LOWEST) return (tau, q);
         if (2 * yes > weight) q += uint64((WAD - q) / MEMORY);
         else q -= uint64(q / MEMORY);
-        if (median > tau && tau < HIGHEST) ++tau;
+        if (median > tau) ++tau; // a median is at most HIGHEST
         else if (median < tau && tau > LEAST_TAU) --tau;
         return (tau, q);
     }

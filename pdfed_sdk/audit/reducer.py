@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from pdfed_sdk.audit.rules import (
     WAD,
+    add_to_history,
     majority_of_others,
     moved,
     own_rate,
@@ -246,7 +247,7 @@ class Reducer:
         vote.improvement = event.improvement
         if event.improvement > LOWEST:
             yes, seen = self.state.histories.get(event.voter, (0, 0))
-            self.state.histories[event.voter] = (yes + (event.improvement > model.tau), seen + 1)
+            self.state.histories[event.voter] = add_to_history(yes, seen, event.improvement > model.tau)
 
     def _finalized(self, event: logs.Finalized) -> None:
         model = self._model(event.id)

@@ -17,6 +17,8 @@ MEMORY: Final = 50
 """Ids the task's majority rate remembers."""
 PRIOR: Final = 4
 """Virtual votes at the task's rate that every voter's own rate starts from."""
+FULL_HISTORY: Final = 2**16 - 1
+"""Votes a voter's history can count before it is halved."""
 LEAST_TAU: Final = -2
 
 
@@ -33,6 +35,13 @@ def quantile(votes: Sequence[tuple[int, int]], share_bps: int) -> int:
 def vote_bond(weight: int, min_stake: int, vote_bond_bps: int) -> int:
     """What a vote of ``weight`` locks, rounded up."""
     return -(-weight * min_stake * vote_bond_bps // BPS)
+
+
+def add_to_history(yes: int, seen: int, above: bool) -> tuple[int, int]:
+    """A voter's history with one more revealed vote; a full one is halved first."""
+    if seen == FULL_HISTORY:
+        yes, seen = yes // 2, seen // 2
+    return yes + above, seen + 1
 
 
 def own_rate(yes: int, seen: int, q: int) -> int:

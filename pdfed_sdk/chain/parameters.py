@@ -17,7 +17,7 @@ from pdfed_sdk.types import BPS, HIGHEST, Address
 
 Profile = Literal["development", "public"]
 HOUR, DAY = 3_600, 86_400
-MOST_AMOUNT = 2**96 - 1
+MOST_AMOUNT = 2**80 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def params_table(params: TaskParams) -> list[tuple[str, str, str, str]]:
     rows = [(name, "none" if place == ZERO_ADDRESS else str(place), "", "") for name, place in named]
     for row in PARAMETERS:
         least, most = row.bounds(params)
-        shown = "2^96 - 1" if most == MOST_AMOUNT else f"{most:,}"
+        shown = "2^80 - 1" if most == MOST_AMOUNT else f"{most:,}"
         rows.append((row.name, f"{getattr(params, row.name):,}", f"{least:,} to {shown}", row.meaning))
     rows.append(("objective", text32(params.objective), "", "the number the task minimises"))
     rows.append(("card_digest", "0x" + params.card_digest.hex(), "", "sha-256 of the task card"))

@@ -24,7 +24,7 @@ class Token:
             whole = int(exact)
         except (InvalidOperation, OverflowError, ValueError) as error:
             raise UsageError(f'amount is "{amount}"', hint="give whole tokens, e.g. 100 or 0.5") from error
-        if whole <= 0 or whole >= 2**104:
+        if whole <= 0 or whole >= 2**88:
             raise UsageError(f"amount is {amount}, not above 0 and payable", hint="give whole tokens, e.g. 100 or 0.5")
         if whole != exact:
             raise UsageError(f"amount is {amount}: {self.symbol} has {self.decimals} decimals", hint="round it")

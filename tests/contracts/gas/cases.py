@@ -12,12 +12,18 @@ from support.task import UNIT, VALIDATOR, ZERO, Task, digest
 
 CEILINGS = {
     "register and stake": 140_000,
+    "register and stake in one transaction, with a voting key": 140_000,
     "reserve and submit, 1 parent": 270_000,
     "reserve and submit, 4 parents": 270_000,
     "commit": 90_000,
     "commit, batch of 10": 60_000,
     "commit by signature": 105_000,
     "reveal": 85_000,
+    "reveal, first of a node, in an empty word of buckets": 85_000,
+    "finalize, every bucket in use, with a reward": 160_000,
+    "finalize, never submitted, the bond costs a weight unit": 160_000,
+    "settle, batch of 10 silent voters that lose a weight unit": 75_000,
+    "commit, first of a node": 90_000,
     "reveal, batch of 10": 60_000,
     "finalize, 1 voter (void)": 160_000,
     "finalize, 8 voters": 160_000,
@@ -33,11 +39,15 @@ SECRET = "0x" + "33" * 32
 STAKE = 1_050 * UNIT
 
 
+def measured_task() -> Task:
+    windows = {"commitWindow": 100_000, "submitWindow": 10_000, "revealWindow": 100_000, "unbonding": 300_000}
+    money = {"minStake": 100 * UNIT, "submissionBond": 20 * UNIT, "scoringFee": 5 * UNIT}
+    return Task(**windows, **money, quorumBps=1_000)
+
+
 class Bench:
     def __init__(self) -> None:
-        money = {"minStake": 100 * UNIT, "submissionBond": 20 * UNIT, "scoringFee": 5 * UNIT}
-        self.t = Task(**money, quorumBps=1_000, commitWindow=100_000, submitWindow=10_000, revealWindow=100_000,
-                      unbonding=300_000)  # fmt: skip
+        self.t = measured_task()
         self.chain = self.t.chain
         self.gas: dict[str, int] = {"create a task": self.t.creation.gas_used}
         self.crowd = ["0x" + digest("voter", i)[-20:].hex() for i in range(300)]
@@ -113,14 +123,13 @@ class Bench:
         four = [(i, 2_500) for i in (*ids[1:], 0)]
         _, cost = self.round(self.authors[4], self.crowd[-8:], four)
         g["reserve and submit, 4 parents"] = cost["submit"]
-        g["reveal, first of a node in an empty bucket word"] = self.first_reveal()
+        g["settle, one voter alone"] = self.settle_alone()
 
-    def first_reveal(self) -> int:
-        t, node = self.t, self.authors[5]
-        id = t.open(self.authors[0])
-        t.commit(node, id, 20)
-        t.to_reveal(id)
-        return int(t.reveal(node, id).gas_used)
+    def settle_alone(self) -> int:
+        """Of a voter that was paid before."""
+        t = self.t
+        id, _ = self.round(self.authors[0], self.crowd[-20:], [(0, 10_000)])
+        return int(t.settle(id, self.crowd[-11:-10]).gas_used)
 
     def batches(self) -> None:
         t, g = self.t, self.gas
@@ -182,10 +191,111 @@ class Bench:
         g["claim"] = t.send(t.vault.claim, author, sender=author).gas_used
 
 
+class WorstCases:
+    """The dearest state each act can meet: fresh slots, a weight unit crossed, every bucket in use."""
+
+    def __init__(self, gas: dict[str, int]) -> None:
+        self.t, self.gas = measured_task(), gas
+        self.chain = self.t.chain
+
+    def arrive(self) -> None:
+        t, chain, gas = self.t, self.chain, self.gas
+        first, second = chain.accounts[10:12]
+        for node in (first, second):
+            t.pay(node, 10_000 * UNIT)
+        snapshot = chain.snapshot()
+        card = (3, second, digest("card"))
+        sent = t.send(t.vault.registerAndDeposit, *card, 1_000 * UNIT, sender=first)
+        gas["register and stake in one transaction, first node of a task, with a voting key"] = sent.gas_used
+        chain.revert(snapshot)
+        sent = [t.send(t.vault.register, *card, sender=first)]
+        chain.at(chain.now + 5)
+        sent.append(t.send(t.vault.deposit, 1_000 * UNIT, sender=first))
+        gas["register and stake, first node of a task, with a voting key"] = sum(r.gas_used for r in sent)
+        snapshot = chain.snapshot()
+        sent = t.send(
+            t.vault.registerAndDeposit, 3, first, digest("card"), 1_000 * UNIT, sender=second, at=chain.now + 5
+        )
+        gas["register and stake in one transaction, with a voting key"] = sent.gas_used
+        chain.revert(snapshot)
+        sent = [t.send(t.vault.register, 3, first, digest("card"), sender=second)]
+        chain.at(chain.now + 5)
+        sent.append(t.send(t.vault.deposit, 1_000 * UNIT, sender=second))
+        gas["register and stake, with a voting key"] = sum(r.gas_used for r in sent)
+        self.voters = [t.join(a, stake=(200 if i < 40 else 1_000) * UNIT) for i, a in enumerate(chain.accounts[12:60])]
+        t.fund(1_000_000 * UNIT)
+        chain.travel(chain.now + 10)
+
+    def vote(self, author: Any, votes: dict[Any, int], parents: Any = ((0, 10_000),), silent: Any = ()) -> int:
+        t = self.t
+        id = t.open(author, parents)
+        for voter, improvement in votes.items():
+            t.commit(voter, id, improvement)
+        t.to_reveal(id)
+        for voter in votes:
+            if voter not in silent:
+                t.reveal(voter, id)
+        t.to_end(id)
+        return int(id)
+
+    def go(self) -> None:
+        t, chain, gas = self.t, self.chain, self.gas
+        first, second = chain.accounts[10:12]
+        heavy = self.voters[40:]
+        spread = {v: (i % 32) - 8 for i, v in enumerate(self.voters[:40])} | {heavy[0]: 23, heavy[1]: 23}
+        id = self.vote(first, spread | dict.fromkeys(heavy, 20), silent=())
+        gas["finalize, every bucket in use, with a reward"] = t.finalize(id).gas_used
+        id = self.vote(first, dict.fromkeys(self.voters[:14], 3) | dict.fromkeys(heavy, 4), silent=self.voters[:10])
+        t.finalize(id)
+        gas["settle, batch of 10 silent voters that lose a weight unit"] = t.settle(id, self.voters[:10]).gas_used // 10
+        gas["settle, one voter alone, first credit"] = t.settle(id, self.voters[13:14]).gas_used
+        # parents of different authors
+        ids = [id]
+        for n in range(3):
+            ids.append(self.vote(self.voters[20 + n], dict.fromkeys(heavy, 4), [(ids[-1], 10_000)]))
+            t.finalize(ids[-1])
+        reserve = t.send(t.registry.reserve, t.reservation(second, t.registry.count()), sender=second)
+        submit = t.submit(second, t.registry.count() - 1, [(i, 2_500) for i in ids])
+        gas["reserve and submit, 4 parents, the fee costs a weight unit"] = reserve.gas_used + submit.gas_used
+        id = t.registry.count() - 1
+        chain.travel(chain.now + 10)
+        self.commit_all(id, heavy)
+        t.finalize(id)
+        gas["pour, a reward shared with 4 parents, first credit of the author"] = t.send(
+            t.pool.pour, id, sender=first
+        ).gas_used
+        name = "pour, one hop and a reward shared with 1 parent, first credit of the author"
+        gas[name] = t.send(t.pool.pour, ids[-1], sender=first).gas_used
+        newcomer = t.join(chain.accounts[62], stake=200 * UNIT)
+        chain.travel(chain.now + 10)
+        for name in ("the bond and the fee cost a weight unit, first credit", "the bond costs a weight unit"):
+            reserve = t.reserve(newcomer)
+            t.to_end(reserve)
+            gas[f"finalize, never submitted, {name}"] = t.finalize(reserve).gas_used
+            t.pay(newcomer, 25 * UNIT)
+            t.send(t.vault.deposit, 25 * UNIT, sender=newcomer)
+        fresh = self.t.join(chain.accounts[61], stake=1_000 * UNIT)
+        chain.travel(chain.now + 10)
+        id = t.open(first)
+        gas["commit, first of a node"] = t.commit(fresh, id, -7).gas_used
+        t.to_reveal(id)
+        gas["reveal, first of a node, in an empty word of buckets"] = t.reveal(fresh, id).gas_used
+
+    def commit_all(self, id: int, voters: Any) -> None:
+        t = self.t
+        for v in voters:
+            t.commit(v, id, 6)
+        t.to_reveal(id)
+        for v in voters:
+            t.reveal(v, id)
+        t.to_end(id)
+
+
 def measure() -> dict[str, int]:
     """All cases, by human name."""
     bench = Bench()
-    for part in (bench.people, bench.models, bench.batches, bench.signature, bench.lineage):
+    worst = WorstCases(bench.gas)
+    for part in (bench.people, bench.models, bench.batches, bench.signature, bench.lineage, worst.arrive, worst.go):
         part()
     for name in CONTRACTS:
         code = getattr(bench.chain.project, name)._build["deployedBytecode"]

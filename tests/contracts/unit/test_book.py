@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from eth_abi import encode
+from eth_utils import keccak
 from support.reference import quantile
 from support.task import FINAL, OPEN, UNIT, VOID, digest
 
@@ -150,6 +152,23 @@ def test_every_bucket_is_counted_where_it_belongs(task: Any, nodes: list[Any], i
     assert histogram == [10 if b == improvement + 8 else 0 for b in range(32)]
     assert tuple(task.book.tally(id)) == (10, 10 if improvement > 0 else 0, 1)
     assert tuple(task.book.history(nodes[1])) == (int(improvement > 0), int(improvement > -8))
+
+
+@pytest.mark.parametrize(("yes", "improvement"), [(65_535, 4), (40_001, 0)])
+def test_a_full_history_is_halved_before_it_grows(
+    task: Any, nodes: list[Any], id: int, chain: Any, yes: int, improvement: int
+) -> None:
+    """The node's slot, from the low end: free and locked of 88 bits, since 40, roles 8, yes 16, seen 16."""
+    task.commit(nodes[1], id, improvement)
+    slot = "0x" + keccak(encode(["address", "uint256"], [str(nodes[1]), 0])).hex()
+    word = int(chain.rpc("eth_getStorageAt", str(task.vault), slot, "latest"), 16)
+    before = tuple(task.account(nodes[1]))
+    chain.rpc("anvil_setStorageAt", str(task.vault), slot, f"0x{word % 2**224 + (yes << 224) + (65_535 << 240):064x}")
+    assert tuple(task.book.history(nodes[1])) == (yes, 65_535)
+    task.to_reveal(id)
+    task.reveal(nodes[1], id)
+    assert tuple(task.book.history(nodes[1])) == (yes // 2 + (improvement > 0), 32_768)
+    assert tuple(task.account(nodes[1])) == before
 
 
 def test_finalise_in_order_and_on_time(task: Any, nodes: list[Any], id: int) -> None:

@@ -7,9 +7,9 @@ from eth_abi import encode
 from support.task import DEFAULTS, GENESIS, PARAMETERS, ZERO, Task, deployment
 
 BOUNDS = [
-    ("minStake", 1, 2**96 - 1),
-    ("submissionBond", 1, 2**96 - 1),
-    ("scoringFee", 0, 2**96 - 1),
+    ("minStake", 1, 2**80 - 1),
+    ("submissionBond", 1, 2**80 - 1),
+    ("scoringFee", 0, 2**80 - 1),
     ("voteBondBps", 1, 10_000),
     ("submitWindow", 1, 250),
     ("commitWindow", 1_000, 30 * 86_400),
@@ -134,6 +134,8 @@ def test_implementations_are_locked(task: Any) -> None:
         (vault.unlock, (anyone, 0, 0, 0, 0)),
         (vault.openSubmission, (anyone, 0, 0, 0)),
         (vault.lockVote, (anyone, anyone, 0)),
+        (vault.countVote, (anyone, True)),
+        (vault.registerAndDeposit, (3, ZERO, bytes(32), 1)),
         (vault.fund, (anyone, 1)),
         (vault.refund, (anyone, 1)),
         (vault.credit, (anyone, 1)),
@@ -177,7 +179,7 @@ def test_every_cross_contract_entry_accepts_one_caller(task: Any, nodes: list[An
     for contract, error, entries in (
         (task.vault, "VaultUnauthorized", {
             "openSubmission": (stranger, 0, 0, 0), "lockVote": (stranger, stranger, 0),
-            "unlock": (stranger, 0, 0, 1, 0),
+            "unlock": (stranger, 0, 0, 1, 0), "countVote": (stranger, True),
             "fund": (stranger, 1), "refund": (stranger, 1), "credit": (stranger, 1),
         }),
         (task.registry, "RegistryUnauthorized", {"conclude": (1, conclusion), "close": ()}),

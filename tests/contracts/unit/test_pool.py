@@ -122,7 +122,8 @@ def test_many_pours_in_one_call_equal_single_pours(task: Any, nodes: list[Any]) 
     task.chain.revert(snapshot)
     task.send(task.pool.pourMany, list(reversed(ids)), sender=nodes[0])
     assert [task.account(n)["credit"] for n in nodes] == single
-    task.send(task.pool.pourMany, [77, ids[0]], sender=nodes[0])  # nothing there: nothing happens
+    empty = task.send(task.pool.pourMany, [77, 0, ids[0]], sender=nodes[0])  # nothing there: nothing happens
+    assert [e["id"] for e in empty.events["PourSkipped"]] == [77, 0, ids[0]]
 
 
 def test_declared_parents_share_by_weight_and_a_void_one_leaves_its_part_to_the_reference(

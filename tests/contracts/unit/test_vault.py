@@ -119,7 +119,7 @@ def test_deposits_are_counted_as_received(task: Any, nodes: list[Any]) -> None:
 
 def test_a_task_holds_a_bounded_amount(task: Any, nodes: list[Any]) -> None:
     node = nodes[0]
-    most = 2**104 - 1
+    most = 2**88 - 1
     room = most - task.token.balanceOf(task.vault)
     task.send(task.token.mint, node, room + 1, sender=node)
     task.reverts("VaultTooMuch", most + 1, most, call=task.vault.deposit, args=(room + 1,), sender=node)
@@ -131,6 +131,20 @@ def test_a_task_holds_a_bounded_weight(chain: Any) -> None:
     task.join(node, 2**32 - 1)
     task.pay(node, 1)
     task.reverts("VaultTooMuchWeight", 2**32, 2**32 - 1, call=task.vault.deposit, args=(1,), sender=node)
+
+
+def test_registering_and_staking_in_one_transaction(task: Any, chain: Any) -> None:
+    node, key = chain.accounts[32:34]
+    task.pay(node, 5 * UNIT)
+    join = task.vault.registerAndDeposit
+    task.reverts("VaultBadRoles", 4, call=join, args=(4, key, bytes(32), UNIT), sender=node)
+    task.reverts("VaultZeroAmount", call=join, args=(3, key, bytes(32), 0), sender=node)
+    receipt = task.send(join, 3, key, b"\5" * 32, 5 * UNIT, sender=node)
+    assert [e.name for e in receipt.events if e.name != "Transfer"] == ["NodeRegistered", "Deposited"]
+    account = task.account(node)
+    assert (account["roles"], account["stake"], account["votingKey"]) == (3, 5 * UNIT, key)
+    assert task.vault.weightNow(node) == 5
+    task.reverts("VaultAlreadyRegistered", node, call=join, args=(3, key, bytes(32), UNIT), sender=node)
 
 
 def test_nothing_to_claim(task: Any, nodes: list[Any]) -> None:

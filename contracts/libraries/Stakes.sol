@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+/// @notice What a node has at stake and how it voted, in one slot: registering fills it, so neither the first deposit
+///         nor the first reveal pays for a fresh one. `since` is when the weight took its present value.
+struct Stake {
+    uint88 free;
+    uint88 locked;
+    uint40 since;
+    uint8 roles;
+    uint16 yes; // revealed votes above tau
+    uint16 seen; // revealed votes, those of LOWEST left out
+}
+
+/// @notice What a node may take out: unbonded stake from `unbondingAt` on, credit at once. `used` keeps the slot from
+///         becoming zero again: only the first credit ever pays for a fresh one.
+struct Claims {
+    uint88 unbonding;
+    uint88 credit;
+    uint40 unbondingAt;
+    bool used;
+}
+
+/// @notice Ledgers that belong to no node: scoring fees not yet settled, and the sponsor's pool.
+struct Common {
+    uint88 escrow;
+    uint88 pool;
+}
+
+/// @title Arithmetic of one node's stake
+library Stakes {
+    /// @notice Whole minimum stakes in what is free and locked.
+    function weight(Stake memory stake, uint256 minStake) internal pure returns (uint256) {
+        return (uint256(stake.free) + stake.locked) / minStake;
+    }
+
+    /// @notice Add a vote to the history; a full history is halved first, which keeps its rate to 1 in 65,535.
+    function count(Stake memory stake, bool yes) internal pure {
+        if (stake.seen == type(uint16).max) (stake.yes, stake.seen) = (stake.yes / 2, stake.seen / 2);
+        if (yes) stake.yes += 1;
+        stake.seen += 1;
+    }
+}
