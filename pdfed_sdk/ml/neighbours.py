@@ -18,7 +18,9 @@ SURE = 4
 WIDTH = 8_192
 """Points a block: few enough that a row of distances stays in the cache."""
 CACHE = 1 << 20
-"""Bytes of differences computed at a time."""
+"""Bytes of candidates compared at a time."""
+GROUPS = 8
+"""Slices a wide row of distances is folded into before its smallest are sorted."""
 
 
 def nearest(
@@ -109,16 +111,33 @@ def _of_block(rows: Tensor, part: Tensor, norms: Tensor, kept: int, own: int | N
         line = torch.arange(len(rows), device=rows.device) + own
         inside = (line >= 0) & (line < len(part))
         block[inside.nonzero().squeeze(1), line[inside]] = torch.inf
-    return block.topk(min(kept, len(part)), dim=1, largest=False)
+    return _smallest(block, min(kept, len(part)))
+
+
+def _smallest(block: Tensor, kept: int) -> tuple[Tensor, Tensor]:
+    """The ``kept`` smallest of every row and their columns. Of a wide row only those columns are sorted whose minimum
+    over `GROUPS` slices is among the ``kept`` smallest minima: all winners are there."""
+    rows, width = block.shape
+    part = width // GROUPS
+    if part < 8 * kept:
+        return block.topk(kept, dim=1, largest=False)
+    slices = block[:, : part * GROUPS].reshape(rows, GROUPS, part)
+    columns = slices.amin(1).topk(kept, dim=1, largest=False).indices
+    starts = torch.arange(GROUPS, device=block.device) * part
+    rest = torch.arange(part * GROUPS, width, device=block.device).expand(rows, -1)
+    chosen = torch.cat([(columns[:, :, None] + starts).flatten(1), rest], 1)
+    values, order = block.gather(1, chosen).topk(kept, dim=1, largest=False)
+    return values, chosen.gather(1, order)
 
 
 def _exact(rows: Tensor, points: Tensor, candidates: Tensor, cache: int) -> Tensor:
-    """Distances of rows to their candidates by subtraction, float64, ``cache`` bytes of differences at a time."""
+    """Distances of rows to their candidates by subtraction, ``cache`` bytes of candidates at a time, float64."""
     step = max(1, cache // (8 * candidates.shape[1] * rows.shape[1]))
     parts = []
     for i in range(0, len(rows), step):
-        gap = points[candidates[i : i + step]].double() - rows[i : i + step, None].double()
-        parts.append(gap.square_().sum(2).sqrt_())
+        near = points[candidates[i : i + step]]
+        there = torch.cdist(rows[i : i + step, None], near, compute_mode="donot_use_mm_for_euclid_dist")
+        parts.append(there.squeeze(1).double())
     return torch.cat(parts)
 
 
