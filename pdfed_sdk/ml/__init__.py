@@ -8,4 +8,8 @@ def set_threads(count: int = 1) -> None:
     neighbour two threads were measured 4-34 times slower than one."""
     import torch
 
-    torch.set_num_threads(max(1, count))
+    from pdfed_sdk.errors import MlError
+
+    if not isinstance(count, int) or not 1 <= count <= 1024:
+        raise MlError(f"count is {count!r}, limits 1 and 1024 threads")
+    torch.set_num_threads(count)

@@ -68,6 +68,8 @@ def ct_score(generated: Array, train: Array, test: Array, seed: int = 0) -> floa
     g, t, e = (x.cpu().numpy() for x in named)
     if len(t) < 3:
         raise DataError(f"train has {len(t)} rows, C_T needs at least 3")
+    if not 0 <= seed < 1 << 32:
+        raise DataError(f"seed is {seed}, limits 0 and {(1 << 32) - 1}")
     if t.shape[1] > 64:
         projection = PCA(n_components=min(64, len(t)), random_state=seed).fit(t)
         g, t, e = (projection.transform(x) for x in (g, t, e))
@@ -101,6 +103,8 @@ def carlini_ratio(generated: Array, train: Array, neighbours: int = 50) -> Tenso
     """Carlini 2023: distance to the nearest training point over the mean distance to the ``neighbours`` nearest,
     (n,) in [0, 1]; small = a copy. Identical neighbours (0 over 0) count as a copy, 0."""
     samples, points = _together(("generated", generated), ("train", train))
+    if neighbours < 1:
+        raise DataError(f"neighbours is {neighbours}, at least 1")
     return _ratio(nearest(samples, points, min(neighbours, len(points)), refine=False)[0])
 
 
@@ -122,8 +126,8 @@ class Prdc:
 def prdc(generated: Array, reference: Array, neighbours: int = 5) -> Prdc:
     """Precision, recall, density and coverage of ``generated`` (n, D) against ``reference`` (m, D)."""
     samples, real = _together(("generated", generated), ("reference", reference))
-    if min(len(samples), len(real)) <= neighbours:
-        raise DataError(f"neighbours is {neighbours}, limit {min(len(samples), len(real)) - 1}")
+    if not 1 <= neighbours < min(len(samples), len(real)):
+        raise DataError(f"neighbours is {neighbours}, limits 1 and {min(len(samples), len(real)) - 1}")
     real_radius = nearest(real, real, neighbours, exclude_self=True)[0][:, -1]
     sample_radius = nearest(samples, samples, neighbours, exclude_self=True)[0][:, -1]
     inside = torch.zeros(len(samples), dtype=torch.long, device=samples.device)

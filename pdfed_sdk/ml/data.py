@@ -70,6 +70,8 @@ class PictureSet:
         """This set followed by ``other`` (same size, channels and classes)."""
         if self.classes != other.classes:
             raise DataError(f"other.classes is {other.classes}, expected {self.classes}")
+        if self.images.shape[1:] != other.images.shape[1:]:
+            raise DataError(f"other holds {tuple(other.images.shape[1:])}, expected {tuple(self.images.shape[1:])}")
         return PictureSet(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]), self.classes)
 
     def shaped(self, size: int, channels: int) -> PictureSet:
@@ -153,7 +155,8 @@ def check_images(images: Tensor, name: str) -> None:
 def check_labels(labels: Tensor, count: int, classes: int, name: str) -> None:
     """Raise DataError unless ``labels`` is (count,) int64 within [0, classes), or -1 for unlabelled."""
     if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or tuple(labels.shape) != (count,):
-        raise DataError(f"{name} must be an int64 tensor of shape ({count},)")
+        what = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+        raise DataError(f"{name} is {what}, expected an int64 tensor of shape ({count},)")
     low, high = int(labels.min()), int(labels.max())
     if low < -1 or high >= max(classes, 0):
         if high == -1 == low:
@@ -172,6 +175,9 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
 
 def reshape_images(images: Tensor, size: int, channels: int) -> Tensor:
     """Resize (bilinear, antialiased) and convert between grey and colour; uint8 in and out."""
+    check_images(images, "images")
+    if channels not in (1, 3) or not 4 <= size <= MAX_SIDE:
+        raise DataError(f"size is {size} and channels {channels}, expected 4 to {MAX_SIDE} and 1 or 3")
     values = images
     if channels != values.shape[1]:
         if channels == 3:

@@ -17,8 +17,6 @@ Array = Tensor | np.ndarray
 def as_features(values: Array, name: str, kind: torch.dtype = torch.float64) -> Tensor:
     """(N, D) tensor of finite numbers from NumPy or torch, in ``kind``. Errors: DataError."""
     tensor = torch.as_tensor(values)
-    if not tensor.is_floating_point():
-        raise DataError(f"{name} has dtype {tensor.dtype}, expected floating point")
     check_features(tensor, name)
     return tensor.to(kind)
 
@@ -61,6 +59,8 @@ class Moments:
     dim: int
 
     def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise DataError(f"dim is {self.dim}, at least 1")
         self.count = 0
         self.mean = torch.zeros(self.dim, dtype=torch.float64)
         self.scatter = torch.zeros(self.dim, self.dim, dtype=torch.float64)
@@ -68,6 +68,8 @@ class Moments:
     def update(self, block: Array) -> None:
         """Add rows (n, D)."""
         x = as_features(block, "block").cpu()
+        if x.shape[1] != self.dim:
+            raise DataError(f"block has {x.shape[1]} columns, expected {self.dim}")
         total, mean = self.count + len(x), x.mean(0)
         delta, centred = mean - self.mean, x - mean
         self.scatter += centred.T @ centred + torch.outer(delta, delta) * (self.count * len(x) / total)
@@ -88,6 +90,8 @@ def fid_infinity(generated: Array, reference: Array, *, points: int = 8, seed: i
     """FD∞: `fid` at growing numbers of generated samples, fitted by a line in 1/N, read at 1/N = 0. The bias of the
     generated side is gone; that of the reference side stays. May be slightly negative. Needs 16 samples."""
     x, y = as_features(generated, "generated"), as_features(reference, "reference")
+    if points < 1:
+        raise DataError(f"points is {points}, at least 1")
     if len(x) < 16:
         raise DataError(f"generated has {len(x)} rows, FD∞ needs at least 16")
     rng = np.random.default_rng(seed)

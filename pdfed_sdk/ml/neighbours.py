@@ -175,8 +175,11 @@ def within(rows: Tensor, columns: Tensor, radii: tuple[Tensor, ...]) -> list[Ten
 def check_features(features: Tensor, name: str) -> None:
     """Raise DataError unless ``features`` is a non-empty (N, D) float tensor of finite numbers."""
     if not isinstance(features, Tensor) or features.ndim != 2 or not features.is_floating_point():
-        raise DataError(f"{name} must be a float tensor (N, D)")
+        what = f"{features.dtype} {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
+        raise DataError(f"{name} is {what}, expected a float tensor (N, D)")
     if not features.numel():
         raise DataError(f"{name} has shape {tuple(features.shape)}, expected at least one row and one column")
     if not bool(torch.isfinite(features.sum())) and not bool(torch.isfinite(features).all()):
-        raise DataError(f"{name} holds {int((~torch.isfinite(features)).sum())} values that are not finite")
+        bad = (~torch.isfinite(features)).nonzero()
+        row, value = int(bad[0, 0]), features[tuple(bad[0].tolist())].item()
+        raise DataError(f"{name} holds {len(bad)} values that are not finite, the first {value} in row {row}")

@@ -62,6 +62,8 @@ def noop_noise(
 def summarise(values: Sequence[Sequence[float]]) -> NoopNoise:
     """Deviations about zero, the true improvement, of values (pairs, voters)."""
     table = np.array(values, dtype=float)
+    if not np.isfinite(table).all():
+        raise MlError(f"values holds {table[~np.isfinite(table)][0]}, expected finite numbers of buckets")
     one = float(np.sqrt((table**2).mean()))
     middle = float(np.sqrt((np.median(table, axis=1) ** 2).mean()))
     step = max(LEAST_STEP, math.ceil(3 * middle))

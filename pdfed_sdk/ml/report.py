@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError
-from pdfed_sdk.ml.data import PictureSet, reshape_images
+from pdfed_sdk.ml.data import PictureSet, check_images, reshape_images
 from pdfed_sdk.ml.report_types import Neighbour, QNReport
 
 STYLE = """
@@ -77,6 +77,7 @@ def write_report(
 
 def grid_png(images: Tensor, columns: int = 16) -> bytes:
     """Pictures (n, C, S, S) uint8 side by side, two pixels apart, as PNG; larger ones than `SHOWN` are shrunk."""
+    check_images(images, "images")
     count, channels, size, _ = images.shape
     if size > SHOWN:
         images, size = reshape_images(images, SHOWN, channels), SHOWN

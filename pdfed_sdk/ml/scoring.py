@@ -22,14 +22,14 @@ from torch import Tensor
 
 from pdfed_sdk.errors import DataError, ExtractorMismatch, MlError
 from pdfed_sdk.ml.cache import remembered
-from pdfed_sdk.ml.data import NodeSplit, PictureSet
+from pdfed_sdk.ml.data import NodeSplit, PictureSet, check_images, check_labels
 from pdfed_sdk.ml.detector import Detector, Prints
 from pdfed_sdk.ml.features import FeatureExtractor, load_extractor
 from pdfed_sdk.ml.fingerprint import class_thresholds
 from pdfed_sdk.ml.frechet import fid, fid_infinity
 from pdfed_sdk.ml.model import DiffusionModel
 from pdfed_sdk.ml.neighbours import nearest
-from pdfed_sdk.ml.report_types import MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
+from pdfed_sdk.ml.report_types import TINY, MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
 from pdfed_sdk.ml.sampling import sample
 from pdfed_sdk.ml.verifier import Calibration, calibrate
 from pdfed_sdk.types import HIGHEST, LOWEST
@@ -179,6 +179,8 @@ class Scorer:
         """Score generated pictures (n, C, S, S) uint8, n == settings.samples. ``labels`` are accepted for symmetry;
         by default the search is not restricted to the generated class (paper.md 4). Errors: DataError."""
         self._check(images, "generated")
+        if labels is not None:
+            check_labels(labels, len(images), 10_000, "labels")
         if len(images) != self.settings.samples:
             raise DataError(
                 f"generated has {len(images)} pictures, the settings say {self.settings.samples}",
@@ -333,10 +335,18 @@ def qn_score(
     Without ``heldout`` every second test picture calibrates. n, size and channels of ``settings`` follow the
     pictures. For more than one model make a `Scorer`. Errors: DataError.
     """
+    given = {"generated": generated, "train": train, "test": test} | ({} if heldout is None else {"heldout": heldout})
+    for name, images in given.items():
+        check_images(images, name)
+    if heldout is None and len(test) < 4:
+        raise DataError(f"test has {len(test)} pictures, at least 4 without heldout: every second one calibrates")
+    if generated_labels is not None:
+        check_labels(generated_labels, len(generated), 10_000, "generated_labels")
     parts = {"train": train, "test": test if heldout is not None else test[::2]}
     parts["heldout"] = heldout if heldout is not None else test[1::2]
     sets = {name: PictureSet(images, torch.full((len(images),), -1)) for name, images in parts.items()}
     if train_labels is not None:
+        check_labels(train_labels, len(train), 10_000, "train_labels")
         names = tuple(str(i) for i in range(int(train_labels.max()) + 1)) if len(train_labels) else ()
         sets["train"] = PictureSet(train, train_labels, names)
     chosen = dataclasses.replace(
@@ -375,12 +385,14 @@ def deviation(reference: QNReport, candidate: QNReport) -> float:
     pairs = list(zip(reference.replicates, candidate.replicates, strict=True))
     if len(pairs) < 2:
         return 0.0
-    return float(np.std([8 * math.log2(before / after) for before, after in pairs], ddof=1))
+    return float(np.std([8 * math.log2(max(before, TINY) / max(after, TINY)) for before, after in pairs], ddof=1))
 
 
 def dedup_exclusions(counts: Sequence[int], share: float = 0.05) -> list[int]:
     """Training pictures the dedup loader drops (paper 5): counts min-max normalised, those above the (1 - share)
     quantile of all: every flagged picture, at most ``share`` of them, most copied first; ties by index."""
+    if not 0 <= share <= 1:
+        raise DataError(f"share is {share}, limits 0 and 1")
     flagged = [index for index, count in enumerate(counts) if count > 0]
     flagged.sort(key=lambda index: (-counts[index], index))
     return sorted(flagged[: int(share * len(counts))])
