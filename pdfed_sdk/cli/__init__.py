@@ -12,7 +12,7 @@ import typer
 from rich.markup import escape
 
 from pdfed_sdk.cli import chain, host, model, node, score
-from pdfed_sdk.cli.common import err
+from pdfed_sdk.cli.output import err
 from pdfed_sdk.errors import PdfedError
 
 app = typer.Typer(

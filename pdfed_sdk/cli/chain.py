@@ -12,22 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli.common import (
-    LOCAL_RPC,
-    DryRun,
-    Json,
-    Keystore,
-    PasswordFile,
-    Rpc,
-    StorePath,
-    TaskAddress,
-    connect,
-    emit,
-    err,
-    out,
-    read_password,
-    show_table,
-)
+from pdfed_sdk.cli.common import connect, read_password
+from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, StorePath, TaskAddress
+from pdfed_sdk.cli.output import emit, err, out, show_table
 from pdfed_sdk.cli.sending import event_text, sends
 from pdfed_sdk.errors import AuditFailed, UsageError
 

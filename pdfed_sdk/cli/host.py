@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from pdfed_sdk.cli.common import Json, PasswordFile, emit, out, read_password, show_table
+from pdfed_sdk.cli.common import read_password
+from pdfed_sdk.cli.options import Json, PasswordFile
+from pdfed_sdk.cli.output import emit, out, show_table
 from pdfed_sdk.errors import EnvironmentProblem, UsageError
 
 keys = typer.Typer(help="Encrypted keystores (Web3 v3).", no_args_is_help=True)

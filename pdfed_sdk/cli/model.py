@@ -12,24 +12,9 @@ from rich.markup import escape
 from rich.tree import Tree
 
 from pdfed_sdk import errors
-from pdfed_sdk.cli.common import (
-    LOCAL_RPC,
-    DryRun,
-    Json,
-    Keystore,
-    PasswordFile,
-    Rpc,
-    StorePath,
-    TaskAddress,
-    connect,
-    emit,
-    err,
-    out,
-    read_json,
-    read_password,
-    show_table,
-    text,
-)
+from pdfed_sdk.cli.common import connect, read_json, read_password
+from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, StorePath, TaskAddress
+from pdfed_sdk.cli.output import emit, err, out, show_table, text
 from pdfed_sdk.errors import ProvenanceInvalid, UsageError
 from pdfed_sdk.types import BPS, GENESIS, Status, SubmissionId
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pdfed_sdk.cli.common import (
+from pdfed_sdk.cli.common import at_home, connect, read_password, roles
+from pdfed_sdk.cli.options import (
     LOCAL_RPC,
     PASSWORD_ENV,
     DryRun,
@@ -24,17 +25,9 @@ from pdfed_sdk.cli.common import (
     RoleName,
     Rpc,
     TaskAddress,
-    at_home,
-    connect,
-    emit,
-    err,
-    log_to_stderr,
-    out,
-    read_password,
-    roles,
-    show_table,
 )
-from pdfed_sdk.cli.common import Home as HomeOf
+from pdfed_sdk.cli.options import Home as HomeOf
+from pdfed_sdk.cli.output import emit, err, log_to_stderr, out, show_table
 from pdfed_sdk.cli.sending import AMOUNTS, sends
 from pdfed_sdk.config import NodeConfig, load_config
 from pdfed_sdk.errors import KeystoreError, UsageError

@@ -9,22 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pdfed_sdk.cli.common import (
-    DryRun,
-    Home,
-    HomeKeystore,
-    HomeRpc,
-    Json,
-    PasswordFile,
-    TaskAddress,
-    at_home,
-    connect,
-    emit,
-    err,
-    out,
-    read_password,
-    show_table,
-)
+from pdfed_sdk.cli.common import at_home, connect, read_password
+from pdfed_sdk.cli.options import DryRun, Home, HomeKeystore, HomeRpc, Json, PasswordFile, TaskAddress
+from pdfed_sdk.cli.output import emit, err, out, show_table
 from pdfed_sdk.cli.sending import receipt_data, show_receipt
 from pdfed_sdk.errors import MlError, UsageError
 

@@ -9,19 +9,9 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli.common import (
-    LOCAL_RPC,
-    DryRun,
-    Json,
-    Keystore,
-    PasswordFile,
-    Rpc,
-    TaskAddress,
-    connect,
-    emit,
-    out,
-    text,
-)
+from pdfed_sdk.cli.common import connect
+from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, TaskAddress
+from pdfed_sdk.cli.output import emit, out, text
 
 if TYPE_CHECKING:
     from pdfed_sdk.chain.actions import Receipt

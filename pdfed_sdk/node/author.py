@@ -134,7 +134,7 @@ class Author:
         return free >= needed
 
     def _genesis(self) -> Candidate:
-        return Candidate(GENESIS, self.board.params.sponsor, Status.FINAL, 0, 0, None, {}, False)
+        return Candidate(GENESIS, self.board.params.sponsor, Status.FINAL, 0, 0, None, {})
 
     def _candidates(self) -> list[Candidate]:
         return [
@@ -146,7 +146,6 @@ class Author:
                 level=e.level if e.status is Status.FINAL else None,
                 own_improvement=self.notebook.own_improvement(e.id),
                 votes=e.votes,
-                mine=e.author == self.me,
             )
             for e in self.board.entries.values()
             if e.status in (Status.OPEN, Status.FINAL) and e.id not in self.lost

@@ -28,7 +28,6 @@ class Candidate:
     """What this node measured against the reference on its own pictures; None if it did not."""
     votes: Mapping[Address, int]
     """Revealed improvements by voter."""
-    mine: bool
 
 
 class LocalStrategy(ABC):

@@ -12,11 +12,11 @@ from pdfed_sdk.types import BPS, GENESIS, LOWEST, Address, Role, Status, Submiss
 
 ALICE, BOB, CAROL = (Address("0x" + letter * 40) for letter in "abc")
 ROLES = {ALICE: Role.TRAINER, BOB: Role.VALIDATOR, CAROL: Role.TRAINER | Role.VALIDATOR}
-GENESIS_MODEL = Candidate(GENESIS, ALICE, Status.FINAL, 0, 0, None, {}, False)
+GENESIS_MODEL = Candidate(GENESIS, ALICE, Status.FINAL, 0, 0, None, {})
 
 
 def model(number: int, **changes: object) -> Candidate:
-    plain = Candidate(SubmissionId(number), ALICE, Status.FINAL, 0, number, None, {}, False)
+    plain = Candidate(SubmissionId(number), ALICE, Status.FINAL, 0, number, None, {})
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 

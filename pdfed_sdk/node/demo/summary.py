@@ -254,6 +254,27 @@ def whole(amount: int) -> str:
 
 def tell(console: Console, summary: Mapping[str, Any], folder: Path) -> None:
     """The summary for a person."""
+    console.print(_models_table(summary))
+    console.print(_nodes_table(summary))
+    best, copies = summary["best"], summary["copies"]
+    console.print(
+        f"best model #{best['id']}, level {best['level']}: FID {best['fid']:.3g}, genesis {best['genesis_fid']:.3g} "
+        f"({best['fid_ratio']:.0%} of it), on all nodes' test pictures"
+    )
+    if copies:
+        found = ", ".join(f"{name} {count}" for name, count in copies["pairs_found"].items() if count)
+        told = f"outcome {copies['outcome']}; its copies were recognised by: {found or 'nobody'}"
+        console.print(f"the copyist's model #{copies['id']}: {told}")
+    gas = summary["gas"]["by_act"]
+    console.print("gas (median): " + ", ".join(f"{verb} {row['median']:,}" for verb, row in gas.items()))
+    for check in summary["audit"]["checks"]:
+        console.print(f"  {'ok ' if check['ok'] else 'BAD'} {check['name']}: {check['detail']}")
+    console.print(
+        f"{summary['seconds']:.0f} s; summary.json, samples.png, pairs.png, progress.png, lineage.png in {folder}"
+    )
+
+
+def _models_table(summary: Mapping[str, Any]) -> Table:
     models = Table(
         title="Models (objective parts: median over the voters, each on its own pictures)", title_justify="left"
     )
@@ -271,7 +292,10 @@ def tell(console: Console, summary: Mapping[str, Any], folder: Path) -> None:
             "" if s["level"] is None else str(s["level"]),
             *(f"{parts[k]:.3g}" if parts else "" for k in ("fid", "r_c", "novelty", "objective")),
         )
-    console.print(models)
+    return models
+
+
+def _nodes_table(summary: Mapping[str, Any]) -> Table:
     nodes = Table(title="Nodes (tokens)", title_justify="left")
     for column in ("node", "role", "votes", "charged", "rewards", "lineage", "earned", "claimed", "stake", "gas"):
         nodes.add_column(column)
@@ -280,23 +304,7 @@ def tell(console: Console, summary: Mapping[str, Any], folder: Path) -> None:
         money = [for_what[why] for why in ("votes", "charged", "rewards", "lineage")]
         money += [n["earned"], n["claimed"], n["stake"]]
         nodes.add_row(n["name"], n["role"], *(whole(m) for m in money), f"{n['gas']:,}")
-    console.print(nodes)
-    best, copies = summary["best"], summary["copies"]
-    console.print(
-        f"best model #{best['id']}, level {best['level']}: FID {best['fid']:.3g}, genesis {best['genesis_fid']:.3g} "
-        f"({best['fid_ratio']:.0%} of it), on all nodes' test pictures"
-    )
-    if copies:
-        found = ", ".join(f"{name} {count}" for name, count in copies["pairs_found"].items() if count)
-        told = f"outcome {copies['outcome']}; its copies were recognised by: {found or 'nobody'}"
-        console.print(f"the copyist's model #{copies['id']}: {told}")
-    gas = summary["gas"]["by_act"]
-    console.print("gas (median): " + ", ".join(f"{verb} {row['median']:,}" for verb, row in gas.items()))
-    for check in summary["audit"]["checks"]:
-        console.print(f"  {'ok ' if check['ok'] else 'BAD'} {check['name']}: {check['detail']}")
-    console.print(
-        f"{summary['seconds']:.0f} s; summary.json, samples.png, pairs.png, progress.png, lineage.png in {folder}"
-    )
+    return nodes
 
 
 def check_promises(summary: Mapping[str, Any], *, full: bool) -> None:
