@@ -164,7 +164,9 @@ class Reducer:
                 self.state.closed = True
             case logs.Paused():
                 self.state.paused_until = event.until
-            case logs.MetadataChanged() | logs.CommitSkipped() | logs.RevealSkipped() | logs.SettleSkipped():
+            case logs.MetadataChanged() | logs.CommitSkipped() | logs.RevealSkipped():
+                pass
+            case logs.SettleSkipped() | logs.PourSkipped():
                 pass
             case logs.Initialized() | logs.EIP712DomainChanged() | logs.TaskCreated():
                 pass

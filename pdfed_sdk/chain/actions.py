@@ -144,6 +144,14 @@ class Actions(Reads):
         key = ZERO_ADDRESS if voting_key is None else address(voting_key, "voting key")
         return self.act(self.at.calls.register(roles, key, metadata_digest))
 
+    def register_and_deposit(
+        self, roles: Role, amount: int, *, voting_key: str | None = None, metadata_digest: bytes = bytes(32)
+    ) -> Flow[Receipt]:
+        """`register` and `deposit` in one transaction, after an approval if the vault may not take that much yet."""
+        yield from self._allow(amount)
+        key = ZERO_ADDRESS if voting_key is None else address(voting_key, "voting key")
+        return (yield from self.act(self.at.calls.register_and_deposit(roles, key, metadata_digest, amount)))
+
     def set_voting_key(self, voting_key: str) -> Flow[Receipt]:
         """Choose the hot key that may vote for the signer's node."""
         return self.act(self.at.calls.set_voting_key(address(voting_key, "voting key")))

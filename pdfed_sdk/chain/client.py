@@ -84,6 +84,7 @@ class _Client:
 
     act = Verb(Voting.act)
     register = Verb(Voting.register)
+    register_and_deposit = Verb(Voting.register_and_deposit)
     set_voting_key = Verb(Voting.set_voting_key)
     set_metadata = Verb(Voting.set_metadata)
     approve = Verb(Voting.approve)

@@ -127,6 +127,11 @@ class Poured(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PourSkipped(Event):
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class RoyaltyPaid(Event):
     id: int
     payer: Address

@@ -217,6 +217,9 @@ class TaskCalls:
     def register(self, roles: Role, voting_key: Address, metadata_digest: bytes) -> Call[None]:
         return self._vault("register", nothing, int(roles), voting_key, metadata_digest)
 
+    def register_and_deposit(self, roles: Role, voting_key: Address, metadata_digest: bytes, amount: int) -> Call[None]:
+        return self._vault("registerAndDeposit", nothing, int(roles), voting_key, metadata_digest, amount)
+
     def set_voting_key(self, voting_key: Address) -> Call[None]:
         return self._vault("setVotingKey", nothing, voting_key)
 

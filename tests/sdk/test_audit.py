@@ -14,7 +14,7 @@ from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.errors import AuditFailed, PackageInvalid
 from pdfed_sdk.types import Status
 
-IDLE = (logs.MetadataChanged, logs.SettleSkipped, logs.Initialized, logs.TaskCreated)
+IDLE = (logs.MetadataChanged, logs.SettleSkipped, logs.PourSkipped, logs.Initialized, logs.TaskCreated)
 
 
 @pytest.fixture

@@ -74,6 +74,16 @@ def test_register_and_deposit_approve_by_themselves(federation: Federation) -> N
     assert newcomer.token_balance() - before == 100 * UNIT
 
 
+def test_registering_with_a_stake_takes_one_transaction(federation: Federation) -> None:
+    newcomer = federation.client(6)
+    federation.client(0).mint(newcomer.address, 300 * UNIT)
+    key = federation.client(7).address
+    receipt = newcomer.register_and_deposit(Role.VALIDATOR, 250 * UNIT, voting_key=key)
+    assert receipt.one(Deposited).amount == 250 * UNIT
+    account = newcomer.account()
+    assert (account.roles, account.stake, account.voting_key) == (Role.VALIDATOR, 250 * UNIT, key)
+
+
 def test_reserve_and_submit_are_done_once(federation: Federation) -> None:
     author = federation.client(1)
     made, salt = record(8), word(8, 9)
