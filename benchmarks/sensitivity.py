@@ -4,7 +4,7 @@ Samples are real unseen digits (repeated with mild degradation where more are as
 by slightly degraded training pictures. One table against the share at --samples, one against the number of samples at
 a share of 0 and of 10 %.
 
-    python -m benchmarks.sensitivity [--json] [--samples 500] [--counts 100 300 1000] [--full]
+    python -m benchmarks.sensitivity [--json] [--samples 500] [--counts 100 300 1000] [--full] [--plot FILE.png]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import json
 import sys
+from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
@@ -81,6 +82,35 @@ def show(title: str, table: list[dict[str, float | None]]) -> None:
         print(" ".join(f"{'-' if value is None else format(value, '.4g'):>9}" for value in row.values()))
 
 
+def plot(by_share: list[dict[str, float | None]], by_count: list[dict[str, float | None]], path: Path) -> None:
+    """One small picture a measure: against the copied share (line), and against the number of samples (dashes)."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    names = [name for name in by_share[0] if name not in ("share", "samples")]
+    figure, axes = pyplot.subplots(
+        -(-len(names) // 5), 5, figsize=(13, 1.9 * -(-len(names) // 5)), layout="constrained"
+    )
+    for axis in axes.flat[len(names) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes.flat, names, strict=False):
+        axis.plot([row["share"] for row in by_share], [row[name] for row in by_share], marker=".", color="#b5532b")
+        axis.set_title(name, fontsize=9)
+        axis.tick_params(labelsize=7)
+        other = axis.twiny()
+        clean = [row for row in by_count if row["share"] == 0]
+        other.plot([row["samples"] for row in clean], [row[name] for row in clean], "--", color="#2b6cb0", linewidth=1)
+        other.set_xscale("log")
+        other.set_xticks([])
+        other.minorticks_off()
+    figure.suptitle(
+        "against the copied share, 0 to 1 (line); without copies against the number of samples, log (dashes)"
+    )
+    figure.savefig(path, dpi=90)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -89,6 +119,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--counts", type=int, nargs="+", default=[100, 300, 1_000])
     parser.add_argument("--full", action="store_true", help=f"counts {FULL}")
+    parser.add_argument("--plot", type=Path, help="also draw the tables to this PNG")
     parser.add_argument("--extractor", default="efficientnet-lite0")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -98,6 +129,8 @@ def main() -> None:
     counts = FULL if options.full else options.counts
     by_share = [bench.measure(share, options.samples) for share in SHARES]
     by_count = [bench.measure(share, count) for share in (0.0, 0.1) for count in counts]
+    if options.plot:
+        plot(by_share, by_count, options.plot)
     if options.json:
         print(json.dumps({"by_share": by_share, "by_samples": by_count, "extractor": bench.extractor.id}))
     else:

@@ -107,3 +107,13 @@ def test_strengths_are_seeded_and_keep_the_shape(name, noise):
     assert first.dtype == torch.uint8
     assert first.shape == noise.shape
     assert (name == "exact") == first.equal(noise)
+
+
+def test_a_large_search_reports_memory_and_exactness():
+    speed = pytest.importorskip("benchmarks.scoring_speed")
+    found = speed.large_search(3_000, 30, 16 << 20, dim=32)
+    assert found["rows_confirmed"] == 1
+    assert found["largest_relative_error"] < 1e-6
+    assert found["memory_cap_mb"] == 16
+    times, values = speed.in_turns([lambda: 1, lambda: 2], 3)
+    assert (len(times), values) == (2, [1, 2])
