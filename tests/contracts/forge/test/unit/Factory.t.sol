@@ -33,28 +33,28 @@ contract FactoryTest is World {
     }
 
     function test_amounts() public {
-        int256 most = int256(uint256(type(uint96).max));
+        int256 most = int256(uint256(type(uint80).max));
         p.minStake = 0;
         _out("minStake", 0, 1, most);
-        p.minStake = uint128(type(uint96).max) + 1;
+        p.minStake = uint128(type(uint80).max) + 1;
         _out("minStake", most + 1, 1, most);
-        p.minStake = type(uint96).max;
+        p.minStake = type(uint80).max;
         _fine();
         p.minStake = 1;
         _fine();
         p.submissionBond = 0;
         _out("submissionBond", 0, 1, most);
-        p.submissionBond = uint128(type(uint96).max) + 1;
+        p.submissionBond = uint128(type(uint80).max) + 1;
         _out("submissionBond", most + 1, 1, most);
         p.submissionBond = 1;
         _fine();
-        p.submissionBond = type(uint96).max;
+        p.submissionBond = type(uint80).max;
         _fine();
-        p.scoringFee = uint128(type(uint96).max) + 1;
+        p.scoringFee = uint128(type(uint80).max) + 1;
         _out("scoringFee", most + 1, 0, most);
         p.scoringFee = 0;
         _fine();
-        p.scoringFee = type(uint96).max;
+        p.scoringFee = type(uint80).max;
         _fine();
         p.voteBondBps = 0;
         _out("voteBondBps", 0, 1, 10_000);

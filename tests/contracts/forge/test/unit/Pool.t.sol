@@ -226,6 +226,13 @@ contract PoolTest is World {
         pool.pour(99);
         uint256 id = open(ann, only(0));
         pool.pour(id);
+        uint256[] memory ids = new uint256[](3);
+        (ids[0], ids[1], ids[2]) = (0, 99, id);
+        for (uint256 i; i < 3; ++i) {
+            vm.expectEmit(address(pool));
+            emit IRewardPool.PourSkipped(ids[i]);
+        }
+        pool.pourMany(ids);
         common(3 * UNIT + 7, 0);
     }
 

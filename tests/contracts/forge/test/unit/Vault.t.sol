@@ -140,6 +140,55 @@ contract VaultTest is World {
         vm.assertEq(vault.weightNow(ann), 8);
     }
 
+    function test_register_and_deposit_in_one() public {
+        vm.expectEmit(address(vault));
+        emit IStakeVault.NodeRegistered(ann, 3, bob, bytes32(uint256(9)));
+        vm.expectEmit(address(vault));
+        emit IStakeVault.Deposited(ann, 7 * UNIT);
+        vm.prank(ann);
+        vault.registerAndDeposit(3, bob, bytes32(uint256(9)), 7 * UNIT);
+        holds(ann, 7 * UNIT, 0, 0, 0);
+        vm.assertEq(vault.votingKeyOf(ann), bob);
+        vm.assertEq(vault.weightNow(ann), 7);
+        vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultAlreadyRegistered.selector, ann));
+        vm.prank(ann);
+        vault.registerAndDeposit(3, bob, 0, 1);
+        vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultBadRoles.selector, 4));
+        vm.prank(bob);
+        vault.registerAndDeposit(4, ann, 0, 1);
+        vm.expectRevert(IStakeVault.VaultZeroAmount.selector);
+        vm.prank(bob);
+        vault.registerAndDeposit(3, ann, 0, 0);
+    }
+
+    /// @dev Halved when it is full, before the vote is added.
+    function test_a_full_history_is_halved() public {
+        _register(ann, 3);
+        _deposit(ann, 5 * UNIT);
+        vm.startPrank(address(book));
+        for (uint256 i; i < 65_535; ++i) {
+            vault.countVote(ann, i % 3 == 0);
+        }
+        (uint16 yes, uint16 seen) = vault.history(ann);
+        vm.assertEq(yes, 21_845);
+        vm.assertEq(seen, 65_535);
+        vault.countVote(ann, true);
+        (yes, seen) = vault.history(ann);
+        vm.assertEq(yes, 10_923);
+        vm.assertEq(seen, 32_768);
+        vault.countVote(ann, false);
+        (yes, seen) = vault.history(ann);
+        vm.assertEq(yes, 10_923);
+        vm.assertEq(seen, 32_769);
+        (uint32 bookYes, uint32 bookSeen) = book.history(ann);
+        vm.assertEq(bookYes, yes);
+        vm.assertEq(bookSeen, seen);
+        vm.stopPrank();
+        holds(ann, 5 * UNIT, 0, 0, 0); // beside it in the slot
+        vm.assertEq(vault.account(ann).roles, 3);
+        vm.assertEq(vault.account(ann).since, START);
+    }
+
     function test_a_permit_pays_a_deposit() public {
         _register(ann, 3);
         vm.prank(ann);
@@ -217,9 +266,9 @@ contract VaultTest is World {
     }
 
     function test_caps_on_tokens_and_weight() public {
-        uint256 most = type(uint104).max;
+        uint256 most = type(uint88).max;
         TaskParams memory p = defaults();
-        p.minStake = type(uint96).max;
+        p.minStake = type(uint80).max;
         create(p);
         give(ann, most + 1);
         _register(ann, 3);
@@ -297,6 +346,8 @@ contract VaultTest is World {
                 vault.lockVote(ann, ann, 1);
                 vm.expectRevert(no);
                 vault.unlock(ann, 0, 0, 0, 0);
+                vm.expectRevert(no);
+                vault.countVote(ann, true);
             }
             if (callers[i] != address(pool)) {
                 vm.expectRevert(no);
