@@ -70,6 +70,10 @@ test: setup lint  ## all checks and tests, one pytest process
 test-contracts: setup  ## contracts on a real local chain: unit, stateful, gas
 	$(PYTEST) tests/contracts
 
+.PHONY: simulate
+simulate: setup  ## voters' pay over 3,000 submissions on the real contracts; rewrites docs/audit/voter-pay.md
+	PYTHONPATH=tests/contracts $(PRIVATE) $(PY) -m support.simulation 3000
+
 .PHONY: test-sdk
 test-sdk: setup  ## chain, artifacts, node, CLI
 	$(PYTEST) tests/sdk

@@ -1,4 +1,7 @@
-"""Voters' pay: the contracts against the reference formula in floating point, and the figures of its simulation."""
+"""Voters' pay on the chain: against the formula in floating point, and at its edges.
+
+The figures of its simulation are checked in tests/contracts/forge/test_simulation.py.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import random
 from typing import Any
 
 import pytest
-from support.reference import WAD, next_q, next_tau, payment, quantile
+from support.reference import WAD, quantile
 from support.task import UNIT, Task
 
 
@@ -75,69 +78,6 @@ def test_contracts_agree_with_the_formula_up_to_rounding(chain: Any, bond_bps: i
         assert task.book.tauAndRate()[0] == book.tau
         assert abs(task.book.tauAndRate()[1] - book.q * WAD) < 1e3
     task.solvent(nodes)
-
-
-def simulate(kinds: list[str], weights: list[int], junk: float = 0.0, submissions: int = 3_000) -> dict[str, float]:
-    """The simulation of the reference page, in the whole-number arithmetic that the contracts use."""
-    rng = random.Random(11)
-    n, total = len(kinds), sum(weights)
-    tau, q, pot = 0, WAD // 2, 10**18
-    yes, seen, earned, counted = [0] * n, [0] * n, [0] * n, 0
-    for _ in range(submissions):
-        is_junk = rng.random() < junk
-        truth = -40.0 if is_junk else rng.gauss(0, 2)
-        votes = [max(-8, min(23, round(truth + rng.gauss(0, 1.2)))) for _ in kinds]
-        coin = rng.random() < 0.5
-        for i, kind in enumerate(kinds):
-            if kind == "coin":
-                votes[i] = tau + 1 if coin else max(tau - 1, -7)
-            elif kind == "always yes":
-                votes[i] = 23
-            elif kind == "junk only":
-                votes[i] = -8 if is_junk else tau + 1
-            elif kind == "mask" and votes[i] <= tau:
-                votes[i] = -8
-        rates = [((yes[i] * WAD + 4 * q) << 24) // ((seen[i] + 4) * WAD) for i in range(n)]
-        above = sum(w for w, v in zip(weights, votes, strict=True) if v > tau)
-        median = quantile(votes, weights, 5_000)
-        for i, vote in enumerate(votes):
-            yes[i] += tau < vote
-            seen[i] += vote > -8
-        if median == -8:
-            continue
-        counted += 1
-        for i, vote in enumerate(votes):
-            x = vote > tau
-            others = 2 * (above - weights[i] * x) > total - weights[i]
-            slice_ = pot // total * weights[i]
-            paid, charged = payment(x, others, rates[i], q, slice_, weights[i] * pot)
-            earned[i] += paid - charged
-        q, tau = next_q(q, median, above, total), next_tau(tau, median)
-    result = {}
-    for kind in dict.fromkeys(kinds):
-        own = [i for i in range(n) if kinds[i] == kind]
-        share = sum(earned[i] for i in own) / sum(weights[i] for i in own)
-        result[kind] = 2 * share * total / pot / max(counted, 1)
-    return result
-
-
-def test_honest_work_pays_and_lazy_votes_do_not() -> None:
-    honest = ["honest"] * 12
-    assert 0.29 <= simulate(["honest"] * 15, [1] * 15)["honest"] <= 0.34
-    lazy = simulate([*honest, "always yes", "mask", "mask"], [1] * 15)
-    assert lazy["honest"] >= 0.27
-    assert abs(lazy["always yes"]) <= 0.02
-    for junk in (0.55, 0.8):
-        result = simulate([*honest, *["junk only"] * 3], [1] * 15, junk, submissions=4_000)
-        assert result["honest"] >= 0.25
-        assert result["junk only"] <= 0.01
-
-
-def test_a_ring_that_flips_one_coin_earns_less_and_nothing_as_one_account() -> None:
-    ring = simulate(["honest"] * 10 + ["coin"] * 5, [1] * 15)
-    one = simulate(["honest"] * 10 + ["coin"], [1] * 10 + [5])
-    assert ring["coin"] <= 0.13 < ring["honest"]
-    assert abs(one["coin"]) <= 0.02
 
 
 def test_fresh_accounts_earn_no_more_than_their_owner_would(chain: Any) -> None:
