@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,34 +20,38 @@ from typing import Any
 from compiler import ROOT
 
 FORGE_ROOT = "tests/contracts/forge"
-FORGE_SECONDS = 60
+FORGE_SECONDS = 120
 PYTHON_SECONDS = 400
 MATHS = "tests/contracts/forge/test/Maths.t.sol"
 
 
 class Forge:
-    """The Solidity suites, run on swapped artefacts."""
+    """The Solidity suites, run on swapped artefacts. Random inputs come from one seed."""
 
     def __init__(self, work: Path) -> None:
         program = next((ROOT / "node_modules/@foundry-rs").glob("forge-*/bin/forge"))
         self.out = work / "forge"
+        self.failures = work / "forge-failures"
         self.environment = os.environ | {
             "FOUNDRY_OUT": str(self.out),
             "FOUNDRY_CACHE_PATH": str(work / "forge-cache"),
             "FOUNDRY_FUZZ_SEED": "0x1",
+            "FOUNDRY_FUZZ_FAILURE_PERSIST_DIR": str(self.failures),
+            "FOUNDRY_INVARIANT_FAILURE_PERSIST_DIR": str(self.failures),
         }
         self.options = ["--root", FORGE_ROOT, "--use", str(ROOT / ".solc/solc-v0.8.37")]
         self.program = str(program)
         build = [self.program, "build", *self.options]
         subprocess.run(build, cwd=ROOT, env=self.environment, check=True, stdout=subprocess.DEVNULL)
-        for suite in ("unit", "maths"):
+        for suite in ("unit", "maths", "invariants"):
             if killer := self.kill(suite, {}):
                 raise RuntimeError(f"forge's {suite} tests fail without a mutant: {killer}")
 
     def kill(self, suite: str, codes: dict[str, str]) -> str | None:
         """The first test of a suite that fails on these codes; None if all pass."""
-        path = {"unit": "test/unit/*", "maths": "test/Maths.t.sol"}[suite]
+        path = {"unit": "test/unit/*", "maths": "test/Maths.t.sol", "invariants": "test/invariant/*"}[suite]
         command = [self.program, "test", *self.options, "--match-path", path, "--fail-fast"]
+        shutil.rmtree(self.failures, ignore_errors=True)  # what failed on another mutant is not replayed
         with self._swapped(codes):
             try:
                 done = subprocess.run(

@@ -170,6 +170,7 @@ def _call(source: Source, node: Node) -> Iterator[Edit]:
         yield "rounding", start, end, f"(({source.piece(arguments[0])}) / ({source.piece(arguments[1])}))"
     if called in ("Math.min", "Math.max"):
         yield "boundary", *source.at(node["expression"]), "Math.max" if called == "Math.min" else "Math.min"
+        return  # the order of their arguments does not matter
     for left, right in pairwise(arguments):
         yield from _swap(source, left, right, "arguments swapped")
 

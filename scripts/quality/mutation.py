@@ -5,9 +5,9 @@ What does not compile, and what compiles to the same code, does not count. The r
 and then the unit tests that call the mutated function (`killers.py`). Fails if fewer than 95 % are killed, or if a
 survivor has no reason in `survivors.toml`.
 
-Results are kept by the contracts' and tests' content in build/quality/mutation/, so an interrupted run goes on;
-`--minutes` interrupts one by itself. `--sample N`, `--all`, `--seed N`; only the default sample and `--all` write
-docs/audit/mutation.*.
+Results are kept in build/quality/mutation/ until the contracts change, so an interrupted run goes on (`--minutes`
+interrupts one by itself); when only tests change, survivors are tried again. `--sample N`, `--all`, `--seed N`; only the
+default sample and `--all` write docs/audit/mutation.*.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from typing import Any
 from compiler import ROOT, Compiler, creation_codes, source_of
 from killers import MATHS, Forge, Python
 from mutants import Mutant, shares, shuffled
-from report import Result, conclude
+from report import STAGES, Result, conclude
 from syntax import Source, parse
 
 WORK = ROOT / "build" / "quality" / "mutation"
 SAMPLE, SEED = 400, 2026
 PARTS = ["StakeVault", "ModelRegistry", "ScoreBook", "RewardPool"]
+LEFT_OUT = ("contracts/TaskFactory.sol", "contracts/TaskLens.sol")  # no money, no votes
 # What is compiled for a mutant of each file, and whether forge's tests of the maths hold the library too.
 HOLDERS: dict[str, tuple[list[str], bool]] = {
     **{source_of(part): ([part], False) for part in PARTS},
@@ -49,6 +50,7 @@ class Laboratory:
 
     def __init__(self, compiler: Compiler) -> None:
         self.compiler = compiler
+        self.tests = digest_of("tests/contracts")
         self.forge = Forge(WORK)
         self._python: Python | None = None
         self._codes = {file: self._compile(file, {}) for file in HOLDERS}
@@ -74,7 +76,7 @@ class Laboratory:
         if codes == self._codes[mutant.file]:
             return self._result(mutant, source, "same code", start)
         contracts = {name: code for name, code in codes.items() if name != "MathsTest"}
-        for stage in ("forge unit", "forge maths", "unit tests"):
+        for stage in STAGES[:-1]:
             killer = self._kill(stage, mutant, contracts, codes)
             if killer:
                 return self._result(mutant, source, stage, start, killer)
@@ -85,6 +87,8 @@ class Laboratory:
             return self.forge.kill("unit", contracts)
         if stage == "forge maths":
             return self.forge.kill("maths", codes) if "MathsTest" in codes else None
+        if stage == "forge invariants":
+            return self.forge.kill("invariants", contracts)
         return self.python.kill(mutant.function, contracts)
 
     def _result(self, mutant: Mutant, source: Source, end: str, start: float, killer: str = "") -> Result:
@@ -92,7 +96,7 @@ class Laboratory:
         seconds = round(time.monotonic() - start, 2)
         return Result(
             name=mutant.name, file=mutant.file, function=mutant.function, operator=mutant.operator, line=mutant.line,
-            before=before.strip(), after=after.strip(), end=end, killer=killer, seconds=seconds,
+            before=before.strip(), after=after.strip(), end=end, killer=killer, seconds=seconds, tests=self.tests,
         )  # fmt: skip
 
 
@@ -106,13 +110,14 @@ def functions_by_test() -> dict[str, set[str]]:
     return {test: {points[n // 2]["function"] for n in numbers} for test, numbers in touched.items()}
 
 
-def state() -> str:
-    """A digest of all that a result depends on: contracts, tests, operators."""
+def digest_of(*places: str) -> str:
+    """A digest of all sources below these folders, or of these files."""
     digest = hashlib.sha256()
-    folders = ["contracts", "interfaces", "tests/contracts", "scripts/quality"]
-    for path in sorted(p for folder in folders for p in (ROOT / folder).rglob("*")):
-        if path.suffix in (".sol", ".py", ".js") and path.name not in ("report.py", "coverage.py"):
-            digest.update(path.read_bytes())
+    for place in places:
+        path = ROOT / place
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.suffix in (".sol", ".py"):
+                digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -124,8 +129,10 @@ def kept(file: Path) -> dict[str, Result]:
 def run(sources: list[Source], options: Any, results: Path) -> list[Result] | None:
     """Results of the sample; None if the time was up before."""
     known = kept(results)
+    tests = digest_of("tests/contracts")
     end = time.monotonic() + 60 * options.minutes
-    orders = {s.file: shuffled(s, options.seed) for s in sources if s.file in HOLDERS}
+    orders = {s.file: shuffled(s, options.seed) for s in sources if s.file not in LEFT_OUT}
+    orders = {file: order for file, order in orders.items() if order}
     wanted = {f: len(o) for f, o in orders.items()} if options.all else shares(orders, options.sample)
     chosen: list[Result] = []
     with Compiler() as compiler, results.open("a", buffering=1) as out:
@@ -135,7 +142,8 @@ def run(sources: list[Source], options: Any, results: Path) -> list[Result] | No
             for mutant in orders[source.file]:
                 if counted == wanted[source.file]:
                     break
-                if mutant.name not in known:
+                result = known.get(mutant.name)
+                if result is None or (result.end == "survived" and result.tests != tests):
                     if time.monotonic() > end:
                         return None
                     laboratory = laboratory or Laboratory(compiler)
@@ -158,7 +166,8 @@ def main() -> int:
     WORK.mkdir(parents=True, exist_ok=True)
     with Compiler() as compiler:
         sources = parse(compiler)
-    chosen = run(sources, options, WORK / f"{state()}.jsonl")
+    contracts = digest_of("contracts", "interfaces", "scripts/quality/mutants.py")
+    chosen = run(sources, options, WORK / f"{contracts}.jsonl")
     if chosen is None:
         print("the time is up; run it again to go on")
         return 2

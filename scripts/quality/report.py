@@ -14,7 +14,7 @@ from compiler import ROOT
 REPORT = ROOT / "docs" / "audit" / "mutation"
 LEAST = 0.95
 NOT_COUNTED = ("does not compile", "same code")
-STAGES = ("forge unit", "forge maths", "unit tests", "survived")
+STAGES = ("forge unit", "forge maths", "unit tests", "forge invariants", "survived")
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Result:
     end: str  # the stage that killed it, "survived", or why it does not count
     killer: str
     seconds: float
+    tests: str  # digest of the tests it was tried against
 
     @property
     def counts(self) -> bool:
