@@ -6,8 +6,8 @@ and then the unit tests that call the mutated function (`killers.py`). Fails if 
 survivor has no reason in `survivors.toml`.
 
 Results are kept in build/quality/mutation/ until the contracts change, so an interrupted run goes on (`--minutes`
-interrupts one by itself); when only tests change, survivors are tried again. `--sample N`, `--all`, `--seed N`; only the
-default sample and `--all` write docs/audit/mutation.*.
+interrupts one by itself); when only tests change, survivors are tried again. `--sample N`, `--all`, `--seed N`; only
+the default sample and `--all` write docs/audit/mutation.*.
 """
 
 from __future__ import annotations
