@@ -32,10 +32,12 @@ class Mutant:
     old: str
     new: str
     line: int
+    number: int  # among the mutants of its function
 
     @property
     def name(self) -> str:
-        return f"{self.file}:{self.start}:{self.end}:{self.operator}:{self.new}"
+        """The same as long as the function's code is; comments do not matter."""
+        return f"{self.function} {self.number} {self.operator}: {self.old} -> {self.new}"
 
     def apply(self, text: bytes) -> str:
         return (text[: self.start] + self.new.encode() + text[self.end :]).decode()
@@ -55,9 +57,9 @@ def mutants(source: Source) -> list[Mutant]:
         edits = [*_modifiers(source, definition)]
         for node in walk(definition.get("body") or definition["value"]):
             edits += _edits(source, node)
-        for operator, start, end, new in edits:
+        for number, (operator, start, end, new) in enumerate(edits):
             old = source.text[start:end].decode()
-            mutant = Mutant(source.file, function, operator, start, end, old, new, source.line(start))
+            mutant = Mutant(source.file, function, operator, start, end, old, new, source.line(start), number)
             if new != old:
                 found.setdefault((start, end, new), mutant)
     return list(found.values())

@@ -16,8 +16,10 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,7 @@ from syntax import Source, parse
 WORK = ROOT / "build" / "quality" / "mutation"
 SAMPLE, SEED = 400, 2026
 PARTS = ["StakeVault", "ModelRegistry", "ScoreBook", "RewardPool"]
+COMMENT = re.compile(r"\s*(//[^\n]*|/\*.*?\*/)", re.S)
 LEFT_OUT = ("contracts/TaskFactory.sol", "contracts/TaskLens.sol")  # no money, no votes
 # What is compiled for a mutant of each file, and whether forge's tests of the maths hold the library too.
 HOLDERS: dict[str, tuple[list[str], bool]] = {
@@ -55,11 +58,11 @@ class Laboratory:
         self._python: Python | None = None
         self._codes = {file: self._compile(file, {}) for file in HOLDERS}
 
-    def _compile(self, file: str, replace: dict[str, str]) -> dict[str, str] | None:
+    def _compile(self, file: str, changed: dict[str, str]) -> dict[str, str] | None:
         contracts, maths = HOLDERS[file]
         wanted = {source_of(name): {name: ["evm.bytecode.object"]} for name in contracts}
         wanted |= {MATHS: {"MathsTest": ["evm.bytecode.object"]}} if maths else {}
-        answer = self.compiler(list(wanted), wanted, replace=replace)
+        answer = self.compiler(list(wanted), wanted, replace=changed)
         return None if answer["errors"] else creation_codes(answer)
 
     @property
@@ -111,13 +114,14 @@ def functions_by_test() -> dict[str, set[str]]:
 
 
 def digest_of(*places: str) -> str:
-    """A digest of all sources below these folders, or of these files."""
+    """A digest of all sources below these folders, or of these files; comments of contracts do not matter."""
     digest = hashlib.sha256()
     for place in places:
         path = ROOT / place
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.suffix in (".sol", ".py"):
-                digest.update(file.read_bytes())
+                text = file.read_text()
+                digest.update((COMMENT.sub("", text) if file.suffix == ".sol" else text).encode())
     return digest.hexdigest()[:16]
 
 
@@ -150,7 +154,7 @@ def run(sources: list[Source], options: Any, results: Path) -> list[Result] | No
                     known[mutant.name] = laboratory.examine(mutant, source)
                     out.write(json.dumps(vars(known[mutant.name])) + "\n")
                     print(known[mutant.name].line_of_log(), flush=True)
-                chosen.append(known[mutant.name])
+                chosen.append(replace(known[mutant.name], line=mutant.line))
                 counted += chosen[-1].counts
     return chosen
 
