@@ -41,6 +41,7 @@ HOLDERS: dict[str, tuple[list[str], bool]] = {
     "contracts/libraries/Models.sol": (["ModelRegistry"], True),
     "contracts/libraries/Power.sol": (["RewardPool"], True),
     "contracts/libraries/Sealed.sol": (["ScoreBook"], False),
+    "contracts/libraries/Stakes.sol": (["StakeVault"], False),
     "contracts/libraries/TaskAssembler.sol": (["TaskFactory"], False),
     "contracts/libraries/TaskConfig.sol": (["TaskFactory"], False),
     "contracts/libraries/TaskPart.sol": (PARTS, False),
