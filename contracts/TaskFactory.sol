@@ -16,6 +16,7 @@ contract TaskFactory is ITaskFactory {
     address private immutable BOOK;
     address private immutable POOL;
 
+    /// @inheritdoc ITaskFactory
     mapping(address registry => bool) public isTask;
 
     constructor(TaskAddresses memory parts) {
@@ -59,37 +60,44 @@ contract TaskFactory is ITaskFactory {
     }
 
     /// @inheritdoc ITaskFactory
-    function check(TaskParams calldata p) public view {
-        _isContract("token", p.token);
-        if (p.sponsor == address(0)) revert FactoryNoSponsor();
-        if (p.eligibility != address(0)) _isContract("eligibility", p.eligibility);
-        if (p.objective == 0) revert FactoryNoObjective();
+    function check(TaskParams calldata params) public view {
+        _isContract("token", params.token);
+        if (params.sponsor == address(0)) revert FactoryNoSponsor();
+        if (params.eligibility != address(0)) _isContract("eligibility", params.eligibility);
+        if (params.objective == 0) revert FactoryNoObjective();
 
         uint256 most = type(uint80).max;
-        _within("minStake", p.minStake, 1, most);
-        _within("submissionBond", p.submissionBond, 1, most);
-        _within("scoringFee", p.scoringFee, 0, most);
-        _within("voteBondBps", p.voteBondBps, 1, BPS);
+        _within("minStake", params.minStake, 1, most);
+        _within("submissionBond", params.submissionBond, 1, most);
+        _within("scoringFee", params.scoringFee, 0, most);
+        _within("voteBondBps", params.voteBondBps, 1, BPS);
 
-        _within("commitWindow", p.commitWindow, 4, 30 days);
-        _within("submitWindow", p.submitWindow, 1, p.commitWindow / 4);
-        _within("revealGap", p.revealGap, 1, 1 days);
-        _within("revealWindow", p.revealWindow, 1, 30 days);
-        _within("warmUp", p.warmUp, 1, 30 days);
-        _within("unbonding", p.unbonding, uint256(p.commitWindow) + p.revealGap + p.revealWindow, 365 days);
-        _within("grace", p.grace, 1, 365 days);
+        _within("commitWindow", params.commitWindow, 4, 30 days);
+        _within("submitWindow", params.submitWindow, 1, params.commitWindow / 4);
+        _within("revealGap", params.revealGap, 1, 1 days);
+        _within("revealWindow", params.revealWindow, 1, 30 days);
+        _within("warmUp", params.warmUp, 1, 30 days);
+        _within(
+            "unbonding",
+            params.unbonding,
+            uint256(params.commitWindow) + params.revealGap + params.revealWindow,
+            365 days
+        );
+        _within("grace", params.grace, 1, 365 days);
 
-        _within("kappaBps", p.kappaBps, 1_000, 5_000);
-        _within("quorumBps", p.quorumBps, 1_000, BPS);
-        _within("quorumFloor", p.quorumFloor, 1, type(uint32).max);
-        _within("minVoters", p.minVoters, 3, type(uint8).max);
-        _within("minStep", p.minStep, 2, 23);
-        if (p.startTau < -2 || p.startTau > 23) revert FactoryParameterOutOfBounds("startTau", p.startTau, -2, 23);
+        _within("kappaBps", params.kappaBps, 1_000, 5_000);
+        _within("quorumBps", params.quorumBps, 1_000, BPS);
+        _within("quorumFloor", params.quorumFloor, 1, type(uint32).max);
+        _within("minVoters", params.minVoters, 3, type(uint8).max);
+        _within("minStep", params.minStep, 2, 23);
+        if (params.startTau < -2 || params.startTau > 23) {
+            revert FactoryParameterOutOfBounds("startTau", params.startTau, -2, 23);
+        }
 
-        _within("stepRateBps", p.stepRateBps, 1, 2_000);
-        _within("lineageBps", p.lineageBps, 0, 5_000);
-        _within("decayBps", p.decayBps, 1, 9_999);
-        _within("dripBps", p.dripBps, 1, 200);
+        _within("stepRateBps", params.stepRateBps, 1, 2_000);
+        _within("lineageBps", params.lineageBps, 0, 5_000);
+        _within("decayBps", params.decayBps, 1, 9_999);
+        _within("dripBps", params.dripBps, 1, 200);
     }
 
     function _salt(address sender, TaskParams calldata params, bytes32 nonce) private pure returns (bytes32) {

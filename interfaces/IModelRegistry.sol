@@ -6,29 +6,54 @@ import {ModelDigests, ModelRecord, Parent, Status, TaskParams} from "./PdfedType
 /// @title Models of a task: reserve, submit, lineage, level and best
 /// @notice Priority is the reservation: the bytes are published only after `reserve`, so watching the mempool or the
 ///         store gains nothing. Holds no money.
+///         WARNING: the chain sees digests only. That the bytes exist, fit them and keep existing is for the voters to
+///         say (LOWEST) and for the nodes to keep.
 interface IModelRegistry {
     /// @notice A submission. Windows run from `reservedAt`; reference, tau, q and eligible are frozen at reserve.
+    /// @param author who reserved; zero for genesis
+    /// @param reservedAt seconds since the epoch
+    /// @param status only ever moves forward
+    /// @param outcome weighted kappa-quantile of the improvements; set when Final
+    /// @param median lower weighted median of the improvements; set when Final
+    /// @param tau threshold of voters' pay
+    /// @param gain part of the level above the old best, in buckets; zero unless it became best
+    /// @param referenceId best when the id was reserved
+    /// @param level level(reference) + outcome; set when Final
+    /// @param eligible weight that could vote at reserve, the author's own left out
+    /// @param q running rate of the majority bit, 1e18 = 1
+    /// @param revealedWeight set when Final or Void
+    /// @param yesWeight part of it above tau; set when Final or Void
+    /// @param recordHash reservation hash until submitted, then keccak256(abi.encode(ModelRecord))
+    /// @param weightsDigest zero until submitted
     struct Submission {
         address author;
         uint40 reservedAt;
         Status status;
-        int8 outcome; // weighted kappa-quantile of the improvements; set when Final
-        int8 median; // lower weighted median of the improvements; set when Final
-        int8 tau; // threshold of voters' pay
-        uint8 gain; // part of the level above the old best, in buckets; zero unless it became best
-        uint32 referenceId; // best when the id was reserved
-        int32 level; // level(reference) + outcome; set when Final
-        uint32 eligible; // weight that could vote at reserve, the author's own left out
-        uint64 q; // running rate of the majority bit, 1e18 = 1
-        uint32 revealedWeight; // set when Final or Void
-        uint32 yesWeight; // part of it above tau; set when Final or Void
-        bytes32 recordHash; // reservation hash until submitted, then keccak256(abi.encode(ModelRecord))
-        bytes32 weightsDigest; // zero until submitted
+        int8 outcome;
+        int8 median;
+        int8 tau;
+        uint8 gain;
+        uint32 referenceId;
+        int32 level;
+        uint32 eligible;
+        uint64 q;
+        uint32 revealedWeight;
+        uint32 yesWeight;
+        bytes32 recordHash;
+        bytes32 weightsDigest;
     }
 
     /// @notice The next id of the queue, and the threshold and majority rate of the task as they are now.
+    /// @param id equal to `count` if none is left
+    /// @param author of it
+    /// @param reservedAt seconds since the epoch
+    /// @param status None if none is left
+    /// @param tau frozen threshold of the id
+    /// @param eligible frozen weight that could vote
+    /// @param taskTau threshold of the task now
+    /// @param taskQ majority rate of the task now
     struct Due {
-        uint256 id; // equal to `count` if none is left
+        uint256 id;
         address author;
         uint40 reservedAt;
         Status status;
@@ -39,6 +64,12 @@ interface IModelRegistry {
     }
 
     /// @notice What settling a vote depends on.
+    /// @param status of the id
+    /// @param median of the improvements
+    /// @param tau frozen threshold
+    /// @param q frozen majority rate
+    /// @param revealedWeight of all opened votes
+    /// @param yesWeight of those above tau
     struct Result {
         Status status;
         int8 median;
@@ -49,6 +80,13 @@ interface IModelRegistry {
     }
 
     /// @notice Result of voting, and the threshold and majority rate that the next reservation freezes.
+    /// @param status Final or Void
+    /// @param outcome weighted kappa-quantile
+    /// @param median lower weighted median
+    /// @param revealedWeight of all opened votes
+    /// @param yesWeight of those above tau
+    /// @param nextTau taken over if Final
+    /// @param nextQ taken over if Final
     struct Conclusion {
         Status status;
         int8 outcome;
@@ -61,6 +99,10 @@ interface IModelRegistry {
 
     /// @notice Limits in seconds since the epoch: submit [reservedAt, submitEnd), commit [submit, commitEnd),
     ///         reveal [revealStart, revealEnd), finalise from revealEnd on.
+    /// @param submitEnd first second at which it cannot be submitted any more
+    /// @param commitEnd first second at which no vote can be sealed any more
+    /// @param revealStart first second at which votes can be opened
+    /// @param revealEnd first second at which they cannot, and at which the id is due
     struct Windows {
         uint40 submitEnd;
         uint40 commitEnd;
@@ -68,6 +110,15 @@ interface IModelRegistry {
         uint40 revealEnd;
     }
 
+    /// @notice An id was reserved; everything that its result depends on besides the votes is frozen.
+    /// @param id the new id
+    /// @param author who reserved
+    /// @param reservation see `reservationHash`
+    /// @param referenceId best at this moment
+    /// @param tau threshold of voters' pay
+    /// @param q running rate of the majority bit, 1e18 = 1
+    /// @param eligible weight that may vote
+    /// @param reservedAt all windows run from here
     event Reserved(
         uint256 indexed id,
         address indexed author,
@@ -78,7 +129,20 @@ interface IModelRegistry {
         uint32 eligible,
         uint40 reservedAt
     );
+    /// @notice A reservation was opened and voting may begin.
+    /// @param id of the submission
+    /// @param author of it
+    /// @param record content and parents
     event Submitted(uint256 indexed id, address indexed author, ModelRecord record);
+    /// @notice An id became Final or Void.
+    /// @param id of the submission
+    /// @param status Final or Void
+    /// @param outcome weighted kappa-quantile; zero if Void
+    /// @param median lower weighted median; zero if Void
+    /// @param level level(reference) + outcome; zero if Void
+    /// @param gain zero unless it became best
+    /// @param revealedWeight of all opened votes
+    /// @param yesWeight of those above tau
     event Finalized(
         uint256 indexed id,
         Status status,
@@ -89,100 +153,216 @@ interface IModelRegistry {
         uint32 revealedWeight,
         uint32 yesWeight
     );
+    /// @notice A model became best.
+    /// @param id the new best
+    /// @param previous the old one
+    /// @param level of the new one
     event BestChanged(uint256 indexed id, uint256 indexed previous, int32 level);
+    /// @notice The sponsor closed the task: no new reservations.
+    /// @param closedAt time of the block
     event Closed(uint40 closedAt);
+    /// @notice The guardian paused reservations.
+    /// @param until first second at which they are possible again
     event Paused(uint40 until);
 
+    /// @notice The task is closed.
     error RegistryClosed();
+    /// @notice Reservations are paused.
+    /// @param until first second at which they are possible again
     error RegistryPaused(uint40 until);
+    /// @notice Only the guardian may do this.
+    /// @param caller who tried
     error RegistryNotGuardian(address caller);
+    /// @notice The pause is longer than allowed.
+    /// @param duration seconds
+    /// @param most seconds
     error RegistryPauseTooLong(uint256 duration, uint256 most);
+    /// @notice The last pause began too short a time ago.
+    /// @param next first second at which the guardian may pause again
+    /// @param now_ time of the block
     error RegistryPauseTooSoon(uint40 next, uint40 now_);
+    /// @notice The reservation is zero.
     error RegistryZeroReservation();
+    /// @notice There is no such id.
+    /// @param id that was asked for
     error RegistryUnknownId(uint256 id);
+    /// @notice Only the author may submit.
+    /// @param id of the submission
+    /// @param author of it
+    /// @param caller who tried
     error RegistryNotAuthor(uint256 id, address author, address caller);
+    /// @notice Only a Reserved id can be submitted.
+    /// @param id of the submission
+    /// @param status it has
     error RegistryWrongStatus(uint256 id, Status status);
+    /// @notice The submit window is over.
+    /// @param id of the submission
+    /// @param submitEnd first second after it
+    /// @param now_ time of the block
     error RegistrySubmitWindowOver(uint256 id, uint40 submitEnd, uint40 now_);
+    /// @notice The opening is not what was reserved.
+    /// @param id of the submission
+    /// @param reserved hash at reserve
+    /// @param opened hash of the opening
     error RegistryReservationMismatch(uint256 id, bytes32 reserved, bytes32 opened);
+    /// @notice A record has 1 to 4 parents.
+    /// @param count of the record
     error RegistryBadParentCount(uint256 count);
+    /// @notice A parent is an earlier id that is Open or Final.
+    /// @param id of the submission
+    /// @param parent that was declared
+    /// @param status it has; None also for one that is not earlier
     error RegistryBadParent(uint256 id, uint256 parent, Status status);
+    /// @notice A parent is declared once.
+    /// @param parent that was declared twice
     error RegistryDuplicateParent(uint256 parent);
+    /// @notice Weights of parents are above zero and sum to 10,000.
+    /// @param sumBps their sum; zero if one of them is zero
     error RegistryBadParentWeights(uint256 sumBps);
+    /// @notice A digest of the record is zero.
     error RegistryZeroDigest();
+    /// @notice Only one sibling contract may do this.
+    /// @param caller who tried
     error RegistryUnauthorized(address caller);
 
     // --- trainers ---
 
-    /// @notice Take bond and fee, assign the id, freeze reference and windows.
+    /// @notice Take bond and fee, assign the id, freeze reference and windows. Trainers only.
+    /// @dev WARNING: publish the bytes only after this. The bond is lost if `submit` does not follow in time.
     /// @param reservation keccak256(abi.encode(author, packageDigest, salt)), see `reservationHash`
+    /// @return id of the submission
     function reserve(bytes32 reservation) external returns (uint256 id);
 
-    /// @notice Open the reservation and publish the record; opens voting.
+    /// @notice Open the reservation and publish the record; opens voting. Only its author, within the submit window.
+    /// @param id of the reservation
+    /// @param record content, and 1 to 4 parents: earlier ids, Open or Final
+    /// @param salt of the reservation
     function submit(uint256 id, ModelRecord calldata record, bytes32 salt) external;
 
     // --- guardian ---
 
     /// @notice Guardian only: refuse new reservations for `duration` seconds, at most 14 days; once in 60 days.
     ///         Ids that exist go on as if nothing had happened.
+    /// @param duration seconds; zero uses the right up
     function pause(uint256 duration) external;
 
     // --- views ---
 
+    /// @notice What `reserve` takes: binds author and content, and hides the content.
+    /// @param author who will reserve
+    /// @param packageDigest of the model
+    /// @param salt 32 random bytes
+    /// @return the hash
     function reservationHash(address author, bytes32 packageDigest, bytes32 salt) external pure returns (bytes32);
 
+    /// @notice What the registry keeps of an id.
+    /// @param id of the submission
+    /// @return the submission
     function submission(uint256 id) external view returns (Submission memory);
 
+    /// @notice Declared parents of an id.
+    /// @param id of the submission
+    /// @return empty until submitted, and for genesis
     function parents(uint256 id) external view returns (Parent[] memory);
 
+    /// @notice Limits in time of an id.
+    /// @param id of the submission
+    /// @return its windows
     function windows(uint256 id) external view returns (Windows memory);
 
     /// @notice Number of ids, genesis included; the next id.
+    /// @return the number
     function count() external view returns (uint256);
 
+    /// @notice The best model: reference of the next reservation.
+    /// @return id of it
+    /// @return level of it in buckets; genesis has zero
     function best() external view returns (uint256 id, int32 level);
 
+    /// @notice Whether the sponsor closed the task.
+    /// @return whether new reservations have ended
     function closed() external view returns (bool);
 
+    /// @notice When the sponsor closed the task.
+    /// @return seconds since the epoch; zero if it did not
     function closedAt() external view returns (uint40);
 
     /// @notice New reservations are refused before this time.
+    /// @return seconds since the epoch
     function pausedUntil() external view returns (uint40);
 
     /// @notice The id that finalises next; equal to `count` when all are terminal.
+    /// @return the id
     function nextToFinalize() external view returns (uint256);
 
     /// @notice When the last id became Final or Void; creation if none did.
+    /// @return seconds since the epoch
     function lastFinalizedAt() external view returns (uint40);
 
     /// @notice Threshold and majority rate that the next reservation will freeze.
+    /// @return tau threshold in buckets
+    /// @return q running rate of the majority bit, 1e18 = 1
     function tauAndRate() external view returns (int8 tau, uint64 q);
 
+    /// @notice Parameters of the task.
+    /// @return as they were at creation
     function params() external view returns (TaskParams memory);
 
+    /// @notice Content of id 0.
+    /// @return its digests
     function genesis() external view returns (ModelDigests memory);
 
+    /// @notice The other contracts of the task.
+    /// @return vault StakeVault
+    /// @return book ScoreBook
+    /// @return pool RewardPool
     function siblings() external view returns (address vault, address book, address pool);
 
     // --- for the siblings ---
 
+    /// @notice What a commitment depends on.
+    /// @param id of the submission
+    /// @return author of it
+    /// @return reservedAt seconds since the epoch
+    /// @return status of it
+    /// @return tau frozen threshold
+    /// @return q frozen majority rate
     function ballot(uint256 id)
         external
         view
         returns (address author, uint40 reservedAt, Status status, int8 tau, uint64 q);
 
+    /// @notice What opening a vote depends on.
+    /// @param id of the submission
+    /// @return reservedAt seconds since the epoch
+    /// @return tau frozen threshold
+    /// @return weightsDigest that the vote must name
     function openVote(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest);
 
+    /// @notice The head of the queue and the state of the task.
+    /// @return what finalising depends on
     function due() external view returns (Due memory);
 
+    /// @notice What settling depends on.
+    /// @param id of the submission
+    /// @return its result
     function resultOf(uint256 id) external view returns (Result memory);
 
     /// @notice Who gets what a descendant left for this id, and who gets the rest.
+    /// @param id of the submission
+    /// @return author of it
+    /// @return gain of it
+    /// @return referenceId of it
     function heirs(uint256 id) external view returns (address author, uint8 gain, uint32 referenceId);
 
     /// @notice Parents that share in what an id earns: one that is not Final has weight zero here.
+    /// @param id of the submission
+    /// @return its parents
     function sharingParents(uint256 id) external view returns (Parent[] memory);
 
     /// @notice Record the result of voting on the next id of the queue. Only ScoreBook.
+    /// @param id the head of the queue
+    /// @param result of voting
     /// @return gain zero unless it became best
     function conclude(uint256 id, Conclusion calldata result) external returns (uint8 gain);
 

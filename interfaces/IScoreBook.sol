@@ -6,31 +6,60 @@ import {ScoreVote} from "./PdfedTypes.sol";
 /// @title Sealed votes on models: commit, reveal, finalise, settle
 /// @notice A vote is sealed as its EIP-712 digest, opened after a dead gap, and counted into a histogram of 32 buckets,
 ///         so that finalising costs the same for any number of voters. Holds no money.
+///         WARNING: scores come from private data and cannot be checked on chain. Who holds more than 1 - kappa of the
+///         revealed weight lifts a model, who holds more than kappa holds one down; and a low vote tells everybody that
+///         its voter may hold what the model emits.
 interface IScoreBook {
     /// @notice What is kept of one voter's vote on one id.
+    /// @param commitment first 24 bytes of the vote's digest; zero: none
+    /// @param weight frozen at commit
+    /// @param rate the voter's own shrunk rate f, frozen at commit, 2^24 = 1
+    /// @param improvement valid once revealed
+    /// @param revealed whether it was opened
+    /// @param settled whether it was paid, charged or forfeited
     struct Vote {
-        bytes24 commitment; // first 24 bytes of the vote's digest; zero: none
-        uint32 weight; // frozen at commit
-        uint24 rate; // the voter's own shrunk rate f, frozen at commit, 2^24 = 1
-        int8 improvement; // valid once revealed
+        bytes24 commitment;
+        uint32 weight;
+        uint24 rate;
+        int8 improvement;
         bool revealed;
         bool settled;
     }
 
     /// @notice Running tally of an id, read from its histogram.
+    /// @param revealedWeight of all opened votes
+    /// @param yesWeight of those above tau
+    /// @param reveals number of opened votes
     struct Tally {
         uint32 revealedWeight;
-        uint32 yesWeight; // weight of votes above tau
+        uint32 yesWeight;
         uint32 reveals;
     }
 
+    /// @notice A vote was sealed.
+    /// @param id of the submission
+    /// @param voter the node
+    /// @param commitment the vote's digest, of which the book keeps 24 bytes
+    /// @param weight frozen
+    /// @param rate the voter's own shrunk rate, frozen, 2^24 = 1
     /// @param bond locked until the vote is settled
     event Committed(
         uint256 indexed id, address indexed voter, bytes32 commitment, uint32 weight, uint24 rate, uint256 bond
     );
+    /// @notice A vote was opened and counted.
+    /// @param id of the submission
+    /// @param voter the node
+    /// @param improvement LOWEST .. HIGHEST
+    /// @param evidenceRoot root of the voter's evidence
     event Revealed(uint256 indexed id, address indexed voter, int8 improvement, bytes32 evidenceRoot);
     /// @notice What became of the author's bond and scoring fee when `id` was finalised. The fee returns to the
     ///         author's credit; what goes to the pool is rounding dust of a Final id or the whole fee of a Void one.
+    /// @param id of the submission
+    /// @param author of it
+    /// @param bondReleased locked -> stake
+    /// @param bondForfeited locked -> pool
+    /// @param feeReturned escrow -> credit
+    /// @param feeToPool escrow -> pool
     event SubmissionSettled(
         uint256 indexed id,
         address indexed author,
@@ -39,8 +68,13 @@ interface IScoreBook {
         uint256 feeReturned,
         uint256 feeToPool
     );
-    /// @notice `paid` fee -> voter's credit, `feeToPool` the rest of the voter's slice of the fee -> pool,
-    ///         `bondForfeited` locked -> pool, `bondReleased` locked -> stake.
+    /// @notice A vote was paid, charged, or forfeited.
+    /// @param id of the submission
+    /// @param voter the node
+    /// @param paid fee -> credit
+    /// @param bondReleased locked -> stake
+    /// @param bondForfeited locked -> pool
+    /// @param feeToPool the rest of the voter's slice of the fee -> pool
     event VoteSettled(
         uint256 indexed id,
         address indexed voter,
@@ -49,92 +83,222 @@ interface IScoreBook {
         uint256 bondForfeited,
         uint256 feeToPool
     );
-    /// @notice An entry of a batch that would have reverted, with the selector of its error.
+    /// @notice An entry of `commitMany` that would have reverted.
+    /// @param id of the entry
+    /// @param voter the node
+    /// @param reason selector of the error
     event CommitSkipped(uint256 indexed id, address indexed voter, bytes4 reason);
+    /// @notice An entry of `revealMany` that would have reverted.
+    /// @param id of the entry
+    /// @param voter of the entry
+    /// @param reason selector of the error
     event RevealSkipped(uint256 indexed id, address indexed voter, bytes4 reason);
-    /// @notice No commitment of this voter, or settled before.
+    /// @notice An entry of `settle` without a commitment, or settled before.
+    /// @param id of the submission
+    /// @param voter the entry
     event SettleSkipped(uint256 indexed id, address indexed voter);
 
+    /// @notice There is no such id.
+    /// @param id that was asked for
     error BookUnknownId(uint256 id);
+    /// @notice Votes are taken on Open ids only.
+    /// @param id of the submission
     error BookNotOpen(uint256 id);
+    /// @notice The commit window is over.
+    /// @param id of the submission
+    /// @param commitEnd first second after it
+    /// @param now_ time of the block
     error BookCommitOver(uint256 id, uint40 commitEnd, uint40 now_);
+    /// @notice Votes are opened in [revealStart, revealEnd) only.
+    /// @param id of the submission
+    /// @param revealStart first second
+    /// @param revealEnd first second after it
+    /// @param now_ time of the block
     error BookNotRevealTime(uint256 id, uint40 revealStart, uint40 revealEnd, uint40 now_);
+    /// @notice Nobody votes on its own model.
+    /// @param id of the submission
+    /// @param author of it
     error BookAuthorCannotVote(uint256 id, address author);
+    /// @notice The first 24 bytes of the commitment are zero.
     error BookZeroCommitment();
+    /// @notice A commitment is never overwritten.
+    /// @param id of the submission
+    /// @param voter the node
     error BookAlreadyCommitted(uint256 id, address voter);
+    /// @notice The voter held no whole minimum stake `warmUp` before the reservation, or holds none now.
+    /// @param id of the submission
+    /// @param voter the node
     error BookNoWeight(uint256 id, address voter);
+    /// @notice There is nothing to open.
+    /// @param id of the submission
+    /// @param voter the node
     error BookNoCommitment(uint256 id, address voter);
+    /// @notice A vote is opened once.
+    /// @param id of the submission
+    /// @param voter the node
     error BookAlreadyRevealed(uint256 id, address voter);
+    /// @notice The opening is not what was sealed, or not for this submission's weights.
+    /// @param id of the submission
+    /// @param voter the node
+    /// @param committed what was sealed
+    /// @param opened digest of the opening, with the submission's weights
     error BookCommitmentMismatch(uint256 id, address voter, bytes24 committed, bytes32 opened);
+    /// @notice The improvement is outside LOWEST .. HIGHEST.
+    /// @param improvement of the opening
     error BookImprovementOutOfRange(int8 improvement);
+    /// @notice The root of the evidence is zero.
     error BookZeroEvidence();
+    /// @notice Ids finalise strictly in order.
+    /// @param id that was to be finalised
+    /// @param next head of the queue
     error BookNotNext(uint256 id, uint256 next);
+    /// @notice The reveal window is not over.
+    /// @param id of the submission
+    /// @param revealEnd first second at which it may be finalised
+    /// @param now_ time of the block
     error BookTooEarly(uint256 id, uint40 revealEnd, uint40 now_);
+    /// @notice Only Final and Void ids are settled.
+    /// @param id of the submission
     error BookNotTerminal(uint256 id);
+    /// @notice Only this contract itself may do this.
+    /// @param caller who tried
     error BookUnauthorized(address caller);
+    /// @notice A batch names one commitment for each id.
+    /// @param ids how many
+    /// @param commitments how many
     error BookLengthMismatch(uint256 ids, uint256 commitments);
+    /// @notice The signed commit has expired.
+    /// @param deadline last second at which it was accepted
+    /// @param now_ time of the block
     error BookSignatureExpired(uint40 deadline, uint40 now_);
+    /// @notice A signed commit may not outlive the commit window.
+    /// @param deadline of the signature
+    /// @param commitEnd of the submission
     error BookDeadlineTooLate(uint40 deadline, uint40 commitEnd);
+    /// @notice Neither the voter nor its voting key signed this commit.
+    /// @param voter the node
     error BookBadSignature(address voter);
 
     // --- voters ---
 
-    /// @notice Seal a vote of `voter` on `id`; the caller is the voter or its voting key. Locks the vote bond.
+    /// @notice Seal a vote of `voter` on `id` and lock its bond. Only the voter or its voting key.
+    /// @dev WARNING: a sealed vote that is not opened forfeits its whole bond, also if the id becomes Void.
+    /// @param voter the node
+    /// @param id an Open submission of somebody else, before its commitEnd
+    /// @param commitment `hashVote` of the vote; one a voter and id, never overwritten, equal ones of different voters
+    ///        are allowed
     function commit(address voter, uint256 id, bytes32 commitment) external;
 
     /// @notice Open the caller's own vote, or anyone's: the opening proves authorship.
-    function reveal(ScoreVote calldata vote) external;
+    /// @param opened what was sealed, in its id's reveal window
+    function reveal(ScoreVote calldata opened) external;
 
-    /// @notice Commit on several ids; a bad entry is skipped and emitted.
+    /// @notice Commit on several ids. A bad entry is skipped and emitted; only lists of different lengths revert.
+    /// @dev Each entry is a call of this contract to itself. WARNING: with too little gas a good entry is skipped too.
+    /// @param voter the node
+    /// @param ids submissions
+    /// @param commitments one for each id
     function commitMany(address voter, uint256[] calldata ids, bytes32[] calldata commitments) external;
 
     /// @notice One entry of `commitMany`. Only this contract itself.
+    /// @param caller who sent the batch
+    /// @param voter the node
+    /// @param id of the submission
+    /// @param commitment `hashVote` of the vote
     function commitFrom(address caller, address voter, uint256 id, bytes32 commitment) external;
 
     /// @notice Commit for a voter that signed Commit(voter, submissionId, commitment, deadline) in this contract's
     ///         EIP-712 domain, with its own key, its voting key, or through ERC-1271. Anyone may send it.
-    /// @param deadline last second at which it is accepted; at most the id's commitEnd. A voter commits once an id, so
-    ///        a signature cannot be used twice.
+    /// @dev A voter commits once an id, so a signature cannot be used twice. WARNING: a smart account's check of the
+    ///      signature may use all gas of the transaction; that is the sender's risk.
+    /// @param voter the node
+    /// @param id of the submission
+    /// @param commitment `hashVote` of the vote
+    /// @param deadline last second at which it is accepted; at most the id's commitEnd. There is no way to take a
+    ///        signature back but to commit something else
+    /// @param signature 65 bytes (r, s, v) with a low s, or what the smart account wants
     function commitBySig(address voter, uint256 id, bytes32 commitment, uint40 deadline, bytes calldata signature)
         external;
 
-    /// @notice Open several votes; a bad entry is skipped and emitted.
-    function revealMany(ScoreVote[] calldata votes) external;
+    /// @notice Open several votes, of anyone; a bad entry is skipped and emitted.
+    /// @dev Each entry is a call of this contract to itself. WARNING: a word that is no address or no int8 at all
+    ///      is refused by the decoder, and with it the batch.
+    /// @param opened what was sealed
+    function revealMany(ScoreVote[] calldata opened) external;
 
     // --- anyone ---
 
     /// @notice Finalise the next id of the queue, from its revealEnd on. Cannot revert once it is due.
+    /// @param id the head of the queue
     function finalize(uint256 id) external;
 
-    /// @notice Finalise up to `max` due ids in order.
+    /// @notice Finalise up to `max` due ids in order, and stop at the first that is not due. There is no list and so no
+    ///         bad entry: an id that is due cannot fail.
+    /// @param max most ids to finalise
+    /// @return done how many were finalised
     function finalizeMany(uint256 max) external returns (uint256 done);
 
     /// @notice Pay, charge and release the named voters of a terminal id; silent ones forfeit their bond.
-    /// @dev A voter without a commitment or already settled is skipped and emitted.
+    /// @dev An entry without a commitment, or settled before, is skipped and emitted; an id that is not terminal
+    ///      reverts, as no entry could be settled.
+    /// @param id of the submission, Final or Void
+    /// @param voters in any order; repeated calls settle the rest
     function settle(uint256 id, address[] calldata voters) external;
 
     // --- views ---
 
+    /// @notice EIP-712 digest of a vote: what `commit` takes.
+    /// @param vote the vote
+    /// @return the digest
     function hashVote(ScoreVote calldata vote) external view returns (bytes32);
 
     /// @notice EIP-712 digest that `commitBySig` expects to be signed.
+    /// @param voter the node
+    /// @param id of the submission
+    /// @param commitment `hashVote` of the vote
+    /// @param deadline last second at which it is accepted
+    /// @return the digest
     function hashCommit(address voter, uint256 id, bytes32 commitment, uint40 deadline) external view returns (bytes32);
 
+    /// @notice What is kept of a vote.
+    /// @param id of the submission
+    /// @param voter the node
+    /// @return all zero if it did not commit
     function voteOf(uint256 id, address voter) external view returns (Vote memory);
 
+    /// @notice Votes opened so far.
+    /// @param id of the submission
+    /// @return their tally
     function tally(uint256 id) external view returns (Tally memory);
 
-    /// @notice Revealed weight in each of the 32 buckets, LOWEST first.
+    /// @notice Revealed weight in each of the 32 buckets.
+    /// @param id of the submission
+    /// @return LOWEST first
     function histogram(uint256 id) external view returns (uint32[32] memory);
 
+    /// @notice Head of the queue.
+    /// @return an id; the registry's `count` if none is left
     function nextToFinalize() external view returns (uint256);
 
     /// @notice Threshold and majority rate that the next reservation will freeze.
+    /// @return tau threshold in buckets
+    /// @return q running rate of the majority bit, 1e18 = 1
     function tauAndRate() external view returns (int8 tau, uint64 q);
 
-    /// @notice A node's own history for voters' pay: votes above tau, votes.
+    /// @notice A node's own history for voters' pay; votes of LOWEST are left out.
+    /// @param voter the node
+    /// @return yes revealed votes above tau
+    /// @return seen revealed votes
     function history(address voter) external view returns (uint32 yes, uint32 seen);
 
+    /// @notice ERC-5267: the EIP-712 domain of votes and signed commits.
+    /// @return fields which of the fields below are used
+    /// @return name "PDFed"
+    /// @return version "1"
+    /// @return chainId of the chain, read at each call
+    /// @return verifyingContract this book
+    /// @return salt unused
+    /// @return extensions none
     function eip712Domain()
         external
         view

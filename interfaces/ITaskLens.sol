@@ -6,7 +6,16 @@ import {IScoreBook} from "./IScoreBook.sol";
 import {Parent, TaskAddresses, TaskParams} from "./PdfedTypes.sol";
 
 /// @title Paged views for clients; writes nothing
+/// @notice WARNING: the lens asks whatever contract it is pointed at. Check with the factory's `isTask` first.
 interface ITaskLens {
+    /// @notice A submission and what belongs to it.
+    /// @param id its number
+    /// @param submission what the registry keeps
+    /// @param windows its limits in time
+    /// @param parents as declared; empty until submitted
+    /// @param tally of the votes opened so far
+    /// @param pending what descendants left for it
+    /// @param owed what it earned and has not shared out
     struct SubmissionView {
         uint256 id;
         IModelRegistry.Submission submission;
@@ -17,6 +26,18 @@ interface ITaskLens {
         uint256 owed;
     }
 
+    /// @notice A task as it stands.
+    /// @param task its contracts
+    /// @param params frozen at creation
+    /// @param count number of ids, genesis included
+    /// @param bestId the best model
+    /// @param bestLevel its level in buckets
+    /// @param nextToFinalize head of the queue
+    /// @param closed whether new reservations have ended
+    /// @param pool money not released yet
+    /// @param allowance money that rewards are paid from, drip up to now included
+    /// @param pendingTotal owed to models and pending along the lineage
+    /// @param now_ time of the block that answered
     struct TaskView {
         TaskAddresses task;
         TaskParams params;
@@ -31,12 +52,23 @@ interface ITaskLens {
         uint40 now_;
     }
 
+    /// @notice A task as it stands.
+    /// @param registry names the task
+    /// @return what stands there
     function task(address registry) external view returns (TaskView memory);
 
     /// @notice Up to `size` (at most 100) submissions from id `from` on.
+    /// @param registry names the task
+    /// @param from first id
+    /// @param size most entries wanted
+    /// @return in the order of ids; empty beyond the last
     function submissions(address registry, uint256 from, uint256 size) external view returns (SubmissionView[] memory);
 
     /// @notice Votes of the given voters on one id.
+    /// @param registry names the task
+    /// @param id of the submission
+    /// @param voters whose votes
+    /// @return in the order of `voters`; all zero for one that did not commit
     function votes(address registry, uint256 id, address[] calldata voters)
         external
         view

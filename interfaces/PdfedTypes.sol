@@ -14,70 +14,118 @@ uint256 constant BPS = 10_000;
 
 /// @notice Status of a submission; only ever moves forward (invariant one_way_status).
 enum Status {
+    /// @notice No such id.
     None,
+    /// @notice Bond and fee are taken, nothing is published.
     Reserved,
+    /// @notice Published; votes are taken within the windows.
     Open,
+    /// @notice Scored by a quorum.
     Final,
+    /// @notice Never submitted, or no quorum.
     Void
 }
 
-/// @notice Parameters of a task: bounded by the factory, frozen for ever at creation.
-/// @dev Amounts in units of `token`, times in seconds, shares in basis points.
+/// @notice Parameters of a task: bounded by the factory, frozen for ever at creation. Amounts in units of the token,
+///         times in seconds, shares in basis points.
+/// @param token ERC-20 of the task. WARNING: balances must change only by transfers; a fee on transfer is refused, a
+///        rebasing token breaks solvency
+/// @param sponsor the only one who funds, closes and reclaims
+/// @param guardian may stop `reserve` only, at most 14 days, once in 60; zero for none
+/// @param eligibility IEligibility, asked at registration only; zero for none
+/// @param minStake one unit of weight; 1 .. 2^80 - 1
+/// @param submissionBond locked from reserve to finalise, forfeited if never submitted; 1 .. 2^80 - 1
+/// @param scoringFee paid by the author, shared by the voters; 0 .. 2^80 - 1
+/// @param voteBondBps vote bond, share of weight * minStake; 1 .. 10,000
+/// @param submitWindow reserve to submit; 1 .. commitWindow / 4
+/// @param commitWindow from reserve; 4 s .. 30 days
+/// @param revealGap dead time between commit and reveal; 1 s .. 1 day
+/// @param revealWindow time to open votes; 1 s .. 30 days
+/// @param warmUp stake counts when it is this old at reserve; 1 s .. 30 days
+/// @param unbonding commitWindow + revealGap + revealWindow .. 365 days
+/// @param grace after close and the last finalise, before the sponsor may reclaim; 1 s .. 365 days
+/// @param kappaBps outcome = lower weighted kappa-quantile; 1,000 .. 5,000
+/// @param quorumBps revealed weight needed, share of what was eligible at reserve; 1,000 .. 10,000
+/// @param quorumFloor least revealed weight; 1 .. 2^32 - 1
+/// @param minVoters least number of reveals; 3 .. 255
+/// @param minStep least gain in buckets that makes a model best; 2 .. 23. WARNING: below three standard deviations of a
+///        no-op retrain's median, noise ratchets the level up and drains the pool
+/// @param startTau first threshold of voters' pay; -2 .. 23
+/// @param stepRateBps r: share of the allowance one bucket of gain earns; 1 .. 2,000
+/// @param lineageBps rho: share of a reward that flows along the lineage; 0 .. 5,000
+/// @param decayBps lambda: what one bucket of gain leaves of a pour; 1 .. 9,999
+/// @param dripBps share of the pool released a day; 1 .. 200
+/// @param objective name of the objective J, e.g. "qn-normalised"; not zero
+/// @param cardDigest sha2-256 of the task card (raw CID): scoring settings, measurement behind minStep
 struct TaskParams {
-    address token; // ERC-20; fee-on-transfer refused by a balance-delta check, rebasing unsupported
-    address sponsor; // the only one who funds, closes and reclaims
-    address guardian; // may stop `reserve` only, at most 14 days, once in 60; zero for none
-    address eligibility; // IEligibility, asked at registration only; zero for none
-    uint128 minStake; // one unit of weight
-    uint128 submissionBond; // locked from reserve to finalise, forfeited if never submitted
-    uint128 scoringFee; // paid by the author, shared by the voters
-    uint16 voteBondBps; // vote bond, share of weight * minStake
-    uint32 submitWindow; // reserve -> submit; at most a quarter of commitWindow
-    uint32 commitWindow; // from reserve
-    uint32 revealGap; // dead time between commit and reveal
+    address token;
+    address sponsor;
+    address guardian;
+    address eligibility;
+    uint128 minStake;
+    uint128 submissionBond;
+    uint128 scoringFee;
+    uint16 voteBondBps;
+    uint32 submitWindow;
+    uint32 commitWindow;
+    uint32 revealGap;
     uint32 revealWindow;
-    uint32 warmUp; // stake counts when it is this old at reserve
-    uint32 unbonding; // at least commitWindow + revealGap + revealWindow
-    uint32 grace; // after close and the last finalise, before the sponsor may reclaim
-    uint16 kappaBps; // outcome = lower weighted kappa-quantile; 1,000 .. 5,000
-    uint16 quorumBps; // of the stake eligible at reserve
-    uint64 quorumFloor; // least revealed weight
-    uint8 minVoters; // at least 3
-    uint8 minStep; // least gain in buckets that makes a model best; 2 .. 23
-    int8 startTau; // first threshold of voters' pay; -2 .. 23
-    uint16 stepRateBps; // r: share of the allowance one bucket of gain earns
-    uint16 lineageBps; // rho: share of a reward that flows along the lineage; at most 5,000
-    uint16 decayBps; // lambda: what one bucket of gain leaves of a pour; 1 .. 9,999
-    uint16 dripBps; // share of the pool released a day; at most 200
-    bytes32 objective; // name of the objective J, e.g. "qn-normalised"
-    bytes32 cardDigest; // sha2-256 of the task card (raw CID): scoring settings, measurement behind minStep
+    uint32 warmUp;
+    uint32 unbonding;
+    uint32 grace;
+    uint16 kappaBps;
+    uint16 quorumBps;
+    uint64 quorumFloor;
+    uint8 minVoters;
+    uint8 minStep;
+    int8 startTau;
+    uint16 stepRateBps;
+    uint16 lineageBps;
+    uint16 decayBps;
+    uint16 dripBps;
+    bytes32 objective;
+    bytes32 cardDigest;
 }
 
 /// @notice Content of a model.
+/// @param packageDigest sha2-256 of the CIDv1 root
+/// @param packageCodec multicodec of that root: 0x55 raw, 0x70 dag-pb
+/// @param weightsDigest sha-256 of the safetensors weights
+/// @param manifestDigest sha-256 of the C2PA manifest
 struct ModelDigests {
-    bytes32 packageDigest; // sha2-256 of the CIDv1 root
-    uint32 packageCodec; // multicodec of that root: 0x55 raw, 0x70 dag-pb
-    bytes32 weightsDigest; // sha-256 of the safetensors weights
-    bytes32 manifestDigest; // sha-256 of the C2PA manifest
+    bytes32 packageDigest;
+    uint32 packageCodec;
+    bytes32 weightsDigest;
+    bytes32 manifestDigest;
 }
 
 /// @notice A model this one was trained or averaged from.
+/// @param id an earlier id, Open or Final when it is declared
+/// @param weightBps its share, not zero; all parents of a record sum to 10,000
 struct Parent {
     uint32 id;
-    uint16 weightBps; // all parents of a record sum to 10,000
+    uint16 weightBps;
 }
 
-/// @notice What `submit` records: content and 1 to 4 parents.
+/// @notice What `submit` records.
+/// @param digests content of the model
+/// @param parents 1 to 4, each once. WARNING: an author may leave parents out; the chain cannot know
 struct ModelRecord {
     ModelDigests digests;
     Parent[] parents;
 }
 
-/// @notice One vote, EIP-712 typed in the domain ("PDFed", "1", chainId, ScoreBook).
-/// @dev `evidenceRoot` is the root of a fixed-size tree of salted leaves and never zero; no raw score is on chain,
-///      because a raw novelty score is a membership oracle.
+/// @notice One vote, EIP-712 typed in the domain ("PDFed", "1", chainId, ScoreBook). There is no raw score on chain: a
+///         raw novelty score is a membership oracle.
+/// @param voter the node, not its voting key
+/// @param submissionId what is voted on
+/// @param weightsDigest content that was scored
+/// @param improvement buckets better than the reference, LOWEST .. HIGHEST; LOWEST also means unusable
+/// @param evidenceRoot root of a fixed-size tree of salted leaves, never zero
+/// @param salt also seeds the samples: keccak256(submissionId, voter, salt). WARNING: whoever learns it before the
+///        reveal can guess the vote; whoever loses it forfeits the bond
 struct ScoreVote {
-    address voter; // the node, not its voting key
+    address voter;
     uint256 submissionId;
     bytes32 weightsDigest;
     int8 improvement;
@@ -86,6 +134,10 @@ struct ScoreVote {
 }
 
 /// @notice The contracts of one task; the registry's address names the task.
+/// @param vault StakeVault
+/// @param registry ModelRegistry
+/// @param book ScoreBook
+/// @param pool RewardPool
 struct TaskAddresses {
     address vault;
     address registry;

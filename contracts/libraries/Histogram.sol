@@ -6,6 +6,13 @@ import {BPS, HIGHEST, LOWEST} from "../../interfaces/PdfedTypes.sol";
 /// @title Votes of one id, counted into 32 buckets of an eighth of an octave
 /// @notice Eight words of four buckets; a bucket is (uint32 voters, uint32 weight), weight lowest. Reading the result
 ///         costs the same for any number of voters.
+///
+///         Let W(<= v) be the weight of votes of at most v, and W the whole. The lower kappa-quantile is the smallest v
+///         with W(<= v) >= kappa W. Let attackers hold a share a of W. While a < 1 - kappa, the honest votes alone
+///         weigh more than kappa W, so W(<= v) reaches kappa W at the largest honest vote or before: the outcome is
+///         never above the honest range. While a < kappa, attackers alone do not reach kappa W: it is never below it.
+///         Only weight enters, so splitting a stake over many accounts changes nothing. kappa = 1/2 is the lower
+///         median.
 /// @dev No bucket overflows: a voter's weight is at most its weight at one timepoint, the same for all voters of an id,
 ///      and the weight of all nodes at any timepoint fits 32 bits (StakeVault). Each voter weighs at least one.
 library Histogram {
@@ -13,6 +20,7 @@ library Histogram {
     uint256 internal constant BUCKETS = 32;
     uint256 private constant MASK = type(uint32).max;
 
+    /// @notice The eight words of one id.
     struct Votes {
         uint256[WORDS] words;
     }
@@ -33,6 +41,7 @@ library Histogram {
         }
     }
 
+    /// @notice Weight in a bucket, LOWEST being bucket 0.
     function weightOf(Votes memory votes, uint256 bucket) internal pure returns (uint256) {
         return (votes.words[bucket / 4] >> (64 * (bucket % 4))) & MASK;
     }

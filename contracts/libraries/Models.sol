@@ -40,6 +40,7 @@ library Models {
         uint256 parents;
     }
 
+    /// @notice What the registry shows of a model.
     function submission(Entry storage e) internal view returns (IModelRegistry.Submission memory) {
         return IModelRegistry.Submission({
             author: e.author,

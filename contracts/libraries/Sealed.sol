@@ -23,14 +23,17 @@ library Sealed {
         return REVEALED | uint8(value - LOWEST);
     }
 
+    /// @notice Whether it was opened.
     function revealed(Vote memory vote) internal pure returns (bool) {
         return vote.state & REVEALED != 0;
     }
 
+    /// @notice Whether it was paid, charged or forfeited.
     function settled(Vote memory vote) internal pure returns (bool) {
         return vote.state & SETTLED != 0;
     }
 
+    /// @notice The bucket of a revealed vote as an improvement; meaningless before.
     function improvement(Vote memory vote) internal pure returns (int8) {
         return int8(vote.state & BUCKET) + LOWEST;
     }

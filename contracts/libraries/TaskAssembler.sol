@@ -19,6 +19,8 @@ contract TaskAssembler {
     address private immutable BOOK;
     address private immutable POOL;
 
+    /// @notice Only the factory may do this.
+    /// @param caller who tried
     error AssemblerUnauthorized(address caller);
 
     constructor(TaskAddresses memory parts) {
@@ -26,6 +28,9 @@ contract TaskAssembler {
     }
 
     /// @notice Make and wire a task. Only the factory, once for each clone of this contract.
+    /// @param params checked by the factory
+    /// @param genesis content of id 0
+    /// @return task the four contracts
     function assemble(TaskParams calldata params, ModelDigests calldata genesis)
         external
         returns (TaskAddresses memory task)
@@ -42,6 +47,8 @@ contract TaskAssembler {
     }
 
     /// @notice Addresses of the first four contracts that `maker` creates.
+    /// @param maker a clone of this contract, whether it exists or not
+    /// @return vault, registry, book and pool
     function addressesOf(address maker) public pure returns (TaskAddresses memory) {
         return TaskAddresses(_created(maker, 1), _created(maker, 2), _created(maker, 3), _created(maker, 4));
     }

@@ -3,7 +3,9 @@ pragma solidity 0.8.37;
 
 import {TaskAddresses, TaskParams} from "../../interfaces/PdfedTypes.sol";
 
-/// @notice What each contract of a task reads of the task's parameters and siblings. Value types only, see TaskPart.
+// Value types only, see TaskPart.
+
+/// @notice What StakeVault reads of the task's parameters and siblings.
 struct VaultConfig {
     address registry;
     address book;
@@ -15,6 +17,7 @@ struct VaultConfig {
     uint32 unbonding;
 }
 
+/// @notice What ModelRegistry reads of them.
 struct RegistryConfig {
     address vault;
     address book;
@@ -31,6 +34,7 @@ struct RegistryConfig {
     int8 startTau;
 }
 
+/// @notice What ScoreBook reads of them.
 struct BookConfig {
     address vault;
     address registry;
@@ -49,6 +53,7 @@ struct BookConfig {
     uint8 minVoters;
 }
 
+/// @notice What RewardPool reads of them.
 struct PoolConfig {
     address vault;
     address registry;
@@ -63,10 +68,12 @@ struct PoolConfig {
 
 /// @title Splits the parameters of a task into what each of its contracts reads
 library TaskConfig {
+    /// @notice The words behind the vault's code.
     function vault(TaskParams memory p, TaskAddresses memory t) internal pure returns (VaultConfig memory) {
         return VaultConfig(t.registry, t.book, t.pool, p.token, p.eligibility, p.minStake, p.voteBondBps, p.unbonding);
     }
 
+    /// @notice The words behind the registry's code; the full parameters and the genesis follow them.
     function registry(TaskParams memory p, TaskAddresses memory t) internal pure returns (RegistryConfig memory) {
         return RegistryConfig(
             t.vault,
@@ -85,6 +92,7 @@ library TaskConfig {
         );
     }
 
+    /// @notice The words behind the book's code.
     function book(TaskParams memory p, TaskAddresses memory t) internal pure returns (BookConfig memory) {
         return BookConfig(
             t.vault,
@@ -105,6 +113,7 @@ library TaskConfig {
         );
     }
 
+    /// @notice The words behind the pool's code.
     function pool(TaskParams memory p, TaskAddresses memory t) internal pure returns (PoolConfig memory) {
         return
             PoolConfig(

@@ -7,6 +7,7 @@ pragma solidity 0.8.37;
 abstract contract TaskPart {
     address private immutable SELF = address(this);
 
+    /// @notice This is the implementation: it belongs to no task.
     error PartNotAClone();
 
     /// @dev Copy the first `size` bytes of this clone's arguments to memory at `to`. A struct of value types lies in

@@ -7,6 +7,13 @@ import {LOWEST} from "../../interfaces/PdfedTypes.sol";
 
 /// @title Voters' pay (protocol rule 11) in fixed point
 /// @notice Rates of the task have 1e18 = 1; a voter's own rate, kept once a vote, has 2^24 = 1.
+///
+///         Why a covariance. Scores come from private data, so a vote cannot be checked; it can only be compared with
+///         what the others see. A voter of constant bit has x = f in the long run; a coin, or a copy of the base rate,
+///         has x - f independent of G - q: the mean of (x - f)(G - q) is zero for both. Only a bit that moves together
+///         with the bits of the others, submission by submission, earns. f is the voter's own rate, pulled to q by
+///         PRIOR virtual votes: a fresh account has f = q. G leaves the voter's own weight out, so that a large account
+///         does not agree with itself.
 /// @dev With x = [improvement > tau], f the voter's own shrunk rate of x, G the weighted majority bit of the other
 ///      voters and q the task's running rate of G, a voter is paid beta * c, c = 2 (x - f) (G - q): the covariance of
 ///      its bit with what the others see, so that a constant, a coin and a copy of the base rate earn nothing.
