@@ -74,6 +74,10 @@ test-contracts: setup  ## contracts on a real local chain: unit, stateful, gas
 simulate: setup  ## voters' pay over 3,000 submissions on the real contracts; rewrites docs/audit/voter-pay.md
 	PYTHONPATH=tests/contracts $(PRIVATE) $(PY) -m support.simulation 3000
 
+.PHONY: test-deep
+test-deep: setup  ## 200,000 transactions of the property tests and more (SEED=n for the same again); docs/audit/deep-run.*
+	$(PRIVATE) PYTHONPATH=tests/contracts:. $(PY) -m stateful.deep $(if $(SEED),--seed $(SEED))
+
 .PHONY: test-sdk
 test-sdk: setup  ## chain, artifacts, node, CLI
 	$(PYTEST) tests/sdk

@@ -1,6 +1,7 @@
 """A whole task in Python: what every account, model and pot must be after any sequence of legal actions.
 
-Whole numbers, no chain. `TaskMachine` drives the contracts and this model side by side.
+Whole numbers, no chain. The state machines drive the contracts and this model side by side; `law.py` says what may be
+done.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .reference import BPS, WAD, accrued, next_q, next_tau, payment, poured, quantile, reward
+from .reference import BPS, DAY, WAD, accrued, next_q, next_tau, payment, poured, quantile, reward
 from .task import FINAL, LOWEST, OPEN, RESERVED, VOID
 
 
@@ -19,6 +20,8 @@ class Node:
     unbonding: int = 0
     unbonding_at: int = 0
     credit: int = 0
+    roles: int = 0
+    key: Any = None  # may vote for it
     yes: int = 0
     seen: int = 0
     weights: list[tuple[int, int]] = field(default_factory=list)  # (time, weight), rising
@@ -42,6 +45,8 @@ class Model:
     tau: int
     q: int
     eligible: int
+    name: Any = None  # what its digests are made of
+    reservation: bytes = b""
     status: int = RESERVED
     parents: tuple[tuple[int, int], ...] = ()
     votes: dict[Any, Vote] = field(default_factory=dict)
@@ -68,6 +73,8 @@ class Ghost:
         self.pool = self.escrow = self.allowance = self.committed = 0
         self.accrued_at = 0
         self.closed_at = 0
+        self.paused_until = self.may_pause_at = 0
+        self.donated = 0  # sent to the vault by a plain transfer: nobody's
         self.last_final = created
 
     # --- clocks and weights ---
@@ -97,8 +104,11 @@ class Ghost:
 
     # --- stake ---
 
-    def join(self, who: Any, amount: int, now: int) -> None:
-        self.nodes.setdefault(who, Node()).free += amount
+    def register(self, who: Any, roles: int, key: Any) -> None:
+        self.nodes[who] = Node(roles=roles, key=key)
+
+    def deposit(self, who: Any, amount: int, now: int) -> None:
+        self.nodes[who].free += amount
         self._reweigh(who, now)
 
     def unstake(self, who: Any, amount: int, now: int) -> None:
@@ -117,10 +127,10 @@ class Ghost:
 
     # --- models ---
 
-    def reserve(self, who: Any, now: int) -> int:
+    def reserve(self, who: Any, now: int, name: Any = None, reservation: bytes = b"") -> int:
         then = now - self.p["warmUp"]
         eligible = self.total(then) - self.weight(who, then)
-        self.models.append(Model(who, now, self.best, self.tau, self.q, eligible))
+        self.models.append(Model(who, now, self.best, self.tau, self.q, eligible, name, reservation))
         node = self.nodes[who]
         node.free -= self.p["submissionBond"] + self.p["scoringFee"]
         node.locked += self.p["submissionBond"]
@@ -270,6 +280,9 @@ class Ghost:
             self.committed -= amount
         else:
             self.models[id].pending += amount
+
+    def pause(self, duration: int, now: int) -> None:
+        self.paused_until, self.may_pause_at = now + duration, now + 60 * DAY
 
     def reclaim(self) -> int:
         amount = self.pool - self.committed

@@ -67,6 +67,7 @@ class Wire:
         self._connection = http.client.HTTPConnection(host, port, timeout=120)
         self._connection.connect()
         self._connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.port = port
         self._numbers = itertools.count(1)
 
     def batch(self, requests: Iterable[tuple[str, Sequence[Any]]]) -> list[Any]:
@@ -102,12 +103,15 @@ class Interface:
     def __init__(self, abi: list[dict[str, Any]]) -> None:
         self.functions: dict[str, tuple[bytes, list[str], list[str]]] = {}
         self.errors: dict[bytes, tuple[str, list[str]]] = {}
+        self.construction: list[str] = []
         for item in abi:
             types = [type_of(entry) for entry in item.get("inputs", [])]
             selector = keccak(text=f"{item.get('name')}({','.join(types)})")[:4]
             if item["type"] == "function":
                 outputs = [type_of(entry) for entry in item["outputs"]]
                 self.functions[item["name"]] = (selector, types, outputs)
+            elif item["type"] == "constructor":
+                self.construction = types
             elif item["type"] == "error":
                 self.errors[selector] = (item["name"], types)
 

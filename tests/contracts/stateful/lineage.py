@@ -1,0 +1,91 @@
+"""A lineage a thousand generations deep: each model comes from the one before, and a royalty runs down to genesis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from support.task import FINAL
+
+from .base import Side, Stats
+from .rules import Time
+from .target import Target
+
+
+class DeepLine(Time):
+    """Driven by hand, not by Hypothesis. Almost all of a pour is passed on, so that it is still there at genesis."""
+
+    settings: ClassVar = [{"scoringFee": 0, "submissionBond": 1, "decayBps": 9_999, "dripBps": 200}]
+
+    def prepare(self) -> Side:
+        side = self.sides[0]
+        for p in self.people[:5]:
+            self.join(side, p, 100)
+        self.fund(side, 10**24)
+        self.tick(10)
+        return side
+
+    def generation(self, side: Side) -> int:
+        """A model of gain 2 on the best one, by one of two authors in turn; its lineage is read and checked."""
+        number = len(side.g.models)
+        self.tick()
+        id = self.reserve(side, self.people[number % 2])
+        assert id == number
+        assert self.submit(side, id, ((side.g.best, 10_000),))
+        voters = self.people[2:5]
+        for p in voters:
+            self.commit(side, p, id, 2)
+        self.jump(side.g.window(id)[2])
+        for p in voters:
+            self.reveal(side, p.address, id)
+        self.jump(side.g.window(id)[3])
+        assert self.finalize(side, id)
+        assert self.settle(side, id, [p.address for p in voters])
+        side.again.clear()
+        assert (side.g.models[id].status, side.g.best) == (FINAL, id)
+        return id
+
+
+@dataclass(frozen=True)
+class Depth:
+    generations: int
+    mined: int
+    dearest_pour: int
+    reached_genesis: int
+
+
+def run_lineage(generations: int, target: Target | None = None) -> Depth:
+    """Grow the line, pour every reward down, then a royalty from the last model to genesis, hop by hop, and leave."""
+    subject = type("DeepLine", (DeepLine,), {"target": target or Target(), "stats": Stats()})
+    line = subject()
+    try:
+        side = line.prepare()
+        ids = []
+        for number in range(generations):
+            ids.append(line.generation(side))
+            if number % 50 == 0:
+                line.check_invariants(None)
+        hops, before = [], side.flows["pool"]
+        for royalty in (0, 10**24):
+            if royalty:
+                line.act(side, "pool", "payRoyalty", ids[-1], royalty, by=line.world.user)
+                side.g.royalty(ids[-1], royalty)
+            line.check_invariants(None)
+            before = side.flows["pool"]
+            for number, id in enumerate(reversed(ids)):
+                line.tick()
+                line.pour(side, [id])
+                side.again.clear()
+                if number % 50 == 0:
+                    line.collected()
+                    hops += [gas for name, _, gas in side.spent if name == "pool.pour"]
+                    line.check_invariants(None)
+            line.collected()
+            hops += [gas for name, _, gas in side.spent if name == "pool.pour"]
+            line.check_invariants(None)
+        assert side.g.committed == 0
+        line.invariant_exit()
+        return Depth(generations, line.stats.mined, max(hops), side.flows["pool"] - before)
+    finally:
+        if subject.world_ is not None:
+            subject.world_.chain.close()

@@ -1,0 +1,227 @@
+"""Machines that drive two equal tasks differently and compare: checkpoints with one step, sybils with one account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule
+from support.task import FINAL, HIGHEST, UNIT
+
+from pdfed_sdk.chain import logs
+
+from .base import Side
+from .books import events, low
+from .rules import Pots, Time
+from .voting import Votes, improvements
+
+PART = 10**16  # powers of a share are rounded by less than one part in this many
+SYBILS = 24
+
+
+class CheckpointMachine(Time, Pots, Votes):
+    """invariant split_proof on chain. Task 1 makes in several models the progress that task 0 makes in one."""
+
+    settings = [{"scoringFee": 0, "decayBps": 8_765, "stepRateBps": 313, "lineageBps": 4_321}] * 2
+
+    @initialize(money=st.integers(10**3, 10**9))
+    def start(self, money: int) -> None:
+        for side in self.sides:
+            for p in self.people:
+                self.join(side, p, 60)
+            self.fund(side, money * 10**15 + 7)
+        self.tick(10)
+
+    def _vote(self, side: Side, id: int, improvement: int) -> None:
+        for p in self.people[1:5]:
+            self.commit(side, p, id, improvement)
+
+    def _close(self, ids: list[tuple[Side, int]]) -> None:
+        """Reveal, and finalise all of them in one second."""
+        self.jump(max(side.g.window(id)[2] for side, id in ids))
+        for side, id in ids:
+            for voter in list(side.g.models[id].votes):
+                self.reveal(side, voter, id)
+        self.jump(max(side.g.window(id)[3] for side, id in ids))
+        for side, id in ids:
+            while side.g.next <= id:
+                assert self.finalize(side, side.g.next)
+
+    def _new(self, side: Side) -> int | None:
+        """A model of ann on the best one, or None if ann cannot afford it any more."""
+        id = self.reserve(side, self.people[0])
+        if id is not None and not self.submit(side, id, ((side.g.best, 10_000),)):
+            return None
+        return id
+
+    @rule(parts=st.lists(st.integers(2, 6), min_size=2, max_size=4))
+    def same_progress(self, parts: list[int]) -> None:
+        """One model of the whole gain, and models of its parts, all finalised in one second: each task pays the same
+        share of the allowance it has."""
+        parts = parts if sum(parts) <= HIGHEST else parts[:2]
+        self._clear()
+        self.tick()
+        one, many = self.sides
+        first = self._new(one)
+        rest = [self._new(many) for _ in parts]
+        if first is None or None in rest or one.g.closed_at or many.g.closed_at:
+            return
+        ids = [i for i in rest if i is not None]
+        self._vote(one, first, sum(parts))
+        for i, id in enumerate(ids):
+            self._vote(many, id, sum(parts[: i + 1]))
+        self._close([(one, first), *((many, id) for id in ids)])
+        self.collected()
+        if one.g.models[first].status != FINAL or any(many.g.models[i].status != FINAL for i in ids):
+            return
+        assert one.g.models[first].gain == sum(many.g.models[i].gain for i in ids) == sum(parts)
+        paid = [e.reward for e in events(one, logs.Rewarded) if e.id == first]
+        split = [e.reward for e in events(many, logs.Rewarded) if e.id in ids]
+        assert (len(paid), len(split)) == (1, len(parts))
+        mine, theirs = one.g.models[first].rewarded[1], many.g.models[ids[0]].rewarded[1]
+        units = (len(parts) + 2) * max(mine, theirs)
+        assert abs(paid[0] * theirs - sum(split) * mine) <= units + mine * theirs // PART
+        self.stats.checks["split_proof"] += 1
+
+    @rule(a=st.integers(2, 8), b=st.integers(2, 8), amount=st.integers(1, 10**21))
+    def same_line(self, a: int, b: int, amount: int) -> None:
+        """A royalty runs down a line with one gain a + b, or with a gain a and then a gain b: authors get the same, and
+        so does what lies below."""
+        one, many = self.sides
+        lines: list[list[int]] = []
+        for side, parts in ((one, (a + b,)), (many, (a, b))):
+            line = [self._step(side, part) for part in (*parts, 0)]
+            if None in line:
+                return
+            lines.append([i for i in line if i is not None])
+            models = [side.g.models[i] for i in lines[-1]]
+            if [m.gain for m in models] != [*parts, 0] or models[-1].status != FINAL:
+                return
+        self._clear()
+        earned = []
+        for side, line in zip(self.sides, lines, strict=True):
+            self.act(side, "pool", "payRoyalty", line[-1], amount, by=self.world.user)
+            side.g.royalty(line[-1], amount)
+            self.collected()
+            start = len(side.events)
+            self.pour(side, list(reversed(line)))
+            self.collected()
+            poured = [e for e in side.events[start:] if isinstance(e, logs.Poured)]
+            below = side.g.models[line[0]].reference
+            earned.append((sum(e.to_author for e in poured), sum(e.passed for e in poured if e.reference_id == below)))
+        for x, y in zip(*earned, strict=True):
+            assert abs(x - y) <= 3 + amount // PART
+        self.stats.checks["split_proof"] += 1
+
+    def _step(self, side: Side, gain: int) -> int | None:
+        self.tick()
+        id = self._new(side)
+        if id is not None:
+            self._vote(side, id, gain)
+            self._close([(side, id)])
+        return id
+
+    def _clear(self) -> None:
+        """Share out all that is owed or pending."""
+        self.tick()
+        for side in self.sides:
+            ids = range(len(side.g.models) - 1, 0, -1)
+            due = [i for i in ids if side.g.models[i].owed or side.g.models[i].pending]
+            if due:
+                self.pour(side, list(range(due[0], 0, -1)))
+
+    @rule(ids=st.permutations(range(1, 7)))
+    def pour_in_any_order(self, ids: list[int]) -> None:
+        self.tick()
+        for side in self.sides:
+            self.pour(side, [i for i in ids if i < len(side.g.models)])
+
+
+class SybilMachine(Time):
+    """invariant sybil_split on chain. In task 1 the stake of bea is split over many accounts that all vote as she
+    does in task 0."""
+
+    settings = [{"quorumFloor": 3, "scoringFee": UNIT // 3 + 11, "kappaBps": 2_718}] * 2
+    extra_people = SYBILS
+
+    @initialize(
+        stakes=st.lists(st.integers(1, 9), min_size=4, max_size=4),
+        parts=st.lists(st.integers(1, 5), min_size=2, max_size=SYBILS),
+    )
+    def start(self, stakes: list[int], parts: list[int]) -> None:
+        ann, bea, *others = self.people[:6]
+        one, many = self.sides
+        self.parts, self.sybils = parts, self.people[7 : 7 + len(parts)]
+        self.units = {}
+        shared = {ann: 40, **dict(zip(others, stakes, strict=True))}
+        for side, own in ((one, {bea: sum(parts)}), (many, dict(zip(self.sybils, parts, strict=True)))):
+            for p, units in {**shared, **own}.items():
+                self.units[side.scene.number, p.address] = units
+                self.join(side, p, units)
+            self.fund(side, 10**21)
+        self.tick(10)
+
+    def _top_up(self, side: Side) -> None:
+        """Charges cost an account a whole minimum stake of weight: many accounts more than one. Bring both back."""
+        for p in self.people:
+            units = self.units.get((side.scene.number, p.address), 0)
+            node = side.law.node(p.address)
+            short = units * UNIT + UNIT // 2 - node.free - node.locked
+            if units and short > 0:
+                self.act(side, "vault", "deposit", short, by=p)
+                side.g.deposit(p.address, short, self.now)
+
+    @rule(vote=improvements, votes=st.lists(improvements, min_size=4, max_size=4), silent=st.integers(0, 3))
+    def same_round(self, vote: int, votes: list[int], silent: int) -> None:
+        ann, bea, *others = self.people[:6]
+        self.tick()
+        for side in self.sides:
+            self._top_up(side)
+        self.tick(10)
+        ids = [self.reserve(side, ann) for side in self.sides]
+        if None in ids:
+            return
+        for side, id in zip(self.sides, ids, strict=True):
+            assert id is not None
+            assert self.submit(side, id, ((side.g.best, 10_000),))
+            for p, improvement in zip(others, votes, strict=True):
+                self.commit(side, p, id, improvement)
+            for p in [bea] if side is self.sides[0] else self.sybils:
+                self.commit(side, p, id, vote)
+        self._end(ids, quiet=silent == 3)
+        self._same(ids, [bea.address], [p.address for p in self.sybils])
+
+    def _end(self, ids: list[Any], quiet: bool) -> None:
+        """Reveal, all but bea and her sybils if they keep quiet; finalise and settle."""
+        hers = {self.people[1].address, *(p.address for p in self.sybils)}
+        self.jump(self.sides[0].g.window(ids[0])[2])
+        for side, id in zip(self.sides, ids, strict=True):
+            for voter in list(side.g.models[id].votes):
+                if not (quiet and voter in hers):
+                    self.reveal(side, voter, id)
+        self.jump(self.sides[0].g.window(ids[0])[3])
+        for side, id in zip(self.sides, ids, strict=True):
+            assert self.finalize(side, id)
+            assert self.settle(side, id, list(side.g.models[id].votes))
+        self.collected()
+
+    def _same(self, ids: list[Any], her: list[str], sybils: list[str]) -> None:
+        """The result, and what is at stake: the sum of min(slice, bond) up to a unit for each account."""
+        results, stakes = [], []
+        for side, id, names in zip(self.sides, ids, (her, sybils), strict=True):
+            (e,) = (e for e in events(side, logs.Finalized) if e.id == id)
+            results.append((e.status, e.outcome, e.median, e.level, e.gain, e.revealed_weight, e.yes_weight))
+            bonds = [e.bond for e in events(side, logs.Committed) if e.id == id and low(e.voter) in names]
+            settled = [e for e in events(side, logs.VoteSettled) if e.id == id and low(e.voter) in names]
+            slices = [e.paid + e.fee_to_pool for e in settled]
+            forfeits = sum(e.bond_forfeited for e in settled) if not any(slices) else 0
+            beta = sum(min(s, b) for s, b in zip(slices, bonds, strict=True)) if slices else 0
+            stakes.append((sum(bonds), sum(slices), beta, forfeits))
+        assert results[0] == results[1]
+        (bond, slice_, beta, forfeit), (bonds, slices, betas, forfeits) = stakes
+        k = len(sybils)
+        assert slices == slice_
+        assert 0 <= bonds - bond <= k
+        assert 0 <= forfeits - forfeit <= k
+        assert abs(betas - beta) <= k
+        self.stats.checks["sybil_split"] += 1
