@@ -22,6 +22,7 @@ edge = st.sampled_from([-1, 0, 1])
 TRESPASS: list[tuple[str, str, tuple[Any, ...], str]] = [
     ("vault", "openSubmission", ("0x" + "11" * 20, 1, 1, 1), "VaultUnauthorized"),
     ("vault", "lockVote", ("0x" + "11" * 20, "0x" + "11" * 20, 1), "VaultUnauthorized"),
+    ("vault", "countVote", ("0x" + "11" * 20, True), "VaultUnauthorized"),
     ("vault", "unlock", ("0x" + "11" * 20, 0, 0, 0, 0), "VaultUnauthorized"),
     ("vault", "fund", ("0x" + "11" * 20, 1), "VaultUnauthorized"),
     ("vault", "refund", ("0x" + "11" * 20, 1), "VaultUnauthorized"),
@@ -61,15 +62,6 @@ class Time(Acts):
         if moments[which] > self.now:
             self.jump(moments[which], offset - 1)
 
-    @rule(t=task, n=who, a=who, offset=edge)
-    def warm_up(self, t: int, n: int, a: int, offset: int) -> None:
-        """A reservation when the last change of a stake is one second too young, just old enough, and older."""
-        side, p, author = self.side(t), self.who(n), self.who(a)
-        weights = side.law.node(p.address).weights
-        if weights:
-            self.jump(weights[-1][0] + side.p["warmUp"], offset)
-            self.reserve(side, author)
-
     @rule(days=st.integers(1, 9))
     def sleep(self, days: int) -> None:
         """Long enough for the pool's meter to run into its cap."""
@@ -84,6 +76,17 @@ class Stake(Acts):
         key = self.world.key.address if n % 2 else "0x" + "00" * 20
         if self.act(side, "vault", "register", roles, key, b"\5" * 32, by=p, error=side.law.register(p.address, roles)):
             side.g.register(p.address, roles, key if n % 2 else None)
+
+    @rule(t=task, n=who, roles=st.integers(0, 4), amount=hundredths)
+    def register_and_deposit(self, t: int, n: int, roles: int, amount: int) -> None:
+        side, p = self.side(t), self.who(n)
+        units = amount * side.p["minStake"] // 100
+        self.tick()
+        error = side.law.register(p.address, roles) or side.law.deposit(p.address, units, registered=True)
+        args = (roles, self.world.key.address, b"\5" * 32, units)
+        if self.act(side, "vault", "registerAndDeposit", *args, by=p, error=error):
+            side.g.register(p.address, roles, self.world.key.address)
+            side.g.deposit(p.address, units, self.now)
 
     @rule(t=task, n=who, amount=hundredths)
     def deposit(self, t: int, n: int, amount: int) -> None:
@@ -133,6 +136,15 @@ class Stake(Acts):
 
 
 class Models(Acts):
+    @rule(t=task, n=who, a=who, offset=edge)
+    def warm_up(self, t: int, n: int, a: int, offset: int) -> None:
+        """A reservation when the last change of a stake is one second too young, just old enough, and older."""
+        side, p, author = self.side(t), self.who(n), self.who(a)
+        weights = side.law.node(p.address).weights
+        if weights:
+            self.jump(weights[-1][0] + side.p["warmUp"], offset)
+            self.reserve(side, author)
+
     @rule(t=task, n=who, submit=st.booleans(), zero=st.integers(0, 9))
     def reserve_(self, t: int, n: int, submit: bool, zero: int) -> None:
         side, p = self.side(t), self.who(n)

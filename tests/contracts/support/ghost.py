@@ -159,8 +159,11 @@ class Ghost:
         vote = self.models[id].votes[who]
         vote.revealed = True
         if vote.improvement > LOWEST:
-            self.nodes[who].yes += vote.improvement > self.models[id].tau
-            self.nodes[who].seen += 1
+            node = self.nodes[who]
+            if node.seen == 2**16 - 1:
+                node.yes, node.seen = node.yes // 2, node.seen // 2
+            node.yes += vote.improvement > self.models[id].tau
+            node.seen += 1
 
     def finalize(self, now: int) -> int:
         id = self.next

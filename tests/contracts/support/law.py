@@ -42,8 +42,8 @@ class Law:
     def registered(self, who: Any) -> Error:
         return None if self.node(who).roles else "VaultNotRegistered"
 
-    def deposit(self, who: Any, amount: int) -> Error:
-        if not self.node(who).roles:
+    def deposit(self, who: Any, amount: int, registered: bool = False) -> Error:
+        if not (registered or self.node(who).roles):
             return "VaultNotRegistered"
         return self._token(who) if amount else "VaultZeroAmount"
 
