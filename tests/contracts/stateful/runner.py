@@ -28,7 +28,7 @@ class Plan:
     shrink: bool = True  # make a violation short before it is told
 
 
-PROFILES = {"dev": Plan(20, 12), "ci": Plan(30, 25), "deep": Plan(250, 60)}
+PROFILES = {"dev": Plan(16, 8), "ci": Plan(36, 30), "deep": Plan(250, 60)}
 
 
 @dataclass(frozen=True)
