@@ -186,7 +186,7 @@ class Acts(Money, Facts, Asked):
 
     def check_exit(self, side: Side) -> None:
         """Nothing is left but gifts; all invariants hold once more, on every id."""
-        self.full = True
+        self.full = self.reads_all
         self.look()
         assert side.g.escrow == side.g.pool == side.g.committed == 0
         assert side.reading is not None

@@ -85,6 +85,7 @@ class Plumbing(RuleBasedStateMachine):
 
     settings: ClassVar[list[dict[str, Any]]] = [{}]
     extra_people: ClassVar[int] = 0
+    reads_all: ClassVar[bool] = True  # every id at the exit
     target: ClassVar[Target] = Target()
     world_: ClassVar[World | None] = None
     stats: ClassVar[Stats] = Stats()
@@ -258,7 +259,8 @@ class Plumbing(RuleBasedStateMachine):
                 args = [
                     [i for i in args[0] if not (side.law.known(i) and side.g.models[i].owed + side.g.models[i].pending)]
                 ]
-            self.act(side, part, name, *args, by=by, error=error)
+            items = len(args[-1]) if part in ("book", "pool") else 1
+            self.act(side, part, name, *args, by=by, error=error, items=items)
         self.collected()
         side.repeated = side.events[start:]
         self.stats.checks["idempotent"] += len(again)

@@ -76,6 +76,7 @@ def main() -> int:
     parser.add_argument("--generations", type=int, default=1_000)
     args = parser.parse_args()
     print(f"seed {args.seed}", flush=True)
+    tested = commit()  # now: a long run may see later changes
     results = []
     for machine in MACHINES:
         each = args.transactions // len(MACHINES) + 1
@@ -90,7 +91,7 @@ def main() -> int:
     machines = [summary(r) for r in results]
     report = {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit(),
+        "commit": tested,
         "seed": args.seed,
         "invariants": invariants(),
         "totals": {key: sum(m[key] for m in machines) for key in COLUMNS},
