@@ -144,7 +144,8 @@ def parts(samples: int, dim: int, seed: int) -> dict[str, tuple[Callable[[], obj
     def by_faiss() -> object:
         index = faiss.IndexFlatL2(dim)
         index.add(t)
-        return index.search(g, 5)
+        distances, found = index.search(g, 5)
+        return np.sqrt(distances), found
 
     found["neighbours_faiss"] = (found["neighbours"][0], by_faiss)
     return found

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml import baselines
+from pdfed_sdk.ml.data import NodeSplit, PictureSet
+from pdfed_sdk.ml.model import ModelConfig, new_model
 from pdfed_sdk.ml.report_types import QNReport, ScoringSettings
-from pdfed_sdk.ml.scoring import improvement, qn_score
+from pdfed_sdk.ml.scoring import Scorer, improvement, qn_score
 
 
 def numbers(value: Any, name: str = "") -> list[tuple[str, float]]:
@@ -148,3 +150,16 @@ def test_large_pictures(size, channels, extractor):
     check(report, 8, 8)
     assert report.settings.size == size
     assert {(pair.sample, pair.train) for pair in report.pairs} >= {(0, 0), (1, 1), (2, 2), (3, 3)}
+
+
+@pytest.mark.parametrize(("classes", "channels", "size"), [(0, 1, 16), (0, 3, 32), (3, 3, 32)])
+def test_models_with_and_without_classes_grey_and_in_colour(classes, channels, size):
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (36, channels, size, size), generator=random, dtype=torch.uint8)
+    names = tuple(str(i) for i in range(classes))
+    labels = torch.arange(36) % classes if classes else torch.full((36,), -1)
+    parts = [PictureSet(images[i : i + 12], labels[i : i + 12], names) for i in (0, 12, 24)]
+    chosen = ScoringSettings(samples=16, size=size, channels=channels, extractor="own", sampler_steps=2, resamples=4)
+    scorer = Scorer(NodeSplit(*parts), chosen)
+    model = new_model(ModelConfig(size=size, channels=channels, classes=classes, widths=(8, 16)))
+    check(scorer.evaluate(model, b"seed"), 16, 12)
