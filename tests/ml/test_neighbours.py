@@ -80,6 +80,29 @@ def test_the_memory_cap_holds_and_the_result_stays_exact(memory, columns, kind):
     assert torch.allclose(found[0][0][:50].double(), values, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["spread", "crowded", "far off", "copies"])
+@pytest.mark.parametrize("native", [False, True])
+def test_coarse_products_change_no_result(kind, native, monkeypatch):
+    """In bfloat16 as in float32: what the error leaves in doubt is decided by subtraction."""
+    monkeypatch.setattr("pdfed_sdk.ml.neighbours._native_bfloat16", lambda _points: native)
+    random = torch.Generator().manual_seed(4)
+    points = torch.randn(3_000, 96, generator=random) * torch.arange(1, 97) ** -0.5
+    queries = torch.randn(200, 96, generator=random) * torch.arange(1, 97) ** -0.5
+    if kind == "crowded":  # all in a ball far smaller than its distance from the centre of all
+        points, queries = (0.01 * x + (torch.arange(len(x))[:, None] % 2) * 3.0 for x in (points, queries))
+    elif kind == "far off":
+        points, queries = points + 50, queries + 50
+    elif kind == "copies":
+        points[1_000:2_000] = points[:1_000]
+        queries[:100] = points[:100] + 1e-4
+    distances, index = nearest(queries, points, 5)
+    expected, order = brute(queries, points, 5)
+    assert torch.allclose(distances.double(), expected, rtol=2e-6, atol=1e-7)
+    assert index.equal(order) or kind in ("far off", "copies")
+    chosen = (queries.double()[:, None] - points[index].double()).norm(dim=2)
+    assert torch.allclose(chosen, expected, rtol=2e-6, atol=1e-7)
+
+
 def test_a_cap_below_one_row_is_refused_with_what_it_takes():
     points = torch.randn(200, 16)
     with pytest.raises(DataError, match=r"memory is 4000 bytes, 200 points of 16 columns need (\d+)") as caught:
