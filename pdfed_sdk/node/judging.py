@@ -139,7 +139,7 @@ def judge(case: Case, seed: bytes, *, cache: Path | None = None) -> Judgement:
 def keep_report(judgement: Judgement, train: PictureSet, folder: Path, title: str) -> Path:
     """Write the page to ``folder`` beside report.json, and remember the report for the curves over time of the next
     one that is made from the same data with the same settings."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # training pictures: nobody else's business
     earlier = [one for one in history(folder / HISTORY) if comparable(one, judgement.report)]
     page = write_report(judgement.report, judgement.pictures, train, folder, history=earlier, title=title)
     text = json.dumps(judgement.report.to_dict())

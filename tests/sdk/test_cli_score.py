@@ -89,6 +89,7 @@ def test_the_same_seed_gives_the_same_score_and_history_grows_a_curve(cli: Cli, 
     assert not (tmp_path / "r" / "history.png").exists()
     assert cli("score", "run", "model0", *arguments).json["report"] == first
     assert (tmp_path / "r" / "history.png").exists()
+    assert (tmp_path / "r").stat().st_mode & 0o077 == 0
     other = cli("score", "run", "model0", *arguments, "--seed", "another").json["report"]
     assert other["objective"] != first["objective"]
     assert len((tmp_path / "r" / "history.jsonl").read_text().splitlines()) == 3
