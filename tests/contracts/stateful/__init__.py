@@ -1,5 +1,10 @@
-"""Property tests of the contracts: state machines beside a ghost model. See docs/property-tests.md.
+"""Property tests of the contracts: state machines beside a ghost model, for a fork's contracts too.
 
-from stateful import Target, run_machines
-assert not [r for r in run_machines(Target(factory=..., port=...)) if r.violation]
+See docs/property-tests.md.
 """
+
+from .machines import MACHINES
+from .runner import run_machines
+from .target import Target
+
+__all__ = ["MACHINES", "Target", "run_machines"]

@@ -45,13 +45,27 @@ class DeepLine(Time):
         assert (side.g.models[id].status, side.g.best) == (FINAL, id)
         return id
 
+    def pour_down(self, side: Side, ids: list[int]) -> tuple[int, int]:
+        """Pour all of them, youngest first, 100 hops a block: the gas of the dearest, and what reached genesis."""
+        self.check_invariants(None)
+        before, dearest = side.flows["pool"], 0
+        for start in range(len(ids), 0, -100):
+            self.tick()
+            for id in reversed(ids[max(0, start - 100) : start]):
+                self.pour(side, [id])
+            side.again.clear()
+            self.collected()
+            dearest = max(dearest, *(gas for name, _, gas in side.spent if name == "pool.pour"))
+            self.check_invariants(None)
+        return dearest, side.flows["pool"] - before
+
 
 @dataclass(frozen=True)
 class Depth:
     generations: int
     mined: int
     dearest_pour: int
-    reached_genesis: int
+    reached_genesis: int  # of a royalty of 10^24
 
 
 def run_lineage(generations: int, target: Target | None = None) -> Depth:
@@ -65,24 +79,12 @@ def run_lineage(generations: int, target: Target | None = None) -> Depth:
             ids.append(line.generation(side))
             if number % 50 == 0:
                 line.check_invariants(None)
-        hops, before = [], side.flows["pool"]
-        for royalty in (0, 10**24):
-            if royalty:
-                line.act(side, "pool", "payRoyalty", ids[-1], royalty, by=line.world.user)
-                side.g.royalty(ids[-1], royalty)
-            line.check_invariants(None)
-            before = side.flows["pool"]
-            for start in range(len(ids), 0, -100):
-                line.tick()
-                for id in reversed(ids[max(0, start - 100) : start]):
-                    line.pour(side, [id])
-                side.again.clear()
-                line.collected()
-                hops += [gas for name, _, gas in side.spent if name == "pool.pour"]
-                line.check_invariants(None)
+        own, _ = line.pour_down(side, ids)
+        line.act(side, "pool", "payRoyalty", ids[-1], 10**24, by=line.world.user)
+        side.g.royalty(ids[-1], 10**24)
+        passed, reached = line.pour_down(side, ids)
         assert side.g.committed == 0
         line.invariant_exit()
-        return Depth(generations, line.stats.mined, max(hops), side.flows["pool"] - before)
+        return Depth(generations, line.stats.mined, max(own, passed), reached)
     finally:
-        if subject.world_ is not None:
-            subject.world_.chain.close()
+        line.world.chain.close()
