@@ -1,9 +1,8 @@
-"""Royalties, eligibility hook, guardian, hostile tokens."""
+"""Royalties, eligibility hook, guardian."""
 
 from typing import Any
 
-import pytest
-from support.task import FINAL, UNIT, ZERO, Task, deployment
+from support.task import FINAL, UNIT, ZERO, Task
 
 DAY = 86_400
 
@@ -127,97 +126,3 @@ def test_the_guardian_stops_reservations_for_a_while_and_nothing_else(chain: Any
 
 def test_a_task_without_guardian_cannot_be_paused(task: Any, nodes: list[Any]) -> None:
     task.reverts("RegistryNotGuardian", nodes[0], call=task.registry.pause, args=(1,), sender=nodes[0])
-
-
-# --- tokens
-
-
-def test_a_token_that_takes_a_fee_is_refused(chain: Any) -> None:
-    token = chain.project.FeeToken.deploy({"from": chain.accounts[0]}, silent=True)
-    task = Task(token=token)
-    node = chain.accounts[10]
-    task.pay(node, 10 * UNIT)
-    task.send(task.vault.register, 3, ZERO, bytes(32), sender=node)
-    expected = (10 * UNIT, 99 * UNIT // 10)
-    task.reverts("VaultTokenTookFee", *expected, call=task.vault.deposit, args=(10 * UNIT,), sender=node)
-    task.pay(task.sponsor, UNIT)
-    task.reverts("VaultTokenTookFee", call=task.pool.fund, args=(UNIT,), sender=task.sponsor)
-
-
-def test_a_token_that_returns_false_is_refused(chain: Any) -> None:
-    token = chain.project.FalseToken.deploy({"from": chain.accounts[0]}, silent=True)
-    task, nodes = fresh(chain, token=token)
-    id = task.open(nodes[0])
-    task.score(id, dict.fromkeys(nodes[1:], 3))
-    task.send(token.setBroken, True, sender=nodes[0])
-    task.send(task.token.mint, nodes[0], UNIT, sender=nodes[0])
-    refused = "SafeERC20FailedOperation"
-    task.reverts(refused, token, call=task.vault.deposit, args=(UNIT,), sender=nodes[0])
-    task.reverts(refused, token, call=task.vault.claim, args=(nodes[1],), sender=nodes[1])
-    credit = task.account(nodes[1])["credit"]
-    task.send(token.setBroken, False, sender=nodes[0])
-    task.send(task.vault.claim, nodes[1], sender=nodes[1])
-    assert task.token.balanceOf(nodes[1]) == credit
-
-
-def test_a_blacklisted_account_hurts_only_itself(chain: Any) -> None:
-    token = chain.project.BlacklistToken.deploy({"from": chain.accounts[0]}, silent=True)
-    task, nodes = fresh(chain, token=token)
-    task.send(token.list, nodes[0], True, sender=nodes[0])
-    task.send(token.list, nodes[1], True, sender=nodes[0])
-    id = task.open(nodes[0])
-    task.score(id, dict.fromkeys(nodes[1:], 3))  # finalise and settle move no tokens: nobody can block them
-    assert task.submission(id)["status"] == FINAL
-    task.reverts("Blacklisted", nodes[1], call=task.vault.claim, args=(nodes[1],), sender=nodes[1])
-    task.send(task.vault.claim, chain.accounts[70], sender=nodes[1])  # its credit goes where the token lets it
-    task.send(task.vault.claim, nodes[2], sender=nodes[2])
-    task.solvent(nodes)
-
-
-@pytest.mark.parametrize("entry", ["deposit", "claim", "withdraw", "fund"])
-def test_a_token_that_calls_back_gets_nothing_twice(chain: Any, entry: str) -> None:
-    token = chain.project.ReentrantToken.deploy({"from": chain.accounts[0]}, silent=True)
-    task, nodes = fresh(chain, token=token)
-    vault, puppet = task.vault, nodes[0]
-    task.send(token.mint, token, 20 * UNIT, sender=puppet)
-    for data in (vault.register.encode_input(3, ZERO, bytes(32)), vault.deposit.encode_input(5 * UNIT)):
-        task.send(token.act, token, token.approve.encode_input(vault, 20 * UNIT), sender=puppet)
-        task.send(token.act, vault, data, sender=puppet)
-    task.send(token.act, vault, vault.requestUnstake.encode_input(UNIT), sender=puppet)
-    chain.travel(chain.now + 2_000)
-    inner = {"deposit": vault.deposit.encode_input(UNIT), "fund": vault.deposit.encode_input(UNIT)}
-    data = inner.get(entry, vault.withdraw.encode_input(token))
-    id = task.open(nodes[1])
-    task.score(id, {n: 3 for n in nodes if n != nodes[1]})
-    task.send(vault.requestUnstake, UNIT, sender=puppet)
-    chain.travel(chain.now + 2_000)
-    task.pay(puppet, UNIT)
-    task.pay(task.sponsor, UNIT)
-    before = task.ledgers([*nodes, token])
-    task.send(token.arm, vault, data, sender=puppet)
-    call, args, sender = {
-        "deposit": (vault.deposit, (UNIT,), puppet),
-        "claim": (vault.claim, (puppet,), puppet),
-        "withdraw": (vault.withdraw, (puppet,), puppet),
-        "fund": (task.pool.fund, (UNIT,), task.sponsor),
-    }[entry]
-    held = token.balanceOf(vault)
-    task.send(call, *args, sender=sender)
-    assert token.called()
-    assert not token.succeeded()
-    assert chain.decode_revert(bytes(token.result())).name == "ReentrancyGuardReentrantCall"
-    moved = task.ledgers([*nodes, token]) - before
-    assert moved == token.balanceOf(vault) - held
-
-
-def test_six_decimals_work_to_the_last_unit(chain: Any) -> None:
-    amounts = {"minStake": 10**6, "submissionBond": 2 * 10**6, "scoringFee": 1_000_003}
-    task = Task(token=deployment().token(6), **amounts)
-    nodes = [task.join(a, stake=10 * 10**6 + 9) for a in chain.accounts[10:17]]
-    task.fund(777_777_777)
-    chain.travel(chain.now + 10)
-    id = task.open(nodes[0])
-    task.score(id, dict(zip(nodes[1:], (3, 4, 4, -1, 5, 3), strict=True)))
-    task.send(task.pool.pour, id, sender=nodes[0])
-    task.solvent(nodes)
-    assert task.token.balanceOf(task.vault) == 7 * (10 * 10**6 + 9) + 777_777_777
