@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from pdfed_sdk.errors import ExtractorMismatch, MlError
 from pdfed_sdk.ml.data import check_images
 from pdfed_sdk.ml.detector import DEFAULT_WEIGHTS, Detector
-from pdfed_sdk.ml.fingerprint import encoder_input, normalised
+from pdfed_sdk.ml.encoders import encoder_input, normalised
 
 LADDER = ("dinov2-vitl14", "efficientnet-lite0", "own", "pixels")
 DINOV2_VARIABLE = "PDFED_DINOV2_WEIGHTS"

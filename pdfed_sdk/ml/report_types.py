@@ -10,6 +10,7 @@ from typing import Any
 from pdfed_sdk.errors import MlError
 
 OBJECTIVES = ("qn-normalised", "qn")
+FINGERPRINTS = ("shipped", "own")
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class ScoringSettings:
     """Everything that a score depends on beside pictures and model; a task's card freezes it.
 
     samples: generated pictures an evaluation (n). neighbours: K of the search. extractor: name in the ladder, for FID.
+    fingerprint: "shipped", or "own" for one that every node trains on its own pictures.
     novelty_weight: factor of V_C V_A R_C in eq. 6. fpr: held-out pictures the verifier may confirm wrongly.
     resamples: bootstrap resamples behind the intervals and behind "cannot be told apart" (0: none).
     epsilon_*: added to both halves of the normalised objective (quality in units of the FID floor).
@@ -28,6 +30,7 @@ class ScoringSettings:
     channels: int = 1
     extractor: str = "efficientnet-lite0"
     extractor_sha256: str = ""
+    fingerprint: str = "shipped"
     fingerprint_sha256: str = ""
     sampler_steps: int = 10
     objective: str = "qn-normalised"
@@ -46,6 +49,11 @@ class ScoringSettings:
                 raise MlError(f"{name} is {getattr(self, name)}, limits {least} and {most}")
         if self.objective not in OBJECTIVES:
             raise MlError(f"objective is {self.objective!r}, expected one of {', '.join(OBJECTIVES)}")
+        if self.fingerprint not in FINGERPRINTS or (self.fingerprint == "own" and self.fingerprint_sha256):
+            raise MlError(
+                f"fingerprint is {self.fingerprint!r} with hash {self.fingerprint_sha256!r}, expected one of "
+                f"{', '.join(FINGERPRINTS)}, and no hash for own: every node has another"
+            )
         if not 0 < self.fpr < 1 or not 0 < self.least_threshold <= 1:
             raise MlError(f"fpr {self.fpr} and least_threshold {self.least_threshold} must lie in (0, 1)")
         numbers = (self.novelty_weight, self.epsilon_quality, self.epsilon_novelty)

@@ -29,6 +29,7 @@ from pdfed_sdk.ml.fingerprint import class_thresholds
 from pdfed_sdk.ml.frechet import fid, fid_infinity
 from pdfed_sdk.ml.model import DiffusionModel
 from pdfed_sdk.ml.neighbours import nearest
+from pdfed_sdk.ml.own import detector_of
 from pdfed_sdk.ml.report_types import TINY, MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
 from pdfed_sdk.ml.sampling import sample
 from pdfed_sdk.ml.verifier import Calibration, calibrate
@@ -103,9 +104,8 @@ def pinned(settings: ScoringSettings) -> ScoringSettings:
     """The same settings with the hashes of the extractor and the fingerprinter that load here, as a task's card
     freezes them."""
     extractor = load_extractor(settings.extractor, size=settings.size, channels=settings.channels)
-    return dataclasses.replace(
-        settings, extractor_sha256=extractor.weights_sha256, fingerprint_sha256=Detector.load().sha256
-    )
+    shipped = Detector.load().sha256 if settings.fingerprint == "shipped" else ""  # own ones differ from node to node
+    return dataclasses.replace(settings, extractor_sha256=extractor.weights_sha256, fingerprint_sha256=shipped)
 
 
 class Scorer:
@@ -121,14 +121,15 @@ class Scorer:
         extractor: FeatureExtractor | None = None,
         cache: Path | None = None,
     ) -> None:
-        """``cache`` is a folder for fingerprints and features, one file per (weights, pictures)."""
+        """``cache`` is a folder for fingerprints and features, one file per (weights, pictures), and for the node's own
+        fingerprinter if the settings ask for one."""
         self.settings = settings = settings or ScoringSettings()
         for name, part in (("train", split.train), ("test", split.test), ("heldout", split.heldout)):
             self._check(part.images, name)
             if len(part) < 2:
                 raise DataError(f"{name} has {len(part)} pictures, scoring needs at least 2")
         self.split = split
-        self.detector = detector or Detector.load(sha256=settings.fingerprint_sha256 or None)
+        self.detector = detector or detector_of(split.train, settings.fingerprint, settings.fingerprint_sha256, cache)
         self.extractor = extractor or load_extractor(
             settings.extractor,
             size=settings.size,
@@ -150,7 +151,7 @@ class Scorer:
     def _prints(self, images: Tensor) -> Prints:
         def compute() -> dict[str, Tensor]:
             found = self.detector.prints(images)
-            return {"vectors": found.vectors, "descriptors": found.descriptors}
+            return dict(vars(found))
 
         return Prints(**remembered(self._cache, f"prints {self.detector.sha256}", images, compute))
 

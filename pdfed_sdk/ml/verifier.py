@@ -6,28 +6,20 @@ Symmetric to the bit: score(q, i) == score(i, q) for the same batch.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from scipy.special import betaincinv
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pdfed_sdk.errors import DataError
-from pdfed_sdk.ml.augment import degrade
-from pdfed_sdk.ml.fingerprint import MAP_CHANNELS, SmallEncoder, encoder_input, normalised
-from pdfed_sdk.ml.neighbours import nearest
+from pdfed_sdk.ml.registration import CUES, registration
 
 SIDE = 8
 SCALES = (8, 6, 4, 3, 2)
 """Window side at R-MAC scale l = 1..5; l x l windows each, 55 in all, distinct on an 8x8 map."""
 WINDOWS = 55
-REDUCED = MAP_CHANNELS // 4
-FUSION = (0.3, 10.0, 20.0, -24.5)
-"""Weights of the trained sum, of the mean similarity of equal windows, of the fingerprints' cosine, and the bias. With
-a thousand digits to learn from, the MLP alone is sure of many copies but not of all (decision 0302)."""
 PUBLISHED_THRESHOLD = 0.8
 """The paper's threshold; the least one that calibration gives."""
 
@@ -46,39 +38,36 @@ def windows() -> Tensor:
 
 
 @dataclass(frozen=True)
-class Maps:
-    """Fingerprints (N, 256) and feature maps (N, 128, 8, 8) as the encoder gives them."""
-
-    vectors: Tensor
-    maps: Tensor
-
-    def take(self, index: Tensor) -> Maps:
-        """The rows at ``index``."""
-        return Maps(self.vectors[index], self.maps[index])
-
-
-@dataclass(frozen=True)
 class Prints:
-    """What is kept of a picture: fingerprints (N, 256) of unit length and window descriptors (N, 55, 32)."""
+    """What is kept of a picture: fingerprints (N, 256) of unit length, window descriptors (N, 55, D / 4) and the
+    thumbnail (N, 1 or 3, 32, 32) uint8 that the encoder saw."""
 
     vectors: Tensor
     descriptors: Tensor
+    thumbs: Tensor
 
     def take(self, index: Tensor) -> Prints:
         """The rows at ``index``."""
-        return Prints(self.vectors[index], self.descriptors[index])
+        return Prints(self.vectors[index], self.descriptors[index], self.thumbs[index])
+
+    @staticmethod
+    def joined(parts: list[Prints]) -> Prints:
+        """All rows of ``parts``, in order."""
+        return Prints(*(torch.cat([getattr(p, name) for p in parts]) for name in ("vectors", "descriptors", "thumbs")))
 
 
 class Verifier(nn.Module):
-    """Eqs. 2-4 on maps (N, 128, 8, 8)."""
+    """Eqs. 2-4 on maps (N, D, 8, 8). What the MLP says of C_qi is weighed by a small net, which also sees how the two
+    pictures lie on each other."""
 
     pooling: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, map_channels: int = 128) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(MAP_CHANNELS, REDUCED, 1)
+        reduced = map_channels // 4
+        self.reduce = nn.Conv2d(map_channels, reduced, 1)
         self.power = nn.Parameter(torch.tensor(3.0))
-        self.centre = nn.BatchNorm1d(REDUCED, affine=False)
+        self.centre = nn.BatchNorm1d(reduced, affine=False)
         self.mlp = nn.Sequential(
             nn.Linear(WINDOWS * WINDOWS, 256),
             nn.ReLU(inplace=True),
@@ -86,19 +75,19 @@ class Verifier(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(64, 1),
         )
+        self.scale = nn.BatchNorm1d(CUES + 4, affine=False)
+        self.weigh = nn.Sequential(
+            nn.Linear(CUES + 4, 64), nn.ReLU(inplace=True), nn.Linear(64, 64), nn.ReLU(inplace=True), nn.Linear(64, 1)
+        )
         self.register_buffer("pooling", windows(), persistent=False)
 
     def descriptors(self, maps: Tensor) -> Tensor:
-        """Eq. 2: unit vectors (N, 55, 32), one a window: 1x1 convolution, GeM, centred."""
+        """Eq. 2: unit vectors (N, 55, D / 4), one a window: 1x1 convolution, GeM, centred."""
         power = self.power.clamp(1, 8)
-        cells = F.softplus(self.reduce(maps)).flatten(2).clamp_min(1e-4)
+        cells = F.softplus(self.reduce(maps.float())).flatten(2).clamp_min(1e-4)
         pooled = (cells.pow(power) @ self.pooling.T).pow(1 / power)
         centred = self.centre(pooled).transpose(1, 2)
         return F.normalize(centred, dim=2)
-
-    def prints(self, maps: Maps) -> Prints:
-        """Fingerprints as they are, maps as descriptors."""
-        return Prints(maps.vectors, self.descriptors(maps.maps.float()))
 
     def _matrices(self, query: Prints, item: Prints) -> tuple[Tensor, Tensor]:
         """Eq. 3 both ways, C_qi and C_iq (N, 55, 55); swapping the arguments swaps them to the bit."""
@@ -106,86 +95,43 @@ class Verifier(nn.Module):
         back = torch.bmm(item.descriptors, query.descriptors.transpose(1, 2))
         return (there + back.transpose(1, 2)) * 0.5, (back + there.transpose(1, 2)) * 0.5
 
-    def raw(self, query: Prints, item: Prints) -> Tensor:
-        """MLP(C_qi) + MLP(C_iq), (N,): eq. 4 before the sigmoid, what is trained."""
-        matrix, swapped = self._matrices(query, item)
-        total: Tensor = self.mlp(matrix.flatten(1)) + self.mlp(swapped.flatten(1))
+    def correlations(self, query: Prints, item: Prints) -> Tensor:
+        """MLP(C_qi) + MLP(C_iq), (N,): eq. 4 by itself is the sigmoid of it."""
+        there, back = self._matrices(query, item)
+        total: Tensor = self.mlp(there.flatten(1)) + self.mlp(back.flatten(1))
+        return total.squeeze(1)
+
+    def cues(self, query: Prints, item: Prints, laid: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """What is weighed in either direction, (N, CUES + 4) each: registration, mean and least similarity of equal
+        windows, cosine of the fingerprints, the MLP of that direction. ``laid``: registration both ways."""
+        matrices = self._matrices(query, item)
+        equal = matrices[0].diagonal(dim1=1, dim2=2)
+        cosine = (query.vectors * item.vectors).sum(1)
+        common = torch.stack([equal.mean(1), equal.amin(1), cosine], 1)
+        there, back = (
+            torch.cat([cues, common, self.mlp(matrix.flatten(1))], 1)
+            for cues, matrix in zip(laid, matrices, strict=True)
+        )
+        return there, back
+
+    def weighed(self, there: Tensor, back: Tensor, noise: float = 0.0) -> Tensor:
+        """h(q, i) + h(i, q) of both directions' cues, (N,). ``noise`` of that deviation is added in training."""
+        total = torch.zeros(len(there), 1)
+        for cues in (there, back):
+            scaled = self.scale(cues).clamp(-3, 3)
+            if noise:
+                scaled = scaled + noise * torch.randn_like(scaled)
+            total = total + self.weigh(scaled)
         return total.squeeze(1)
 
     def logits(self, query: Prints, item: Prints) -> Tensor:
-        """`FUSION` of eq. 4's sum, the mean similarity of equal windows and the cosine of the fingerprints, (N,)."""
-        equal = self._matrices(query, item)[0].diagonal(dim1=1, dim2=2).mean(1)
-        cosine = (query.vectors * item.vectors).sum(1)
-        learnt, windows_, global_, bias = FUSION
-        return learnt * self.raw(query, item) + windows_ * equal + global_ * cosine + bias
+        """h(q, i) + h(i, q), (N,): eq. 4 before the sigmoid."""
+        q, i = (part.thumbs.float() / 255 for part in (query, item))
+        return self.weighed(*self.cues(query, item, (registration(q, i), registration(i, q))))
 
     def forward(self, query: Prints, item: Prints) -> Tensor:
         """Eq. 4: similarity in [0, 1], (N,) float64 so that near-certain scores keep their order."""
         return self.logits(query, item).double().sigmoid()
-
-
-def train_verifier(
-    images: Tensor,
-    encoder: SmallEncoder,
-    *,
-    steps: int,
-    batch: int = 128,
-    lr: float = 1e-3,
-    seed: int = 0,
-    rounds: int = 6,
-    hard: int = 10,
-    seconds: float = float("inf"),
-    on_step: Callable[[int, float], None] | None = None,
-) -> Verifier:
-    """Binary cross-entropy on degraded copies (positive) and hard negatives: the pictures nearest to the query by
-    fingerprint that are not its original. The encoder is frozen; queries are drawn anew ``rounds`` times. Seeded."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        net = Verifier()
-    random = Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps, pct_start=0.1)
-    answers = Maps(*encode(encoder, encoder_input(images)))
-    truth = torch.cat([torch.ones(batch), torch.zeros(batch)])
-    started, step = time.monotonic(), 0
-    net.train()
-    for _ in range(rounds):
-        strength = torch.rand(len(images), generator=random) * 0.9
-        strength *= torch.rand(len(images), generator=random) > 0.15  # some exact copies every round
-        questions = Maps(*encode(encoder, degrade(encoder_input(images), random, strength=strength)))
-        rivals = _rivals(questions.vectors, answers.vectors, hard)
-        for _ in range(steps // rounds):
-            own = torch.randint(0, len(images), (batch,), generator=random)
-            wrong = rivals[own, torch.randint(0, hard, (batch,), generator=random)]
-            query = net.prints(questions.take(own)).take(torch.arange(batch).repeat(2))
-            logits = net.raw(query, net.prints(answers.take(torch.cat([own, wrong]))))
-            loss = F.binary_cross_entropy_with_logits(logits, truth)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            schedule.step()
-            step += 1
-            if on_step is not None:
-                on_step(step, float(loss.detach()))
-            if time.monotonic() - started > seconds:
-                return net.eval()
-    return net.eval()
-
-
-@torch.no_grad()
-def encode(encoder: SmallEncoder, pixels: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
-    """Fingerprints (N, 256) and maps (N, 128, 8, 8, half precision) of pixels in [0, 1]."""
-    parts = [encoder(normalised(pixels[i : i + block])) for i in range(0, len(pixels), block)]
-    return torch.cat([part[0] for part in parts]), torch.cat([part[1].half() for part in parts])
-
-
-def _rivals(queries: Tensor, vectors: Tensor, hard: int) -> Tensor:
-    """For each query i the ``hard`` nearest pictures other than i and its exact duplicates."""
-    index = nearest(queries, vectors, hard + 4)[1]
-    truth = torch.arange(len(queries))[:, None]
-    twin = (vectors[index] - vectors[:, None]).norm(dim=2) < 1e-3
-    rank = torch.where((index == truth) | twin, hard + 4, torch.arange(hard + 4))
-    return index.gather(1, rank.argsort(1)[:, :hard])
 
 
 @dataclass(frozen=True)
@@ -205,8 +151,9 @@ class Calibration:
 def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_THRESHOLD) -> Calibration:
     """Least threshold in [``floor``, 1] at which at most a share ``fpr`` of held-out pictures is confirmed.
 
-    ``best_scores`` (N,): each held-out picture's highest verifier score over its candidates, 0 without any. Errors:
-    DataError for an empty set or a rate outside (0, 1).
+    ``best_scores`` (N,): each held-out picture's highest verifier score over its candidates, 0 without any. A rate
+    below 1 / N is finer than the pictures can show: the threshold then lies above all of them, as far as an exponential
+    tail through the highest logits says. Errors: DataError for an empty set or a rate outside (0, 1).
     """
     if best_scores.ndim != 1 or not len(best_scores) or not bool(torch.isfinite(best_scores).all()):
         raise DataError("best_scores must be finite numbers, one a held-out picture, and at least one")
@@ -216,6 +163,8 @@ def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_T
     count = len(scores)
     allowed = int(fpr * count)
     above = float(scores[allowed]) if allowed < count else 0.0
+    if not allowed:
+        above = max(above, _tail(scores, fpr))
     threshold = min(1.0, max(floor, math.nextafter(above, 2.0)))  # 1 is reserved for identical pictures
     hits = int((scores >= threshold).sum())
     low = float(betaincinv(hits, count - hits + 1, 0.025)) if hits else 0.0
@@ -223,3 +172,14 @@ def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_T
     grid = [0.05 * i for i in range(1, 20)] + [0.975, 0.99, 0.999, 0.9999]
     curve = tuple((round(t, 6), float((scores >= t).double().mean())) for t in grid)
     return Calibration(threshold, fpr, hits / count, low, high, count, curve)
+
+
+def _tail(scores: Tensor, fpr: float, share: float = 0.02) -> float:
+    """Where an exponential tail, fitted to the excess of the top ``share`` of the logits over the next one, falls to
+    ``fpr``; 0 with fewer than ten scores to fit."""
+    logits = scores.clamp(1e-12, 1 - 1e-12).logit()
+    top = max(10, int(share * len(scores)))
+    if len(scores) <= top:
+        return 0.0
+    start, mean = float(logits[top]), float((logits[:top] - logits[top]).mean())
+    return float(torch.tensor(start + mean * math.log(top / (len(scores) * fpr)), dtype=torch.float64).sigmoid())

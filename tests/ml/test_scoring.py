@@ -13,13 +13,13 @@ from pdfed_sdk.errors import DataError, ExtractorMismatch, MlError, PublicationR
 from pdfed_sdk.ml.augment import degrade
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.detector import DEFAULT_WEIGHTS, Detector
+from pdfed_sdk.ml.encoders import encoder_input
 from pdfed_sdk.ml.features import LADDER, Pixels, load_extractor
 from pdfed_sdk.ml.fingerprint import (
     LEAST_THRESHOLD,
     class_thresholds,
     contrastive_loss,
     deduplicated,
-    encoder_input,
 )
 from pdfed_sdk.ml.gate import publication_gate
 from pdfed_sdk.ml.report_types import Publication, QNReport, ScoringSettings
@@ -237,7 +237,7 @@ def test_a_publication_holds_the_bucket_the_root_and_the_settings_and_nothing_el
     }
     assert ScoringSettings(**settings) == scorer.settings
     text = json.dumps([published, settings])
-    for secret in (report.fid, report.novelty, report.v_a, report.objective, report.threshold, report.fid_floor):
+    for secret in (report.fid, report.novelty, report.v_a, report.objective, report.fid_floor):
         assert str(secret) not in text
 
 

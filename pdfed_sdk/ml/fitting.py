@@ -1,0 +1,227 @@
+"""Train the encoder of the fingerprint (eq. 1) on pictures: seeded, resumable, on CPU or GPU.
+
+Every step takes a batch of pictures twice, nearly clean and degraded as diffusion degrades, and pulls the two together
+against all others in the batch. What is kept is the moving average of the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from pdfed_sdk.errors import DataError, MlError
+from pdfed_sdk.ml.augment import degrade
+from pdfed_sdk.ml.encoders import Encoder, encoder_input, new_encoder, normalised
+from pdfed_sdk.ml.fingerprint import contrastive_loss, spread_loss
+from pdfed_sdk.ml.neighbours import nearest
+
+GROUPS = 4
+"""Groups of look-alikes in a batch."""
+
+OnStep = Callable[[int, int, float], bool | None]
+"""Called with (step, steps, loss); False stops, the snapshot stays."""
+
+
+@dataclass(frozen=True)
+class FingerprintConfig:
+    """How a fingerprinter is trained.
+
+    architecture: small, resnet50, or auto (by device). steps of ``batch`` pictures, two views each. temperature: lambda
+    of eq. 1. spread: weight of the KoLeo term. strength: of the strongest degradation. ema: decay of the averaged
+    weights. verifier_rounds, verifier_epochs: see `matching.train_verifier`. bf16: None takes it where the processor
+    has it. compile: torch.compile.
+    """
+
+    architecture: str = "auto"
+    steps: int = 440
+    batch: int = 128
+    lr: float = 2e-3
+    temperature: float = 0.08
+    spread: float = 0.1
+    strength: float = 0.7
+    ema: float = 0.98
+    verifier_rounds: int = 4
+    verifier_epochs: int = 6
+    seed: int = 0
+    device: str = "cpu"
+    bf16: bool | None = None
+    compile: bool = False
+    save_every: int = 50
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or self.batch < 4 or self.save_every < 1:
+            raise MlError(f"steps {self.steps}, batch {self.batch}, save_every {self.save_every}: limits 1, 4 and 1")
+        if not 0 < self.temperature <= 1 or not 0 < self.strength <= 1 or not 0 <= self.ema < 1:
+            raise MlError(f"temperature {self.temperature}, strength {self.strength}, ema {self.ema} are out of range")
+
+    @property
+    def half(self) -> bool:
+        """Whether convolutions run in bf16."""
+        return has_bf16(self.device) if self.bf16 is None else self.bf16
+
+
+def has_bf16(device: str) -> bool:
+    """Whether bf16 is fast there: on GPUs that have it and CPUs with AVX512-BF16 or AMX."""
+    if torch.device(device).type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+class EncoderRun:
+    """The state of one training run: everything that a snapshot holds. ``seconds``: CPU time spent, stops included."""
+
+    def __init__(self, images: Tensor, config: FingerprintConfig, start: Encoder | None = None) -> None:
+        if len(images) < config.batch // 2:
+            raise DataError(
+                f"{len(images)} pictures, a batch of {config.batch} wants at least {config.batch // 2}",
+                hint="use the shipped fingerprinter for so few pictures",
+            )
+        self.config, self.images, self.step = config, images, 0
+        self.seconds = 0.0
+        self.alike = look_alikes(images, config.batch // (2 * GROUPS))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.net = new_encoder(config.architecture, config.device)
+            self.average = new_encoder(config.architecture, config.device)
+        if start is not None:
+            self.net.load_state_dict(start.state_dict())
+        self.average.load_state_dict(self.net.state_dict())
+        self._start = weights_hash(self.net)
+        self.optimiser = torch.optim.AdamW(self.net.parameters(), lr=config.lr, weight_decay=0.02)
+        self.random = Generator().manual_seed(config.seed)
+        self.forward = torch.compile(self.net) if config.compile else self.net
+
+    def run(self, snapshot: Path | None = None, on_step: OnStep | None = None) -> Encoder | None:
+        """Train to the end: the averaged encoder, or None if ``on_step`` stopped it. Takes up ``snapshot`` if it is of
+        the same run, writes it every ``save_every`` steps, and leaves it for the caller to delete."""
+        config = self.config
+        if snapshot is not None:
+            self._load(snapshot)
+        self.net.train()
+        while self.step < config.steps:
+            loss = self._advance()
+            if snapshot is not None and self.step % config.save_every == 0:
+                self._save(snapshot)
+            if on_step is not None and on_step(self.step, config.steps, loss) is False:
+                return None
+        return self.average.eval().requires_grad_(False)
+
+    def learning_rate(self) -> float:
+        """Rate of the step to come: a short rise, then a cosine to zero."""
+        share = self.step / self.config.steps
+        rise = 0.15
+        if share < rise:
+            return self.config.lr * (0.04 + 0.96 * share / rise)
+        return self.config.lr * 0.5 * (1 + math.cos(math.pi * (share - rise) / (1 - rise)))
+
+    def _batch(self) -> Tensor:
+        """Pixels of the next pictures, none twice: half of them groups of look-alikes, half at random."""
+        size = min(self.config.batch, len(self.images))
+        seeds = torch.randint(0, len(self.images), (GROUPS,), generator=self.random)
+        chosen = self.alike[seeds].flatten().tolist() + torch.randperm(len(self.images), generator=self.random).tolist()
+        pixels = encoder_input(self.images[torch.tensor(list(dict.fromkeys(chosen))[:size])])
+        return pixels if self.images.shape[1] == 3 else pixels[:, :1]
+
+    def _advance(self) -> float:
+        """One optimiser step."""
+        started = time.process_time()
+        config, pixels, random = self.config, self._batch(), self.random
+        count = len(pixels)
+        calm = degrade(pixels, random, strength=0.15 * torch.rand(count, generator=random), jpeg=0.0)
+        harsh = degrade(pixels, random, strength=config.strength * torch.rand(count, generator=random), jpeg=0.1)
+        views = normalised(torch.cat([harsh, calm]).expand(-1, 3, -1, -1)).to(config.device)
+        with torch.autocast(torch.device(config.device).type, dtype=torch.bfloat16, enabled=config.half):
+            vectors, _ = self.forward(views.contiguous(memory_format=torch.channels_last))
+        degraded, anchors = F.normalize(vectors.float(), dim=1).chunk(2)
+        loss = contrastive_loss(anchors, degraded, config.temperature) + config.spread * spread_loss(anchors)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.learning_rate()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        self.seconds += time.process_time() - started
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise MlError(f"training of the fingerprinter diverged at step {self.step}", hint="lower the lr")
+        return value
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.config.ema, self.step / (self.step + 10))
+        for mean, now in zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(now, 1 - decay)
+            else:
+                mean.copy_(now)
+
+    def _key(self) -> str:
+        own = replace(self.config, verifier_rounds=0, verifier_epochs=0, save_every=1, bf16=self.config.half)
+        facts = json.dumps(asdict(own), sort_keys=True)
+        return hashlib.sha256(f"{facts} {picture_hash(self.images)} {self._start}".encode()).hexdigest()
+
+    def _save(self, path: Path) -> None:
+        """Weights, averages, optimiser and random state, atomically."""
+        tensors = {f"w/{name}": tensor for name, tensor in self.net.state_dict().items()}
+        tensors |= {f"e/{name}": tensor for name, tensor in self.average.state_dict().items()}
+        for index, state in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"o/{index}/{name}": torch.as_tensor(value).clone() for name, value in state.items()}
+        tensors["random"] = self.random.get_state()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(".part")
+        facts = {"key": self._key(), "step": str(self.step), "seconds": repr(self.seconds)}
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, fresh, facts)
+        fresh.replace(path)
+
+    def _load(self, path: Path) -> None:
+        """Take up a snapshot of the same run; nothing happens if it is of another run, damaged or absent."""
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                facts = file.metadata() or {}
+                if facts.get("key") != self._key():
+                    return
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        except (SafetensorError, OSError):
+            return
+        self.net.load_state_dict({name[2:]: t for name, t in tensors.items() if name.startswith("w/")})
+        self.average.load_state_dict({name[2:]: t for name, t in tensors.items() if name.startswith("e/")})
+        states: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("o/"):
+                _, index, part = name.split("/")
+                states.setdefault(int(index), {})[part] = tensor
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
+        self.random.set_state(tensors["random"])
+        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+
+
+def look_alikes(images: Tensor, count: int) -> Tensor:
+    """(N, count): each picture's nearest others by its 8x8 thumbnail, itself first."""
+    thumbs = F.interpolate(encoder_input(images), (8, 8), mode="bilinear", antialias=True, align_corners=False)
+    others = nearest(thumbs.flatten(1), thumbs.flatten(1), max(1, count - 1), exclude_self=True)[1]
+    return torch.cat([torch.arange(len(images))[:, None], others], 1)
+
+
+def picture_hash(images: Tensor) -> str:
+    """SHA-256 over shape and pixels of (N, C, S, S) uint8."""
+    return hashlib.sha256(f"{tuple(images.shape)}".encode() + images.contiguous().numpy().tobytes()).hexdigest()
+
+
+def weights_hash(network: torch.nn.Module) -> str:
+    """SHA-256 over the names and values of a network's tensors."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,87 @@
+"""A node's own fingerprinter: encoder and verifier trained on the node's own pictures, once for each set of pictures.
+
+Sharper on them than the shipped one, which never saw them; scores made with it compare inside one node only, since
+every node has other weights.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from pdfed_sdk.errors import MlError
+from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.detector import Detector, save_detector
+from pdfed_sdk.ml.encoders import Encoder, encoder_input, new_encoder
+from pdfed_sdk.ml.fitting import EncoderRun, FingerprintConfig, OnStep
+from pdfed_sdk.ml.matching import train_verifier
+
+
+def train_fingerprinter(
+    pictures: PictureSet,
+    folder: Path,
+    config: FingerprintConfig | None = None,
+    *,
+    pretrained: bool = False,
+    on_step: OnStep | None = None,
+) -> Detector | None:
+    """The detector for ``pictures``, at least half a batch of them: out of ``folder`` if it was trained before for
+    these very pictures and this config, else trained and kept there.
+
+    Killed at any time, the next call goes on from the last snapshot and ends with the same weights. ``pretrained``
+    starts from the shipped weights instead of from scratch. ``on_step(step, steps, loss)`` may return False to stop:
+    None is returned, a later call goes on. Errors: DataError, MlError.
+    """
+    config = config or FingerprintConfig()
+    shipped = Detector.load() if pretrained else None
+    name = detector_name(pictures, config, shipped)
+    path, snapshot = folder / f"{name}.safetensors", folder / f"{name}.snapshot"
+    if not path.is_file():
+        encoder = EncoderRun(pictures.images, config, _start(shipped, config)).run(snapshot, on_step)
+        if encoder is None:
+            return None
+        pixels = encoder_input(pictures.images)
+        pixels = pixels if pictures.channels == 3 else pixels[:, :1]
+        verifier = train_verifier(
+            pixels, encoder, rounds=config.verifier_rounds, epochs=config.verifier_epochs, seed=config.seed
+        )
+        save_detector(encoder, verifier, path)
+        snapshot.unlink(missing_ok=True)
+    return Detector.load(path)
+
+
+def detector_of(pictures: PictureSet, fingerprint: str, sha256: str, folder: Path | None) -> Detector:
+    """The detector that the settings name: "shipped", of the wanted hash if one is given, or "own", kept in
+    ``folder`` (default: `default_folder`). Errors: ExtractorMismatch, MlError, DataError."""
+    if fingerprint == "shipped":
+        return Detector.load(sha256=sha256 or None)
+    found = train_fingerprinter(pictures, folder or default_folder())
+    assert found is not None  # nothing stops it
+    return found
+
+
+def default_folder() -> Path:
+    """Where own fingerprinters are kept: pdfed/fingerprints in the user's cache folder. They know the pictures they
+    were trained on: keep them as private as those."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "pdfed" / "fingerprints"
+
+
+def detector_name(pictures: PictureSet, config: FingerprintConfig, shipped: Detector | None = None) -> str:
+    """File name without suffix: a hash of the pictures, the settings that matter and the weights to start from."""
+    settings = dataclasses.asdict(dataclasses.replace(config, save_every=1, bf16=config.half))
+    facts = json.dumps([settings, pictures.digest().hex(), shipped.sha256 if shipped else ""], sort_keys=True)
+    return f"fingerprint-{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
+
+
+def _start(shipped: Detector | None, config: FingerprintConfig) -> Encoder | None:
+    if shipped is None:
+        return None
+    encoder = new_encoder(config.architecture, config.device)
+    if encoder.name != shipped.encoder.name:
+        raise MlError(f"the shipped weights are of {shipped.encoder.name}, not of {encoder.name}")
+    encoder.load_state_dict(shipped.encoder.state_dict())
+    return encoder

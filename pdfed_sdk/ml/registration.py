@@ -1,0 +1,108 @@
+"""Lay one picture on another and measure what is left: cues for the verifier beside the window correlations.
+
+A copy differs from its original by a small shift, a zoom, blur, contrast, brightness and noise; another picture of the
+same kind differs in places. So the item is moved onto the query (one Gauss-Newton step on blurred pictures), the query
+is then explained by least squares from the moved item, its derivatives and its blur, and what remains is counted as a
+whole and in its worst place, at three degrees of blur. That is the tangent distance of Simard et al. (1993). Blurs,
+derivatives and moves are separable, so each is two small matrix products.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LEVELS = (0, 1, 3)
+"""Binomial 5-tap blurs at each degree."""
+CUES = 2 * len(LEVELS) + 4
+FURTHEST = 3.0
+"""Pixels in 32 that the item may be moved."""
+BLOCK, STEP = 8, 4
+"""Side and stride of the squares in which the worst place is looked for."""
+FAINT = 1e-3
+"""Variance below which a picture counts as flat."""
+
+
+def registration(query: Tensor, item: Tensor) -> Tensor:
+    """How badly the item explains the query, (N, CUES) float32; pictures (N, C, S, S) in [0, 1].
+
+    Log shares of the query's variance that remain, whole and in the worst square, by blur; log variance of both; log
+    contrast and pixels moved. One direction: `registration(item, query)` is the other.
+    """
+    levels = {times: _blurred(query, times) for times in LEVELS}
+    _, share = _fit(levels[LEVELS[-1]], _blurred(item, LEVELS[-1]))
+    moved, distance = _move(item, share)
+    cues = []
+    for times, target in levels.items():
+        left, share = _fit(target, _blurred(moved, times))
+        spread = target.var((2, 3)).mean(1) + FAINT
+        squares = left.square().mean(1, keepdim=True)
+        worst = F.avg_pool2d(squares, BLOCK, STEP).flatten(1).amax(1)
+        cues += [(squares.mean((1, 2, 3)) / spread + 1e-5).log(), (worst / spread + 1e-5).log()]
+    cues += [(images.var((2, 3)).mean(1) + FAINT).log() for images in (query, item)]
+    return torch.stack([*cues, share[:, 0].abs().clamp(0.1, 10).log(), distance], 1)
+
+
+@cache
+def _blur_matrix(size: int, times: int) -> Tensor:
+    """The binomial 5-tap blur along a line of ``size`` pixels, ``times`` over, its ends repeated; (size, size)."""
+    matrix = torch.zeros(size, size)
+    for offset, weight in zip(range(-2, 3), (1, 4, 6, 4, 1), strict=True):
+        source = (torch.arange(size) + offset).clamp(0, size - 1)
+        matrix.index_put_((torch.arange(size), source), torch.tensor(weight / 16), accumulate=True)
+    power: Tensor = torch.linalg.matrix_power(matrix, times)
+    return power
+
+
+@cache
+def _slope_matrix(size: int) -> Tensor:
+    """Central differences along a line, 0 at its ends; (size, size)."""
+    matrix = torch.zeros(size, size)
+    inner = torch.arange(1, size - 1)
+    matrix[inner, inner + 1], matrix[inner, inner - 1] = 0.5, -0.5
+    return matrix
+
+
+def _blurred(images: Tensor, times: int) -> Tensor:
+    if not times:
+        return images
+    matrix: Tensor = _blur_matrix(images.shape[-1], times).to(images.device)
+    return matrix @ images @ matrix.T
+
+
+def _tangents(images: Tensor) -> Tensor:
+    """(N, 5, C * S * S): the picture, its change when shifted right, shifted down, zoomed and blurred, each centred
+    channel by channel."""
+    size = images.shape[-1]
+    slope, line = _slope_matrix(size).to(images.device), torch.linspace(-1, 1, size, device=images.device)
+    across, down = images @ slope.T, slope @ images
+    every = [images, across, down, line * across + line[:, None] * down, _blurred(images, 1) - images]
+    return torch.stack([(part - part.mean((2, 3), keepdim=True)).flatten(1) for part in every], 1)
+
+
+def _fit(query: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+    """Least squares of the centred query on the item's tangents: (what remains (N, C, S, S), coefficients (N, 5))."""
+    tangents = _tangents(item)
+    target = (query - query.mean((2, 3), keepdim=True)).flatten(1)[:, :, None]
+    products = tangents @ tangents.transpose(1, 2)
+    ridge = products.diagonal(dim1=1, dim2=2) * 1e-3 + 1e-3
+    found = torch.linalg.solve(products + torch.diag_embed(ridge), tangents @ target)
+    left = target - tangents.transpose(1, 2) @ found
+    return left.view_as(query), found.squeeze(2)
+
+
+def _move(item: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+    """The item shifted and zoomed as the coefficients say (bilinear, edges repeated), and the pixels moved, (N,)."""
+    size = item.shape[-1]
+    steps = (share[:, 1:4] / share[:, :1].clamp_min(0.1)).clamp(-FURTHEST, FURTHEST)
+    place, line = torch.arange(size, device=item.device), torch.linspace(-1, 1, size, device=item.device)
+
+    def along(shift: Tensor) -> Tensor:
+        source = (place + shift[:, None] + steps[:, 2:] * line).clamp(0, size - 1)
+        return (1 - (source[:, :, None] - place).abs()).clamp_min(0)[:, None]
+
+    moved = along(steps[:, 1]) @ item @ along(steps[:, 0]).transpose(2, 3)
+    return moved, steps.abs().amax(1)
