@@ -17,7 +17,7 @@ from pdfed_sdk.chain.reads import Reads, address, word
 from pdfed_sdk.chain.rpc import Flow
 from pdfed_sdk.chain.transactions import Mined, Sender
 from pdfed_sdk.errors import ChainError, ProtocolRevert, RpcUnavailable, TransactionFailed, UsageError
-from pdfed_sdk.types import Address, ModelRecord, Role, Status
+from pdfed_sdk.types import GENESIS, Address, ModelRecord, Role, Status
 
 E = TypeVar("E", bound=Event)
 P = TypeVar("P")
@@ -290,7 +290,7 @@ def _positive(amount: int) -> int:
 
 
 def _flood(views: Sequence[SubmissionView]) -> list[int]:
-    """Ids a pour touches: those with something pending or owed, and all it flows to; descendants first."""
+    """Ids to pour: those with something pending or owed, and all it flows to but genesis; descendants first."""
     wet: set[int] = set()
     for view in sorted(views, key=lambda view: -view.id):
         if view.pending or view.owed or view.id in wet:
@@ -299,7 +299,7 @@ def _flood(views: Sequence[SubmissionView]) -> list[int]:
                 wet.add(view.submission.reference_id)
             if view.owed:
                 wet |= {int(parent.id) for parent in view.parents}
-    return sorted(wet, reverse=True)
+    return sorted(wet - {GENESIS}, reverse=True)
 
 
 def record_hash(record: ModelRecord) -> bytes:
