@@ -19,15 +19,17 @@ PEERS = {
     "BlockFLow, per scored model and agent": (
         477_000,
         "about, as published",
-        "Mugunthan, Rahman, Kagal: BlockFLow, 2020, arXiv:2007.03856",
+        "BF",
     ),
     "BlockLearning, one score of one model, 1 trainer": (109_013, "a score in the clear: no stake, seal or pay", "BL"),
     "BlockLearning, one score, 8 trainers in a batch": (36_600, "a score in the clear: no stake, seal or pay", "BL"),
     "BlockLearning, one model update": (217_064, "a CID as a string and three numbers: no stake or lineage", "BL"),
 }
 SOURCES = {
+    "BF": "Mugunthan, Rahman, Kagal: BlockFLow: An Accountable and Privacy-Preserving Solution for Federated Learning, "
+    "2020, arXiv:2007.03856",
     "BL": "contracts/Base.sol and Scoring.sol of github.com/hacdias/blocklearning at 12ea0f28, measured on anvil with "
-    "our compiler settings (Cancun, optimizer, 10,000 runs), each score and update the first of its slot"
+    "our compiler settings (Cancun, optimizer, 10,000 runs), each score and update the first of its slot",
 }
 BLOCKFLOW = "BlockFLow, per scored model and agent"
 CASES = {
@@ -80,7 +82,9 @@ def main() -> int:
     for name, gas in ours.items():
         print(f"{name:50} {gas:>10,}   {PEERS[BLOCKFLOW][0] / gas:.1f} times less than BlockFLow")
     for name, (gas, what, source) in PEERS.items():
-        print(f"{name:50} {gas:>10,}   {what}\n{'':63} {SOURCES.get(source, source)}")
+        print(f"{name:50} {gas:>10,}   {what} [{source}]")
+    for short, source in SOURCES.items():
+        print(f"[{short}] {source}")
     return 0
 
 
