@@ -71,8 +71,9 @@ def ct_score(generated: Array, train: Array, test: Array, seed: int = 0) -> floa
     if not 0 <= seed < 1 << 32:
         raise DataError(f"seed is {seed}, limits 0 and {(1 << 32) - 1}")
     if t.shape[1] > 64:
-        projection = PCA(n_components=min(64, len(t)), random_state=seed).fit(t)
-        g, t, e = (projection.transform(x) for x in (g, t, e))
+        projection = PCA(n_components=min(64, len(t)), random_state=seed)
+        t = projection.fit_transform(t)
+        g, e = projection.transform(g), projection.transform(e)
     cells = KMeans(n_clusters=3, n_init=10, random_state=seed).fit(t)
     own, of_test, of_generated = cells.labels_, cells.predict(e), cells.predict(g)
     total = weight = 0.0

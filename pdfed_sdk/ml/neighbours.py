@@ -85,7 +85,7 @@ def _block_shape(queries: int, points: Tensor, kept: int, memory: int) -> tuple[
 def _native_bfloat16(points: Tensor) -> bool:
     """Whether bfloat16 products are worth it: a CPU that makes them in hardware, and enough columns."""
     supported = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    return points.device.type == "cpu" and points.shape[1] >= 64 and bool(supported())
+    return points.device.type == "cpu" and points.shape[1] >= 128 and bool(supported())
 
 
 @dataclass(frozen=True)
