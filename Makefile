@@ -70,6 +70,15 @@ test: setup lint  ## all checks and tests, one pytest process
 test-contracts: setup  ## contracts on a real local chain: unit, stateful, gas
 	$(PYTEST) tests/contracts
 
+.tools/halmos/.installed: tests/contracts/forge/proofs/requirements.txt scripts/toolchain/check_versions.sh
+	python=$$(scripts/toolchain/check_versions.sh); "$$python" -m venv --clear .tools/halmos
+	.tools/halmos/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+.PHONY: prove
+prove: setup .tools/halmos/.installed  ## proofs of the pure maths by symbolic execution; rewrites docs/audit/proofs.md
+	.tools/halmos/bin/python tests/contracts/forge/proofs/prove.py
+
 .PHONY: simulate
 simulate: setup  ## voters' pay over 3,000 submissions on the real contracts; rewrites docs/audit/voter-pay.md
 	PYTHONPATH=tests/contracts $(PRIVATE) $(PY) -m support.simulation 3000

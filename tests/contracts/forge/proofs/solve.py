@@ -1,0 +1,282 @@
+"""SMT solver for halmos: `solve.py FILE` answers an SMT-LIB query of bit vectors.
+
+Products and divisions of 256-bit words defeat bit-blasting, but contracts keep their numbers far from 2^256. So a query
+with such terms is first rewritten into whole numbers: intervals show where a sum or product cannot wrap, a quotient
+becomes x = y q + r with 0 <= r < y, and every product gets its linear envelope over the intervals (McCormick). Where
+that is already contradictory the query is unsatisfiable; a solution is reported only for the exact products. Everything
+else goes to yices.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import z3
+
+SECONDS = 8
+
+
+class Unsupported(Exception):
+    """A term the rewriting does not know."""
+
+
+class Rewriter:
+    """Bit vectors to integers. A value is kept as any integer of its residue class until its size matters."""
+
+    def __init__(self, bounds: dict[str, int]) -> None:
+        self.bounds = bounds
+        self.facts: list[z3.BoolRef] = []  # linear
+        self.products: list[z3.BoolRef] = []  # exact, nonlinear
+        self.seen: dict[int, tuple[z3.ArithRef, int, int]] = {}
+        self.multiplied: dict[int, list[z3.ArithRef]] = {}
+        self.keep: list[object] = []  # ids stay unique while their terms live
+        self.fresh = 0
+
+    def new(self, low: int, high: int) -> z3.ArithRef:
+        self.fresh += 1
+        name = z3.Int(f"t!{self.fresh}")
+        self.facts += [name >= low, name <= high]
+        return name
+
+    # --- terms ---
+
+    def number(self, e: z3.BitVecRef) -> tuple[z3.ArithRef, int, int]:
+        """The value of `e` in [0, 2^width) with its interval."""
+        value, low, high = self.raw(e)
+        size = 1 << e.size()
+        if low >= 0 and high < size:
+            return value, low, high
+        wrapped, turns = self.new(0, size - 1), self.new(low // size, high // size)
+        self.facts.append(value == wrapped + turns * size)
+        result = (wrapped, 0, size - 1)
+        self.seen[e.get_id()] = result
+        return result
+
+    def raw(self, e: z3.BitVecRef) -> tuple[z3.ArithRef, int, int]:
+        key = e.get_id()
+        if key not in self.seen:
+            self.keep.append(e)
+            self.seen[key] = self.build(e)
+        return self.seen[key]
+
+    def build(self, e: z3.BitVecRef) -> tuple[z3.ArithRef, int, int]:
+        kind, args = e.decl().kind(), e.children()
+        if z3.is_bv_value(e):
+            n = e.as_long()
+            signed = n - (1 << e.size()) if n >> (e.size() - 1) else n
+            return z3.IntVal(signed), signed, signed
+        if kind == z3.Z3_OP_UNINTERPRETED and not args:
+            high = self.bounds.get(str(e), (1 << e.size()) - 1)
+            value = z3.Int(str(e))
+            self.facts += [value >= 0, value <= high]
+            return value, 0, high
+        if kind in (z3.Z3_OP_BADD, z3.Z3_OP_BSUB):
+            value, low, high = self.raw(args[0])
+            for arg in args[1:]:
+                v, lo, hi = self.raw(arg)
+                if kind == z3.Z3_OP_BADD:
+                    value, low, high = value + v, low + lo, high + hi
+                else:
+                    value, low, high = value - v, low - hi, high - lo
+            return value, low, high
+        if kind == z3.Z3_OP_BNEG:
+            v, lo, hi = self.raw(args[0])
+            return -v, -hi, -lo
+        if kind == z3.Z3_OP_BMUL:
+            result = self.raw(args[0])
+            for arg in args[1:]:
+                result = self.times(result, self.raw(arg))
+            return result
+        if kind in (z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I, z3.Z3_OP_BUREM, z3.Z3_OP_BUREM_I):
+            quotient, rest = self.divide(args[0], args[1])
+            return quotient if kind in (z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I) else rest
+        if kind == z3.Z3_OP_CONCAT:
+            value, low, high = self.number(args[0])
+            for arg in args[1:]:
+                v, lo, hi = self.number(arg)
+                size = 1 << arg.size()
+                value, low, high = value * size + v, low * size + lo, high * size + hi
+            return value, low, high
+        if kind == z3.Z3_OP_EXTRACT:
+            top, bottom = e.params()
+            return self.cut(self.number(args[0]), bottom, top + 1)
+        if kind == z3.Z3_OP_ITE:
+            return self.choice(self.truth(args[0]), self.number(args[1]), self.number(args[2]))
+        raise Unsupported(e.decl().name())
+
+    def choice(self, condition, yes, no) -> tuple[z3.ArithRef, int, int]:
+        low, high = min(yes[1], no[1]), max(yes[2], no[2])
+        value = self.new(low, high)
+        self.facts.append(z3.If(condition, value == yes[0], value == no[0]))
+        return value, low, high
+
+    def cut(self, x: tuple[z3.ArithRef, int, int], bottom: int, top: int) -> tuple[z3.ArithRef, int, int]:
+        """Bits bottom .. top - 1."""
+        value, low, high = x
+        if bottom:
+            shifted, rest = self.new(low >> bottom, high >> bottom), self.new(0, (1 << bottom) - 1)
+            self.facts.append(value == shifted * (1 << bottom) + rest)
+            value, low, high = shifted, low >> bottom, high >> bottom
+        size = 1 << (top - bottom)
+        if high < size:
+            return value, low, high
+        part, rest = self.new(0, size - 1), self.new(0, high // size)
+        self.facts.append(value == rest * size + part)
+        return part, 0, size - 1
+
+    def times(self, a: tuple[z3.ArithRef, int, int], b: tuple[z3.ArithRef, int, int]) -> tuple[z3.ArithRef, int, int]:
+        corners = [x * y for x in a[1:] for y in b[1:]]
+        low, high = min(corners), max(corners)
+        if a[1] == a[2] or b[1] == b[2]:
+            return a[0] * b[0], low, high
+        value = self.new(low, high)
+        (x, xl, xh), (y, yl, yh) = a, b
+        self.facts += [
+            value >= xl * y + yl * x - xl * yl, value >= xh * y + yh * x - xh * yh,
+            value <= xh * y + yl * x - xh * yl, value <= xl * y + yh * x - xl * yh,
+        ]  # fmt: skip
+        self.products.append(value == x * y)
+        self.multiplied[value.get_id()] = [x, y]
+        self.keep += [value, x, y]
+        return value, low, high
+
+    def divide(self, a: z3.BitVecRef, b: z3.BitVecRef) -> tuple[tuple, tuple]:
+        x, y = self.number(a), self.number(b)
+        size = 1 << a.size()
+        factors = self.multiplied.get(x[0].get_id(), [])
+        high = x[2] // max(y[1], 1)
+        quotient, rest = (self.new(0, high), 0, high), (self.new(0, y[2]), 0, y[2])
+        sense = y[0] > 0
+        same = [f for f in factors if f.eq(y[0])]
+        if same:  # x y / y
+            other = next((f for f in factors if not f.eq(y[0])), y[0])
+            self.facts.append(z3.Implies(sense, z3.And(quotient[0] == other, rest[0] == 0)))
+        else:
+            product = self.times(y, quotient)
+            self.facts.append(z3.Implies(sense, z3.And(x[0] == product[0] + rest[0], rest[0] < y[0])))
+        if y[1] > 0:
+            return quotient, rest
+        zero = (z3.IntVal(size - 1), size - 1, size - 1)  # what SMT-LIB makes of a division by zero
+        return self.choice(sense, quotient, zero), self.choice(sense, rest, x)
+
+    # --- truths ---
+
+    def truth(self, e: z3.BoolRef) -> z3.BoolRef:
+        kind, args = e.decl().kind(), e.children()
+        logic = {z3.Z3_OP_AND: z3.And, z3.Z3_OP_OR: z3.Or, z3.Z3_OP_NOT: z3.Not, z3.Z3_OP_IMPLIES: z3.Implies}
+        if kind in logic:
+            return logic[kind](*[self.truth(a) for a in args])
+        if kind in (z3.Z3_OP_TRUE, z3.Z3_OP_FALSE):
+            return e
+        if kind == z3.Z3_OP_ITE:
+            return z3.If(*[self.truth(a) for a in args])
+        if kind in (z3.Z3_OP_EQ, z3.Z3_OP_DISTINCT):
+            if z3.is_bool(args[0]):
+                a, b = (self.truth(x) for x in args)
+            else:
+                a, b = (self.number(x)[0] for x in args)
+            return a == b if kind == z3.Z3_OP_EQ else a != b
+        order = {
+            z3.Z3_OP_ULEQ: lambda a, b: a <= b, z3.Z3_OP_ULT: lambda a, b: a < b,
+            z3.Z3_OP_UGEQ: lambda a, b: a >= b, z3.Z3_OP_UGT: lambda a, b: a > b,
+        }  # fmt: skip
+        if kind in order:
+            return order[kind](self.number(args[0])[0], self.number(args[1])[0])
+        raise Unsupported(e.decl().name())
+
+
+def lifted(e: z3.ExprRef, done: dict[int, tuple[z3.ExprRef, z3.ExprRef]]) -> z3.ExprRef:
+    """Choices pulled out of bit operations: OpenZeppelin's minimum is b ^ ((a ^ b) * (a < b)), a choice in disguise."""
+    if e.get_id() in done:
+        return done[e.get_id()][1]
+    args = [lifted(c, done) for c in e.children()]
+    kind = e.decl().kind()
+    through = kind in (z3.Z3_OP_EXTRACT, z3.Z3_OP_CONCAT, z3.Z3_OP_BXOR)
+    result = e.decl()(*args) if args else e
+    for i, arg in enumerate(args):
+        if arg.decl().kind() != z3.Z3_OP_ITE or not (through or kind == z3.Z3_OP_BMUL):
+            continue
+        condition, *branches = arg.children()
+        if kind == z3.Z3_OP_BMUL and not all(z3.is_bv_value(b) for b in branches):
+            continue
+        sides = [z3.simplify(e.decl()(*args[:i], b, *args[i + 1 :])) for b in branches]
+        result = z3.If(condition, *(lifted(side, done) for side in sides))
+        break
+    done[e.get_id()] = (e, result)  # the term itself, so that its id is not used again
+    return result
+
+
+def simple(e: z3.ExprRef) -> bool:
+    """Without products, divisions and arrays."""
+    heavy = (z3.Z3_OP_BMUL, z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I, z3.Z3_OP_BUREM, z3.Z3_OP_BUREM_I)
+    return not z3.is_array(e) and e.decl().kind() not in heavy and all(simple(c) for c in e.children())
+
+
+def arrayless(e: z3.ExprRef) -> bool:
+    return not z3.is_array(e) and all(arrayless(c) for c in e.children())
+
+
+def variables(e: z3.ExprRef, found: dict[str, z3.ExprRef]) -> dict[str, z3.ExprRef]:
+    if z3.is_const(e) and e.decl().kind() == z3.Z3_OP_UNINTERPRETED and z3.is_bv(e):
+        found[str(e)] = e
+    for child in e.children():
+        variables(child, found)
+    return found
+
+
+def upper_bounds(assertions: list[z3.BoolRef], names: dict[str, z3.ExprRef]) -> dict[str, int]:
+    """Greatest value of each variable under the simple assertions."""
+    solver = z3.Solver()
+    solver.add([a for a in assertions if simple(a)])
+    result = {}
+    for name, variable in names.items():
+        low, high = 0, (1 << variable.size()) - 1
+        while low < high:
+            middle = (low + high) // 2
+            if solver.check(z3.UGT(variable, middle)) == z3.sat:
+                low = solver.model().eval(variable, model_completion=True).as_long()
+            else:
+                high = middle
+        result[name] = high
+    return result
+
+
+def in_integers(text: str) -> str | None:
+    assertions = [a for a in z3.parse_smt2_string(text) if arrayless(a)]  # fewer assumptions prove no less
+    if all(simple(a) for a in assertions):
+        return None
+    names: dict[str, z3.ExprRef] = {}
+    for a in assertions:
+        variables(a, names)
+    rewriter = Rewriter(upper_bounds(assertions, names))
+    try:
+        done: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
+        truths = [rewriter.truth(z3.simplify(lifted(a, done))) for a in assertions]
+    except Unsupported:
+        return None
+    solver = z3.Solver()
+    solver.set("timeout", SECONDS * 1000)
+    solver.add(truths + rewriter.facts)
+    if solver.check() == z3.unsat:
+        return "unsat"
+    solver.add(rewriter.products)
+    answer = solver.check()
+    if answer != z3.sat:
+        return "unsat" if answer == z3.unsat else None
+    model = solver.model()
+    lines = [
+        f"(define-fun {n} () (_ BitVec {v.size()}) (_ bv{model.eval(z3.Int(n), model_completion=True)} {v.size()}))"
+        for n, v in names.items()
+    ]
+    return "sat\n(model\n" + "\n".join(lines) + "\n)"
+
+
+if __name__ == "__main__":
+    file = sys.argv[1]
+    answer = in_integers(Path(file).read_text())
+    if answer is None:
+        yices = Path(sys.executable).parent / "yices-smt2"
+        answer = subprocess.run([yices, file], capture_output=True, text=True, check=False).stdout
+    print(answer)
