@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from benchmarks.replacement import SHARES, baselines, jpeg_noise, split_pictures
+from benchmarks.replacement import SHARES, baselines, jpeg_noise, pictures, split_pictures
 from pdfed_sdk.ml import set_threads
 from pdfed_sdk.ml.augment import degrade
 from pdfed_sdk.ml.baselines import prdc
@@ -44,7 +44,7 @@ class Bench:
 
     def __init__(self, size: int, seed: int, extractor: str) -> None:
         self.seed = seed
-        self.split, self.spare = split_pictures(size, seed)
+        self.split, self.spare = split_pictures(pictures("mnist", size, 1)[1], seed)
         self.extractor: FeatureExtractor = load_extractor(extractor, size=size)
         settings = ScoringSettings(size=size, extractor="pixels", resamples=0)
         self.scorer = Scorer(self.split, settings)

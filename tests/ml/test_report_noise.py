@@ -117,3 +117,14 @@ def test_a_large_search_reports_memory_and_exactness():
     assert found["memory_cap_mb"] == 16
     times, values = speed.in_turns([lambda: 1, lambda: 2], 3)
     assert (len(times), values) == (2, [1, 2])
+
+
+def test_sensitivity_measures_everything_and_draws_it(tmp_path):
+    from benchmarks.sensitivity import Bench, plot
+
+    bench = Bench(16, 0, "pixels")
+    rows = [bench.measure(share, 60) for share in (0.0, 0.5)]
+    assert {"share", "samples", "novelty", "auth_pct", "ct", "fld", "fld_gap", "fid", "coverage"} <= set(rows[0])
+    assert rows[1]["r_c"] > rows[0]["r_c"] + 0.2
+    plot(rows, rows, tmp_path / "s.png")
+    assert Image.open(tmp_path / "s.png").width > 500
