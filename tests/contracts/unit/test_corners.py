@@ -3,7 +3,8 @@
 from typing import Any
 
 from eth_utils import keccak
-from support.task import FINAL, GENESIS, VOID, Task
+from support.task import FINAL, GENESIS, UNIT, VOID, Task
+from support.wire import INSTRUMENTED
 
 
 def created(maker: str, nonce: int) -> str:
@@ -52,3 +53,26 @@ def test_only_the_factory_assembles(task: Any, chain: Any) -> None:
     assembler = chain.project.TaskAssembler.at(created(str(factory), 1))
     call, args = assembler.assemble, (task.params_tuple(), GENESIS)
     task.reverts("AssemblerUnauthorized", stranger, call=call, args=args, sender=stranger)
+
+
+def test_pouring_many_reports_what_was_empty_and_nothing_else(task: Any, nodes: list[Any]) -> None:
+    id = task.open(nodes[0])
+    task.score(id, dict.fromkeys(nodes[1:], 4))
+    receipt = task.send(task.pool.pourMany, [id, 0, id, 99], sender=nodes[0])
+    assert [event["id"] for event in receipt.events["PourSkipped"]] == [0, id, 99]
+
+
+def test_what_was_paid_out_once_is_cheap_to_fill_again(task: Any, nodes: list[Any], chain: Any) -> None:
+    """Emptied slots keep a mark, so that nobody pays for a fresh one twice: 17,100 gas each, of model and of author."""
+    author, user = nodes[0], chain.accounts[66]
+    id = task.open(author)
+    task.score(id, dict.fromkeys(nodes[1:], 0))
+    task.pay(user, 10 * UNIT)
+    costs = []
+    for _ in range(3):
+        paid = task.send(task.pool.payRoyalty, id, UNIT, sender=user).gas_used
+        poured = task.send(task.pool.pour, id, sender=user).gas_used
+        task.send(task.vault.claim, author, sender=author)
+        costs.append((paid, poured))
+    (paid, poured), *again = costs
+    assert INSTRUMENTED or all(paid - p > 15_000 and poured - q > 15_000 for p, q in again)
