@@ -21,7 +21,7 @@ from compiler import ROOT
 
 FORGE_ROOT = "tests/contracts/forge"
 FORGE_SECONDS = 120
-PYTHON_SECONDS = 400
+PYTHON_SECONDS = 900
 MATHS = "tests/contracts/forge/test/Maths.t.sol"
 
 
@@ -110,8 +110,8 @@ class Python:
         status = self._wait(child)
         self.chain.wire._connection.close()  # the fork has used it; it opens again by itself
         self.chain.rpc("evm_revert", snapshot)
-        if status is None:
-            return f"timeout after {PYTHON_SECONDS} s"
+        if status is None:  # gas bounds every loop of a mutant, so this is the machine's doing
+            raise RuntimeError(f"the unit tests took more than {PYTHON_SECONDS} s: is the machine busy? run it again")
         if status == 0:
             return None
         failed = re.search(r"^(?:FAILED|ERROR) \S*/(\S+)", self.log.read_text(), re.M)

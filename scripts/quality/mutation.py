@@ -30,7 +30,7 @@ from report import STAGES, Result, conclude
 from syntax import Source, parse
 
 WORK = ROOT / "build" / "quality" / "mutation"
-SAMPLE, SEED = 400, 2026
+SAMPLE, SEED = 320, 2026
 PARTS = ["StakeVault", "ModelRegistry", "ScoreBook", "RewardPool"]
 COMMENT = re.compile(r"\s*(//[^\n]*|/\*.*?\*/)", re.S)
 LEFT_OUT = ("contracts/TaskFactory.sol", "contracts/TaskLens.sol")  # no money, no votes
