@@ -13,6 +13,7 @@ the default sample and `--all` write docs/audit/mutation.*.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -33,6 +34,8 @@ WORK = ROOT / "build" / "quality" / "mutation"
 SAMPLE, SEED = 320, 2026
 PARTS = ["StakeVault", "ModelRegistry", "ScoreBook", "RewardPool"]
 COMMENT = re.compile(r"\s*(//[^\n]*|/\*.*?\*/)", re.S)
+QUICK, SLOW = STAGES[:2], STAGES[2:-1]
+OPEN = "open"  # outlived the quick stages
 LEFT_OUT = ("contracts/TaskFactory.sol", "contracts/TaskLens.sol")  # no money, no votes
 # What is compiled for a mutant of each file, and whether forge's tests of the maths hold the library too.
 HOLDERS: dict[str, tuple[list[str], bool]] = {
@@ -72,7 +75,8 @@ class Laboratory:
             self._python = Python(WORK, functions_by_test())
         return self._python
 
-    def examine(self, mutant: Mutant, source: Source) -> Result:
+    def examine(self, mutant: Mutant, source: Source, stages: tuple[str, ...], otherwise: str) -> Result:
+        """Try these stages; `otherwise` is the end of a mutant that outlives them."""
         start = time.monotonic()
         codes = self._compile(mutant.file, {mutant.file: mutant.apply(source.text)})
         if codes is None:
@@ -80,11 +84,11 @@ class Laboratory:
         if codes == self._codes[mutant.file]:
             return self._result(mutant, source, "same code", start)
         contracts = {name: code for name, code in codes.items() if name != "MathsTest"}
-        for stage in STAGES[:-1]:
+        for stage in stages:
             killer = self._kill(stage, mutant, contracts, codes)
             if killer:
                 return self._result(mutant, source, stage, start, killer)
-        return self._result(mutant, source, "survived", start)
+        return self._result(mutant, source, otherwise, start)
 
     def _kill(self, stage: str, mutant: Mutant, contracts: dict[str, str], codes: dict[str, str]) -> str | None:
         if stage == "forge unit":
@@ -131,33 +135,57 @@ def kept(file: Path) -> dict[str, Result]:
     return {result.name: result for result in (Result(**json.loads(line)) for line in lines)}
 
 
-def run(sources: list[Source], options: Any, results: Path) -> list[Result] | None:
-    """Results of the sample; None if the time was up before."""
-    known = kept(results)
-    tests = digest_of("tests/contracts")
-    end = time.monotonic() + 60 * options.minutes
-    orders = {s.file: shuffled(s, options.seed) for s in sources if s.file not in LEFT_OUT}
-    orders = {file: order for file, order in orders.items() if order}
-    wanted = {f: len(o) for f, o in orders.items()} if options.all else shares(orders, options.sample)
-    chosen: list[Result] = []
-    with Compiler() as compiler, results.open("a", buffering=1) as out:
-        laboratory: Laboratory | None = None
-        for source in (s for s in sources if s.file in orders):
+class Run:
+    """The sample, and what is known of it. Quick stages go over all mutants first, slow ones over what is left."""
+
+    def __init__(self, sources: list[Source], options: Any, results: Path) -> None:
+        self.sources = {s.file: s for s in sources if s.file not in LEFT_OUT}
+        self.options = options
+        self.results = results
+        self.known = kept(results)
+        self.tests = digest_of("tests/contracts")
+        self.end = time.monotonic() + 60 * options.minutes
+        self.laboratory: Laboratory | None = None
+
+    def __call__(self) -> list[Result] | None:
+        """Results of the sample; None if the time was up before."""
+        with contextlib.suppress(TimeoutError):
+            with Compiler() as compiler:
+                sample = self._sample(compiler)
+                for mutant in sample:
+                    result = self.known[mutant.name]
+                    if result.end == OPEN or (result.end == "survived" and result.tests != self.tests):
+                        self._examine(compiler, mutant, SLOW, "survived")
+            return [replace(self.known[m.name], line=m.line) for m in sample]
+        return None
+
+    def _sample(self, compiler: Compiler) -> list[Mutant]:
+        orders = {file: shuffled(source, self.options.seed) for file, source in self.sources.items()}
+        orders = {file: order for file, order in orders.items() if order}
+        wanted = {f: len(o) for f, o in orders.items()} if self.options.all else shares(orders, self.options.sample)
+        chosen = []
+        for file, order in orders.items():
             counted = 0
-            for mutant in orders[source.file]:
-                if counted == wanted[source.file]:
+            for mutant in order:
+                if counted == wanted[file]:
                     break
-                result = known.get(mutant.name)
-                if result is None or (result.end == "survived" and result.tests != tests):
-                    if time.monotonic() > end:
-                        return None
-                    laboratory = laboratory or Laboratory(compiler)
-                    known[mutant.name] = laboratory.examine(mutant, source)
-                    out.write(json.dumps(vars(known[mutant.name])) + "\n")
-                    print(known[mutant.name].line_of_log(), flush=True)
-                chosen.append(replace(known[mutant.name], line=mutant.line))
-                counted += chosen[-1].counts
-    return chosen
+                if mutant.name not in self.known:
+                    self._examine(compiler, mutant, QUICK, OPEN)
+                chosen.append(mutant)
+                counted += self.known[mutant.name].counts
+        return chosen
+
+    def _examine(self, compiler: Compiler, mutant: Mutant, stages: tuple[str, ...], otherwise: str) -> None:
+        if time.monotonic() > self.end:
+            raise TimeoutError
+        self.laboratory = self.laboratory or Laboratory(compiler)
+        before = self.known.get(mutant.name)
+        result = self.laboratory.examine(mutant, self.sources[mutant.file], stages, otherwise)
+        result = replace(result, seconds=round(result.seconds + (before.seconds if before else 0), 2))
+        self.known[mutant.name] = result
+        with self.results.open("a") as out:
+            out.write(json.dumps(vars(result)) + "\n")
+        print(result.line_of_log(), flush=True)
 
 
 def main() -> int:
@@ -172,7 +200,7 @@ def main() -> int:
     with Compiler() as compiler:
         sources = parse(compiler)
     contracts = digest_of("contracts", "interfaces", "scripts/quality/mutants.py")
-    chosen = run(sources, options, WORK / f"{contracts}.jsonl")
+    chosen = Run(sources, options, WORK / f"{contracts}.jsonl")()
     if chosen is None:
         print("the time is up; run it again to go on")
         return 2

@@ -14,7 +14,7 @@ from compiler import ROOT
 REPORT = ROOT / "docs" / "audit" / "mutation"
 LEAST = 0.95
 NOT_COUNTED = ("does not compile", "same code")
-STAGES = ("forge unit", "forge maths", "unit tests", "forge invariants", "survived")
+STAGES = ("forge unit", "forge maths", "forge invariants", "unit tests", "survived")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """Royalties, eligibility hook, guardian."""
 
+from bisect import bisect
 from typing import Any
 
 from support.task import FINAL, UNIT, ZERO, Task
+from support.wire import INSTRUMENTED
 
 DAY = 86_400
 
@@ -91,6 +93,26 @@ def test_a_caller_cannot_starve_the_hook_of_gas(chain: Any) -> None:
     call["data"] = task.vault.register.encode_input(3, ZERO, bytes(32))
     answer = chain.web3.provider.make_request("eth_call", [call, "latest"])
     assert chain.decode_revert(bytes.fromhex(answer["error"]["data"][2:])).name == "VaultGasForHook"
+
+
+def test_the_hook_is_asked_when_the_gas_leaves_it_its_share(chain: Any) -> None:
+    hook = chain.project.TestEligibility.deploy({"from": chain.accounts[0]}, silent=True)
+    task = Task(eligibility=str(hook))
+    message = {"from": str(chain.accounts[60]), "to": str(task.vault)}
+    message["data"] = task.vault.register.encode_input(3, ZERO, bytes(32))
+
+    def refusal(gas: int) -> Any:
+        answer = chain.web3.provider.make_request("eth_call", [{**message, "gas": hex(gas)}, "latest"])
+        return chain.decode_revert(bytes.fromhex(answer["error"]["data"][2:])) if "error" in answer else None
+
+    least = bisect(
+        range(60_000, 200_000), False, key=lambda gas: (got := refusal(gas)) is None or got.name != "VaultGasForHook"
+    )
+    needed = 100_000 * 64 // 63 + 5_000
+    left, asked = refusal(60_000 + least - 1).values
+    assert asked == needed
+    assert INSTRUMENTED or 0 < needed - left <= 50  # what it says is read a little later than what it asks
+    assert refusal(200_000) is None
 
 
 # --- guardian
