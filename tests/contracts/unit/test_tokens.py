@@ -1,11 +1,11 @@
-"""Hostile and unusual tokens at every door: deposit, fund, royalty; claim, withdraw, reclaim."""
+"""Hostile and unusual tokens at every door: deposit, register, permit, fund, royalty; claim, withdraw, reclaim."""
 
 from typing import Any
 
 import pytest
 from support.task import FINAL, UNIT, ZERO, Task, deployment
 
-INWARD = ("deposit", "fund", "royalty")
+INWARD = ("deposit", "register", "permit", "fund", "royalty")
 OUTWARD = ("claim", "withdraw", "reclaim")
 
 
@@ -15,13 +15,13 @@ class Doors:
     def __init__(self, chain: Any, token: Any, act: str, unit: int = UNIT, **overrides: Any) -> None:
         self.task = task = Task(token=token, **overrides)
         self.nodes = [task.join(a, stake=10 * unit) for a in chain.accounts[10:15]]
-        self.user, self.other = chain.accounts[66], chain.accounts[70]
+        self.user, self.other, self.newcomer = chain.accounts[66], chain.accounts[70], chain.accounts[71]
         task.fund(1_000 * unit)
         chain.travel(chain.now + 10)
         self.id = task.open(self.nodes[0])
         task.score(self.id, dict.fromkeys(self.nodes[1:], 3))
         task.send(task.vault.requestUnstake, unit, sender=self.nodes[3])
-        for who in (self.nodes[2], task.sponsor, self.user):
+        for who in (self.nodes[2], task.sponsor, self.user, self.newcomer):
             task.pay(who, unit)
         if act == "reclaim":
             task.send(task.pool.close, sender=task.sponsor)
@@ -33,6 +33,8 @@ class Doors:
         sponsor = self.task.sponsor
         return {
             "deposit": (vault.deposit, (unit,), staker),
+            "register": (vault.registerAndDeposit, (3, ZERO, bytes(32), unit), self.newcomer),
+            "permit": (vault.depositWithPermit, (unit, 0, 27, bytes(32), bytes(32)), staker),
             "fund": (pool.fund, (unit,), sponsor),
             "royalty": (pool.payRoyalty, (self.id, unit), self.user),
             "claim": (vault.claim, (rich,), rich),
@@ -51,7 +53,7 @@ class Doors:
         assert self.task.token.balanceOf(self.task.vault) - held == self.ledgers() - before != 0
 
     def ledgers(self) -> int:
-        return int(self.task.ledgers(self.nodes))
+        return int(self.task.ledgers([*self.nodes, self.newcomer]))
 
 
 def mock(chain: Any, name: str) -> Any:
