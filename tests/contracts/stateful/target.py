@@ -55,6 +55,7 @@ class Chain:
     def close(self) -> None:
         if self.process:
             self.process.kill()
+            self.process.wait()
 
     def send(self, sender: str, to: str | None, data: bytes) -> dict[str, Any]:
         """One transaction in a block of its own; its receipt."""
