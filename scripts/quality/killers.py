@@ -97,12 +97,15 @@ class Python:
         self.chain = connect()
         self.log = work / "pytest.log"
         self.touched = touched
+        collect = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/contracts/unit"]
+        listed = subprocess.run(collect, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        self.all = [line for line in listed.splitlines() if "::" in line]
 
     def tests_of(self, function: str) -> list[str]:
-        """Unit tests that call this function; all of them if every test's set-up does, or if it is unknown."""
-        found = [test for test, called in self.touched.items() if function in called and test != "stage"]
-        everywhere = function in self.touched.get("stage", set()) or not found
-        return ["tests/contracts/unit"] if everywhere else found
+        """Unit tests that may tell: those never traced, those that call the function, and if the set-up does, all."""
+        everywhere = ["tests/contracts/unit"] if function in self.touched.get("stage", {function}) else []
+        calling = [test for test in self.all if function in self.touched.get(test, {function})]
+        return [*calling, *everywhere]
 
     def kill(self, function: str, codes: dict[str, str]) -> str | None:
         """The first unit test that fails on these codes; None if all pass."""

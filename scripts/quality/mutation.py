@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import json
 import os
-import re
 import sys
 import time
 from dataclasses import replace
@@ -27,15 +26,13 @@ from typing import Any
 from compiler import ROOT, Compiler, creation_codes, source_of
 from killers import MATHS, Forge, Python
 from mutants import Mutant, shares, shuffled
-from report import STAGES, Result, conclude
+from report import OPEN, STAGES, Result, conclude
 from syntax import Source, parse
 
 WORK = ROOT / "build" / "quality" / "mutation"
 SAMPLE, SEED = 320, 2026
 PARTS = ["StakeVault", "ModelRegistry", "ScoreBook", "RewardPool"]
-COMMENT = re.compile(r"\s*(//[^\n]*|/\*.*?\*/)", re.S)
-QUICK, SLOW = STAGES[:2], STAGES[2:-1]
-OPEN = "open"  # outlived the quick stages
+QUICK, SLOW = STAGES[:2], STAGES[2:-2]
 LEFT_OUT = ("contracts/TaskFactory.sol", "contracts/TaskLens.sol")  # no money, no votes
 # What is compiled for a mutant of each file, and whether forge's tests of the maths hold the library too.
 HOLDERS: dict[str, tuple[list[str], bool]] = {
@@ -119,15 +116,22 @@ def functions_by_test() -> dict[str, set[str]]:
 
 
 def digest_of(*places: str) -> str:
-    """A digest of all sources below these folders, or of these files; comments of contracts do not matter."""
+    """A digest of all sources below these folders, or of these files."""
     digest = hashlib.sha256()
     for place in places:
         path = ROOT / place
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.suffix in (".sol", ".py"):
-                text = file.read_text()
-                digest.update((COMMENT.sub("", text) if file.suffix == ".sol" else text).encode())
+                digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def digest_of_code(compiler: Compiler) -> str:
+    """A digest of what the contracts compile to: comments and names do not matter."""
+    contracts = [*PARTS, "TaskFactory"]
+    wanted = {source_of(name): {name: ["evm.bytecode.object"]} for name in contracts}
+    codes = creation_codes(compiler(list(wanted), wanted))
+    return hashlib.sha256("".join(codes[name] for name in contracts).encode()).hexdigest()[:16]
 
 
 def kept(file: Path) -> dict[str, Result]:
@@ -148,16 +152,15 @@ class Run:
         self.laboratory: Laboratory | None = None
 
     def __call__(self) -> list[Result] | None:
-        """Results of the sample; None if the time was up before."""
-        with contextlib.suppress(TimeoutError):
-            with Compiler() as compiler:
-                sample = self._sample(compiler)
-                for mutant in sample:
-                    result = self.known[mutant.name]
-                    if result.end == OPEN or (result.end == "survived" and result.tests != self.tests):
-                        self._examine(compiler, mutant, SLOW, "survived")
-            return [replace(self.known[m.name], line=m.line) for m in sample]
-        return None
+        """Results of the sample, some open if the time was up; None if it was up before the quick stages ended."""
+        sample: list[Mutant] = []
+        with contextlib.suppress(TimeoutError), Compiler() as compiler:
+            sample = self._sample(compiler)
+            for mutant in sample:
+                result = self.known[mutant.name]
+                if result.end == OPEN or (result.end == "survived" and result.tests != self.tests):
+                    self._examine(compiler, mutant, SLOW, "survived")
+        return [replace(self.known[m.name], line=m.line) for m in sample] or None
 
     def _sample(self, compiler: Compiler) -> list[Mutant]:
         orders = {file: shuffled(source, self.options.seed) for file, source in self.sources.items()}
@@ -198,9 +201,8 @@ def main() -> int:
     os.chdir(ROOT)
     WORK.mkdir(parents=True, exist_ok=True)
     with Compiler() as compiler:
-        sources = parse(compiler)
-    contracts = digest_of("contracts", "interfaces", "scripts/quality/mutants.py")
-    chosen = Run(sources, options, WORK / f"{contracts}.jsonl")()
+        sources, code = parse(compiler), digest_of_code(compiler)
+    chosen = Run(sources, options, WORK / f"{code}.jsonl")()
     if chosen is None:
         print("the time is up; run it again to go on")
         return 2
