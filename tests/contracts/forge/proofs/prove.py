@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[4]
 PROJECT = ROOT / "tests" / "contracts" / "forge"
 PAGE = ROOT / "docs" / "audit" / "proofs.md"
 TOOLS = Path(sys.executable).parent
-SECONDS_A_QUERY, SECONDS_A_PROPERTY = 20, 300
+SECONDS_A_QUERY, SECONDS_A_PROPERTY = 20, 90
 PANICS = "0x01,0x11,0x12"  # a failed assertion, an overflow, a division by zero
 RESULTS = {"PASS": "proved", "FAIL": "counter-example", "TIMEOUT": "time-out"}
 
