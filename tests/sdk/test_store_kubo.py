@@ -5,6 +5,7 @@ The server keeps content by CID, answers in Kubo's shapes, and can be told to li
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -111,7 +112,8 @@ class Kubo(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content)
+        with contextlib.suppress(ConnectionError):  # a client may stop reading at its limit
+            self.wfile.write(content)
 
     def error(self, message: str, status: int = 500) -> None:
         self.answer(json.dumps({"Message": message, "Code": 0, "Type": "error"}).encode(), status)
