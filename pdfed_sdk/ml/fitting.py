@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
@@ -25,6 +23,7 @@ from pdfed_sdk.ml.augment import degrade
 from pdfed_sdk.ml.encoders import Encoder, encoder_input, new_encoder, normalised
 from pdfed_sdk.ml.fingerprint import contrastive_loss, spread_loss
 from pdfed_sdk.ml.neighbours import nearest
+from pdfed_sdk.ml.snapshots import read_snapshot, write_snapshot
 
 GROUPS = 4
 """Groups of look-alikes in a batch."""
@@ -173,38 +172,25 @@ class EncoderRun:
         return hashlib.sha256(f"{facts} {picture_hash(self.images)} {self._start}".encode()).hexdigest()
 
     def _save(self, path: Path) -> None:
-        """Weights, averages, optimiser and random state, atomically."""
-        tensors = {f"w/{name}": tensor for name, tensor in self.net.state_dict().items()}
-        tensors |= {f"e/{name}": tensor for name, tensor in self.average.state_dict().items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"o/{index}/{name}": torch.as_tensor(value).clone() for name, value in state.items()}
-        tensors["random"] = self.random.get_state()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".part")
-        facts = {"key": self._key(), "step": str(self.step), "seconds": repr(self.seconds)}
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, fresh, facts)
-        fresh.replace(path)
+        write_snapshot(
+            path,
+            self._key(),
+            {"step": str(self.step), "seconds": repr(self.seconds)},
+            weights=self.net.state_dict(),
+            averages=self.average.state_dict(),
+            optimiser=self.optimiser,
+            random=self.random,
+        )
 
     def _load(self, path: Path) -> None:
-        """Take up a snapshot of the same run; nothing happens if it is of another run, damaged or absent."""
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                facts = file.metadata() or {}
-                if facts.get("key") != self._key():
-                    return
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, OSError):
+        """Take up a snapshot of the same run, if there is one."""
+        found = read_snapshot(path, self._key())
+        if found is None:
             return
-        self.net.load_state_dict({name[2:]: t for name, t in tensors.items() if name.startswith("w/")})
-        self.average.load_state_dict({name[2:]: t for name, t in tensors.items() if name.startswith("e/")})
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("o/"):
-                _, index, part = name.split("/")
-                states.setdefault(int(index), {})[part] = tensor
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
-        self.random.set_state(tensors["random"])
-        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+        self.net.load_state_dict(found.weights)
+        self.average.load_state_dict(found.averages)
+        found.restore(self.optimiser, self.random)
+        self.step, self.seconds = int(found.facts["step"]), float(found.facts["seconds"])
 
 
 def look_alikes(images: Tensor, count: int) -> Tensor:

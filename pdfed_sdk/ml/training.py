@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from pdfed_sdk.errors import DataError, MlError
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.model import DiffusionModel, ModelConfig, new_model, training_scheduler
+from pdfed_sdk.ml.snapshots import read_snapshot, write_snapshot
 
 
 @dataclass(frozen=True)
@@ -157,38 +156,26 @@ class _Run:
             self.ema[name].lerp_(tensor.float(), 1 - decay)
 
     def save(self, path: Path, key: str) -> None:
-        """Write weights, averages, optimiser and random state atomically."""
-        tensors = {f"w/{name}": tensor.cpu() for name, tensor in self.unet.state_dict().items()}
-        tensors |= {f"e/{name}": tensor.cpu() for name, tensor in self.ema.items()}
-        for index, state in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"o/{index}/{name}": torch.as_tensor(value).cpu().clone() for name, value in state.items()}
-        tensors["random"] = self.random.get_state()
-        facts = {"key": key, "seen": str(self.seen), "steps": str(self.steps), "loss": repr(self.loss)}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_suffix(".part")
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, fresh, facts)
-        fresh.replace(path)
+        write_snapshot(
+            path,
+            key,
+            {"seen": str(self.seen), "steps": str(self.steps), "loss": repr(self.loss)},
+            weights=self.unet.state_dict(),
+            averages=self.ema,
+            optimiser=self.optimiser,
+            random=self.random,
+        )
 
     def load(self, path: Path, key: str) -> bool:
         """Take up a snapshot of the same run; False (start anew) if it is of another run or damaged."""
-        try:
-            with safe_open(str(path), framework="pt") as file:
-                facts = file.metadata() or {}
-                if facts.get("key") != key:
-                    return False
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        except (SafetensorError, OSError):
+        found = read_snapshot(path, key)
+        if found is None:
             return False
-        self.unet.load_state_dict({name[2:]: t for name, t in tensors.items() if name.startswith("w/")})
-        self.ema = {name[2:]: t.to(self.device) for name, t in tensors.items() if name.startswith("e/")}
-        states: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in tensors.items():
-            if name.startswith("o/"):
-                _, index, part = name.split("/")
-                states.setdefault(int(index), {})[part] = tensor
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": states})
-        self.random.set_state(tensors["random"])
-        self.seen, self.steps, self.loss = int(facts["seen"]), int(facts["steps"]), float(facts["loss"])
+        self.unet.load_state_dict(found.weights)
+        self.ema = {name: tensor.to(self.device) for name, tensor in found.averages.items()}
+        found.restore(self.optimiser, self.random)
+        self.seen, self.steps = int(found.facts["seen"]), int(found.facts["steps"])
+        self.loss = float(found.facts["loss"])
         return True
 
 

@@ -1,0 +1,69 @@
+"""Snapshots of a training run: weights, averages, optimiser and random state in one safetensors file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a file holds; ``facts`` are the run's own counters, as text."""
+
+    weights: dict[str, Tensor]
+    averages: dict[str, Tensor]
+    random: Tensor
+    facts: dict[str, str]
+    _states: dict[int, dict[str, Tensor]]
+
+    def restore(self, optimiser: torch.optim.Optimizer, random: torch.Generator) -> None:
+        """Put optimiser and generator where they were."""
+        optimiser.load_state_dict({**optimiser.state_dict(), "state": self._states})
+        random.set_state(self.random)
+
+
+def write_snapshot(
+    path: Path,
+    key: str,
+    facts: Mapping[str, str],
+    *,
+    weights: Mapping[str, Tensor],
+    averages: Mapping[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    random: torch.Generator,
+) -> None:
+    """Write atomically. ``key`` names the run: only a run of the same key takes the file up."""
+    tensors = {f"w/{name}": tensor for name, tensor in weights.items()}
+    tensors |= {f"e/{name}": tensor for name, tensor in averages.items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"o/{index}/{name}": torch.as_tensor(value).clone() for name, value in state.items()}
+    tensors["random"] = random.get_state()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".part")
+    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, fresh, {"key": key, **facts})
+    fresh.replace(path)
+
+
+def read_snapshot(path: Path, key: str) -> Snapshot | None:
+    """The snapshot of the run ``key``; None if it is of another run, damaged or absent."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            facts = file.metadata() or {}
+            if facts.get("key") != key:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, OSError):
+        return None
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("o/"):
+            _, index, part = name.split("/")
+            states.setdefault(int(index), {})[part] = tensor
+    group = {mark: {n[2:]: t for n, t in tensors.items() if n.startswith(f"{mark}/")} for mark in "we"}
+    return Snapshot(group["w"], group["e"], tensors["random"], facts, states)
