@@ -45,10 +45,10 @@ def nearest(
     if not 1 <= k <= available:
         raise DataError(f"k is {k}, limits 1 and {available}")
     height, width = _block_shape(len(queries), points, min(k + max(MARGINS.values()), available), memory)
-    search = _Search.over(points, k, available, width, min(CACHE, memory // 8))
-    kinds = list(MARGINS)
-    if not (refine and _native_bfloat16(points) and 1e-12 < search.far < 1e12):
-        kinds.remove(torch.bfloat16)
+    kinds = list(MARGINS) if refine and _native_bfloat16(points) else [torch.float32, torch.float64]
+    search = _Search.over(points, k, available, width, min(CACHE, memory // 8), kinds[0])
+    if not 1e-12 < search.far < 1e12:
+        kinds = [kind for kind in kinds if kind != torch.bfloat16]
     distances, indices = [], []
     for start in range(0, len(queries), height):
         block = queries[start : start + height]
@@ -90,8 +90,8 @@ def _native_bfloat16(points: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class _Search:
-    """A search of the ``k`` nearest of ``points``, ``width`` at a time: their centre, their squared norms about it and
-    the largest norm."""
+    """A search of the ``k`` nearest of ``points``, ``width`` at a time: their centre, their squared norms about it, the
+    smallest and the largest norm, and the most that bfloat16 moves a point (0 if it is not used)."""
 
     points: Tensor
     k: int
@@ -100,16 +100,22 @@ class _Search:
     cache: int
     centre: Tensor
     norms: Tensor
+    close: float
     far: float
+    moved: float
 
     @staticmethod
-    def over(points: Tensor, k: int, available: int, width: int, cache: int) -> _Search:
-        """Measure the points, a block at a time."""
+    def over(points: Tensor, k: int, available: int, width: int, cache: int, kind: torch.dtype) -> _Search:
+        """Measure the points, a block at a time, for products that begin in ``kind``."""
         centre, norms = points.mean(0), points.new_empty(len(points), dtype=torch.float32)
+        moved = 0.0
         for left in range(0, len(points), width):
             part = (points[left : left + width] - centre).float()
             norms[left : left + width] = torch.linalg.vector_norm(part, dim=1).square_()
-        return _Search(points, k, available, width, cache, centre, norms, float(norms.max()) ** 0.5)
+            if kind == torch.bfloat16:
+                moved = max(moved, float(_moved(part).max()))
+        close, far = (float(norm) ** 0.5 for norm in (norms.min(), norms.max()))
+        return _Search(points, k, available, width, cache, centre, norms, close, far, moved)
 
     def block(
         self, queries: Tensor, own: Tensor | None, kind: torch.dtype, refine: bool = True
@@ -126,18 +132,25 @@ class _Search:
             return *_first(exact, found, self.k), torch.ones_like(own) if own is not None else sizes > -1
         exact = torch.full(ranks.shape, torch.inf, dtype=torch.float64, device=ranks.device)
         exact[:, : self.k] = self._exact(queries, found[:, : self.k])
-        worst = exact[:, : self.k].amax(1).square() - sizes.double().square()
-        limit = worst.to(ranks.dtype) + self._error(sizes, kind)
+        worst = (exact[:, : self.k].amax(1).square() - sizes.double().square()).to(ranks.dtype)
+        limit = worst + self._error(rows, sizes, worst, kind)
         i, j = (ranks[:, self.k :] <= limit[:, None]).nonzero(as_tuple=True)
         exact[i, j + self.k] = self._exact(queries[i], found[i, j + self.k][:, None]).squeeze(1)
         sure = (ranks[:, -1] > limit) | (kept == self.available)
         return *_first(exact, found, self.k), sure
 
-    def _error(self, sizes: Tensor, kind: torch.dtype) -> Tensor:
-        """Bound (n,) on the error of ||p||^2 - 2rp: in float32 and float64 of its sums; in bfloat16 of rounding r, p
-        and the product, 2^-9 of each, so that of 2rp it is 2 (2^-9 + 2^-9) |r| |p| and 2^-8 |r| |p|."""
+    def _error(self, rows: Tensor, sizes: Tensor, worst: Tensor, kind: torch.dtype) -> Tensor:
+        """By how much (n,) a rank c = ||p||^2 - 2rp above ``worst`` may exceed the true one: in float32 and float64 by
+        the error of the sums. bfloat16 moves r and p, by lengths that are measured, and the product by 2^-8 of it,
+        which is (||p||^2 - c) / 2: the true rank is at least c - 2^-8 |(||p||^2 - c)| - 2 (|dr| |p| + |r + dr| |dp|).
+        That grows with c, so what holds at the limit, c = worst + error, holds above it."""
         bound = (1e-12 if kind == torch.float64 else 1e-5) * (sizes + self.far).square()
-        return bound + 3.02 / 256 * sizes * self.far if kind == torch.bfloat16 else bound
+        if kind != torch.bfloat16:
+            return bound
+        moved = _moved(rows)
+        bound += 2 * (moved * self.far + (sizes + moved) * self.moved)
+        off = torch.maximum((self.far**2 - worst).abs(), (worst - self.close**2).abs())
+        return (bound + off / 256) / (1 - 1 / 256)
 
     def _centred(self, part: Tensor, kind: torch.dtype) -> Tensor:
         if kind == torch.float64:
@@ -174,14 +187,25 @@ class _Search:
         return values, local + left
 
     def _exact(self, queries: Tensor, candidates: Tensor) -> Tensor:
-        """Distances of queries (n, D) to their candidates (n, c) by subtraction, float64."""
-        step = max(1, self.cache // (8 * candidates.shape[1] * queries.shape[1]))
-        parts = [torch.empty(0, candidates.shape[1], dtype=torch.float64, device=queries.device)]
+        """Distances of queries (n, D) to their candidates (n, c) by subtraction, float64. One piece of memory holds the
+        differences, a few queries at a time: fresh memory for each would take longer than the arithmetic."""
+        each, columns = candidates.shape[1], self.points.shape[1]
+        step = max(1, self.cache // (self.points.element_size() * each * columns))
+        room = self.points.new_empty(min(step, len(queries)) * each, columns)
+        exact = torch.empty(candidates.shape, dtype=torch.float64, device=queries.device)
         for i in range(0, len(queries), step):
-            near = self.points[candidates[i : i + step]]
-            there = torch.cdist(queries[i : i + step, None], near, compute_mode="donot_use_mm_for_euclid_dist")
-            parts.append(there.squeeze(1).double())
-        return torch.cat(parts)
+            rows = queries[i : i + step]
+            near = room[: len(rows) * each]
+            torch.index_select(self.points, 0, candidates[i : i + step].flatten(), out=near)
+            near = near.view(len(rows), each, columns).sub_(rows[:, None])
+            exact[i : i + step] = torch.linalg.vector_norm(near, dim=2)
+        return exact
+
+
+def _moved(rows: Tensor) -> Tensor:
+    """How far bfloat16 moves each row (n, D): (n,)."""
+    lengths: Tensor = torch.linalg.vector_norm(rows - rows.bfloat16(), dim=1)
+    return lengths
 
 
 def _smallest(block: Tensor, kept: int) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from pdfed_sdk.errors import DataError
-from pdfed_sdk.ml.neighbours import nearest
+from pdfed_sdk.ml.neighbours import _Search, nearest
 
 
 def brute(queries, points, k, exclude_self=False):
@@ -109,3 +109,17 @@ def test_a_cap_below_one_row_is_refused_with_what_it_takes():
         nearest(points, points, 5, memory=4_000)
     least = int(str(caught.value).split("need ")[1])
     nearest(points, points, 5, memory=least)
+
+
+def test_bfloat16_never_errs_by_more_than_its_bound_even_where_every_number_is_rounded_most():
+    signs = torch.randint(0, 2, (60, 256), generator=torch.Generator().manual_seed(0)).float() * 2 - 1
+    rows = torch.cat([signs, -signs]) * (1 + 2**-8)  # half way between two bfloat16, centre 0
+    search = _Search.over(rows, 1, 120, 8_192, 1 << 20, torch.bfloat16)
+    sizes = rows.norm(dim=1)
+    ranks = search._of_part(rows.bfloat16(), 0, 120, None)
+    true = torch.empty(120, 120).scatter_(1, ranks[1], ranks[0]).double()  # by column
+    error = true - (rows.double().square().sum(1) - 2 * rows.double() @ rows.double().T)
+    worst = torch.full((120,), float(ranks[0].min()))
+    bound = search._error(rows, sizes, worst, torch.bfloat16)
+    assert error.max() > 3.9  # 3.02 / 256 of the lengths, 3.06, would be too little
+    assert (error.amax(1) <= bound).all()
