@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Score models on your own pictures, and vote.", no_args_is_help=True)
 
 Threads = Annotated[int, typer.Option(min=1, max=1024, help="torch threads.")]
+Device = Annotated[str, typer.Option(help='Where to compute: "cpu", "cuda" or "auto".')]
 
 
 @app.command("run")
@@ -40,6 +41,7 @@ def run(
     seed: Annotated[str, typer.Option(help="Seed of the samples: 64 hex digits, or any text.")] = "pdfed",
     cache: Annotated[Path | None, typer.Option(help="Folder for fingerprints and features of your pictures.")] = None,
     title: Annotated[str, typer.Option(help="Title of the report.")] = "",
+    device: Device = "cpu",
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +54,7 @@ def run(
     set_threads(threads)
     case = judging.prepare(subject, data, card=card, samples=samples, extractor=extractor, reference=reference)
     err.print(f"scoring {case.settings.samples} pictures against {len(case.split.train)} of yours")
-    found = judging.judge(case, judging.seed_of(seed), cache=cache)
+    found = judging.judge(case, judging.seed_of(seed), cache=cache, device=device)
     page = judging.keep_report(found, case.split.train, to, title or subject.name)
     result = {
         "subject": str(subject),

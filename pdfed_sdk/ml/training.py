@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pdfed_sdk.errors import DataError, MlError
+from pdfed_sdk.ml import device_of
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.model import DiffusionModel, ModelConfig, new_model, training_scheduler
 from pdfed_sdk.ml.snapshots import read_snapshot, write_snapshot
@@ -200,7 +201,7 @@ def train(
     fresh = new_model(shape, config.seed)
     if parent is not None:
         fresh.unet.load_state_dict(parent.unet.state_dict())
-    run = _Run(config, fresh, _device(config.device))
+    run = _Run(config, fresh, device_of(config.device))
     digest = data.digest().hex()
     origin = parent.weights_digest().hex() if parent is not None else "fresh"
     key = json.dumps([asdict(config), shape.to_json(), digest, sorted(excluded), origin], sort_keys=True)
@@ -265,11 +266,3 @@ def _usable(data: PictureSet, shape: ModelConfig, excluded: Sequence[int]) -> Te
     if not bool(keep.any()):
         raise DataError(f"excluded leaves none of {len(data)} pictures")
     return keep.nonzero().squeeze(1)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise MlError(f"device is {name}, but no GPU can be used", hint='set device = "cpu" or "auto"')
-    return torch.device(name)

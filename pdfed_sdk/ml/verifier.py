@@ -50,6 +50,10 @@ class Prints:
         """The rows at ``index``."""
         return Prints(self.vectors[index], self.descriptors[index], self.thumbs[index])
 
+    def to(self, device: torch.device) -> Prints:
+        """The same on a device."""
+        return Prints(self.vectors.to(device), self.descriptors.to(device), self.thumbs.to(device))
+
     @staticmethod
     def joined(parts: list[Prints]) -> Prints:
         """All rows of ``parts``, in order."""

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from pdfed_sdk.artifacts.package import MODEL_INDEX, open_package
 from pdfed_sdk.errors import DataError, MlError, PackageInvalid, UsageError
+from pdfed_sdk.ml.comparing import YARDSTICK
 from pdfed_sdk.ml.data import NodeSplit, PictureSet
 from pdfed_sdk.ml.model import DiffusionModel, load_pipeline
 from pdfed_sdk.ml.report import write_report
 from pdfed_sdk.ml.sampling import sample
-from pdfed_sdk.ml.scoring import YARDSTICK, QNReport, Scorer, ScoringSettings, improvement
+from pdfed_sdk.ml.scoring import QNReport, Scorer, ScoringSettings, improvement
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.workbench import load_split
 
@@ -125,9 +126,12 @@ def generated(subject: DiffusionModel | PictureSet, settings: ScoringSettings, s
     return subject.images[: settings.samples], subject.labels[: settings.samples]
 
 
-def judge(case: Case, seed: bytes, *, cache: Path | None = None) -> Judgement:
-    """Score the subject, and the reference with the same seed. Errors: DataError, MlError."""
-    scorer = Scorer(case.split, case.settings, cache=cache)
+def judge(case: Case, seed: bytes, *, cache: Path | None = None, device: str = "cpu") -> Judgement:
+    """Score the subject, and the reference with the same seed, on ``device``. Errors: DataError, MlError."""
+    scorer = Scorer(case.split, case.settings, cache=cache, device=device)
+    for one in (case.subject, case.reference):
+        if isinstance(one, DiffusionModel):
+            one.unet.to(scorer.device)
     pictures, labels = generated(case.subject, case.settings, seed)
     report = scorer.score(pictures, labels)
     gain = None

@@ -106,7 +106,7 @@ def load_split(path: Path, settings: ScoringSettings) -> NodeSplit:
 
 def make_evaluator(split: NodeSplit, settings: ScoringSettings, config: NodeConfig) -> Evaluator:
     """The Q-N score with the task's frozen settings. Takes seconds: fingerprints, thresholds and calibration."""
-    return PictureEvaluator(Scorer(split, settings), config.node.gate_ceiling)
+    return PictureEvaluator(Scorer(split, settings, device=config.node.device), config.node.gate_ceiling)
 
 
 def make_trainer(split: NodeSplit, config: NodeConfig) -> Trainer:

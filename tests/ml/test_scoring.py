@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from pdfed_sdk.errors import DataError, ExtractorMismatch, MlError, PublicationRefused
+from pdfed_sdk.ml import device_of
 from pdfed_sdk.ml.augment import degrade
+from pdfed_sdk.ml.comparing import deviation
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.detector import DEFAULT_WEIGHTS, Detector
 from pdfed_sdk.ml.encoders import encoder_input
@@ -26,7 +28,6 @@ from pdfed_sdk.ml.report_types import Publication, QNReport, ScoringSettings
 from pdfed_sdk.ml.scoring import (
     Scorer,
     dedup_exclusions,
-    deviation,
     improvement,
     improvement_of,
     match_once,
@@ -281,6 +282,15 @@ def test_wrong_pictures_are_refused(scorer, splits, noise):
     one = dataclasses.replace(splits[0], test=splits[0].test.take([0]))
     with pytest.raises(DataError, match="test has 1 pictures"):
         Scorer(one, scorer.settings)
+
+
+@pytest.mark.parametrize(("device", "what"), [("cuda", "no GPU can be used"), ("abacus", "abacus")])
+def test_a_device_that_is_not_there_is_refused_before_any_work(splits, device, what, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(MlError, match=what) as caught:
+        Scorer(splits[0], ScoringSettings(extractor="pixels"), device=device)
+    assert "cpu" in str(caught.value.hint)
+    assert device_of("auto") == torch.device("cpu")
 
 
 def test_hashes_are_checked(scorer, splits):
