@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
@@ -72,12 +73,7 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         uint40 commitEnd = reservedAt + config.commitWindow;
         if (deadline > commitEnd) revert BookDeadlineTooLate(deadline, commitEnd);
         bytes32 digest = hashCommit(voter, id, commitment, deadline);
-        if (!SignatureChecker.isValidSignatureNow(voter, digest, signature)) {
-            address key = IStakeVault(config.vault).votingKeyOf(voter);
-            if (key == address(0) || !SignatureChecker.isValidSignatureNow(key, digest, signature)) {
-                revert BookBadSignature(voter);
-            }
-        }
+        if (!_signedFor(voter, config.vault, digest, signature)) revert BookBadSignature(voter);
         _commit(voter, voter, id, commitment);
     }
 
@@ -241,6 +237,19 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         uint24 rate = VoterPay.rateOf(lock.yes, lock.seen, q);
         _votes[id][voter] = Sealed.Vote(bytes24(commitment), lock.weight, rate, 0);
         emit Committed(id, voter, commitment, lock.weight, rate, lock.bond);
+    }
+
+    /// @dev Whether SignatureChecker finds the signature valid for the node or for its voting key. One recovery tells it of
+    ///      plain keys; an account with code answers for itself (ERC-1271).
+    function _signedFor(address voter, address vault, bytes32 digest, bytes calldata signature)
+        private
+        view
+        returns (bool)
+    {
+        (address signer,,) = ECDSA.tryRecoverCalldata(digest, signature); // zero if there is none
+        if (signer.code.length == 0 && IStakeVault(vault).mayVoteFor(voter, signer)) return true;
+        return SignatureChecker.isValidSignatureNowCalldata(voter, digest, signature)
+            || SignatureChecker.isValidSignatureNowCalldata(IStakeVault(vault).votingKeyOf(voter), digest, signature);
     }
 
     function _hashVote(ScoreVote calldata vote, bytes32 weightsDigest) private view returns (bytes32) {

@@ -6,23 +6,23 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
-import {Checkpoints} from "@openzeppelin/contracts/utils/structs/Checkpoints.sol";
 
 import {IEligibility} from "../interfaces/IEligibility.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, ROLE_TRAINER, ROLE_VALIDATOR} from "../interfaces/PdfedTypes.sol";
+import {History} from "./libraries/History.sol";
 import {Claims, Common, Stake, Stakes} from "./libraries/Stakes.sol";
 import {VaultConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
 /// @title StakeVault
 /// @dev Why no narrowing cast below loses bits and no sum overflows: every ledger is a part of the token balance, and
-///      the balance is held at or below MOST_TOKENS whenever tokens come in. Weight grows only in `deposit`, where it
-///      is held at or below MOST_WEIGHT.
+///      the balance is held at or below MOST_TOKENS whenever tokens come in. The weight of all nodes is
+///      held at or below MOST_WEIGHT where it changes; it grows only in `deposit`, so nothing else can fail there.
 ///      Only deposit, withdraw, claim, fund and refund touch the token; they share one transient lock.
 contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
-    using Checkpoints for Checkpoints.Trace208;
+    using History for mapping(uint256 time => History.Change);
     using Stakes for Stake;
 
     uint256 private constant MOST_TOKENS = type(uint88).max;
@@ -32,8 +32,8 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     mapping(address node => Stake) private _stakes;
     mapping(address node => Claims) private _claims;
     mapping(address node => address) private _votingKeys;
-    mapping(address node => Checkpoints.Trace208) private _past;
-    Checkpoints.Trace208 private _total;
+    mapping(address node => mapping(uint256 time => History.Change)) private _past;
+    mapping(uint256 time => History.Change) private _pastTotal;
     Common private _common;
 
     // ------------------------------------------------------------------------------------------------ registration
@@ -147,8 +147,8 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IStakeVault
-    function totalWeightAt(uint40 timepoint) external view returns (uint32) {
-        return uint32(_total.upperLookupRecent(timepoint));
+    function totalWeightAt(uint40 timepoint) public view returns (uint32) {
+        return uint32(_pastTotal.valueAt(timepoint, _common.since, _common.weight));
     }
 
     /// @inheritdoc IStakeVault
@@ -184,9 +184,11 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         if (stake.roles & ROLE_TRAINER == 0) revert VaultNotTrainer(author);
         if (stake.free < bond + fee) revert VaultInsufficientStake(author, stake.free, bond + fee);
         uint256 own = _weightAt(author, stake, config.minStake, timepoint);
-        eligible = uint32(_total.upperLookupRecent(timepoint) - own);
+        eligible = uint32(totalWeightAt(timepoint) - own);
         _setStake(author, stake, config.minStake, stake.free - bond - fee, stake.locked + bond);
         _common.escrow += uint88(fee);
+        // Keep the author's first credit from paying for a fresh slot, unless a change of weight just paid for two.
+        if (stake.since != block.timestamp) _claims[author].used = true;
     }
 
     /// @inheritdoc IStakeVault
@@ -279,8 +281,6 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         _pull(config.token, msg.sender, amount);
         Stake memory stake = _stakes[msg.sender];
         _setStake(msg.sender, stake, config.minStake, stake.free + amount, stake.locked);
-        uint256 weight = _total.latest();
-        if (weight > MOST_WEIGHT) revert VaultTooMuchWeight(weight, MOST_WEIGHT);
         emit Deposited(msg.sender, amount);
     }
 
@@ -304,26 +304,26 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         if (stake.roles == 0) revert VaultNotRegistered(node);
     }
 
-    /// @dev Write free and locked stake; where whole minimum stakes change, keep the old weight as a checkpoint.
+    /// @dev Write free and locked stake; where whole minimum stakes change, keep the node's and the total's old weight.
     function _setStake(address node, Stake memory stake, uint256 minStake, uint256 free, uint256 locked) private {
         uint256 before = stake.weight(minStake);
         uint256 weight = (free + locked) / minStake;
         if (weight != before) {
-            uint40 since = stake.since;
-            if (since != 0 && since != block.timestamp) _past[node].push(since, uint208(before));
-            stake.since = uint40(block.timestamp);
-            _total.push(uint48(block.timestamp), uint208(_total.latest() + weight - before));
+            uint40 time = uint40(block.timestamp);
+            Common memory common = _common;
+            uint256 total = common.weight + weight - before;
+            if (total > MOST_WEIGHT) revert VaultTooMuchWeight(total, MOST_WEIGHT);
+            _past[node].push(time, stake.since, before);
+            _pastTotal.push(time, common.since, common.weight);
+            (common.weight, common.since, stake.since) = (uint32(total), time, time);
+            _common = common;
         }
         (stake.free, stake.locked) = (uint88(free), uint88(locked));
         _stakes[node] = stake;
     }
 
-    function _weightAt(address node, Stake memory stake, uint256 minStake, uint40 timepoint)
-        private
-        view
-        returns (uint256)
-    {
-        return timepoint >= stake.since ? stake.weight(minStake) : _past[node].upperLookupRecent(timepoint);
+    function _weightAt(address node, Stake memory stake, uint256 minStake, uint40 time) private view returns (uint256) {
+        return _past[node].valueAt(time, stake.since, stake.weight(minStake));
     }
 
     function _addCredit(address node, uint256 amount) private {

@@ -13,7 +13,7 @@ struct Stake {
 }
 
 /// @notice What a node may take out: unbonded stake from `unbondingAt` on, credit at once. `used` keeps the slot from
-///         becoming zero again: only the first credit ever pays for a fresh one.
+///         becoming zero again: only its first use ever pays for a fresh one.
 struct Claims {
     uint88 unbonding;
     uint88 credit;
@@ -21,10 +21,13 @@ struct Claims {
     bool used;
 }
 
-/// @notice Ledgers that belong to no node: scoring fees not yet settled, and the sponsor's pool.
+/// @notice What belongs to no node, in one slot: scoring fees not yet settled, the sponsor's pool, the weight of all
+///         nodes and when it took its present value.
 struct Common {
     uint88 escrow;
     uint88 pool;
+    uint32 weight;
+    uint40 since;
 }
 
 /// @title Arithmetic of one node's stake

@@ -158,7 +158,6 @@ ADVICE: dict[str, tuple[str, str]] = {
     "ECDSAInvalidSignature": ("the signature is invalid", "sign again"),
     "ECDSAInvalidSignatureLength": ("the signature has {length} bytes, not 65", "sign again"),
     "ECDSAInvalidSignatureS": ("the signature is malleable", "sign again with a common library"),
-    "CheckpointUnorderedInsertion": ("a checkpoint is out of order", _BUG),
     "ReentrancyGuardReentrantCall": ("a contract called back into the task", "the token or receiver misbehaves"),
     "FailedDeployment": ("a clone could not be made", "choose another nonce: this task may exist already"),
     "InsufficientBalance": ("the balance is {balance}, {needed} are needed", "send more"),

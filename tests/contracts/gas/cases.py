@@ -13,15 +13,19 @@ from support.task import UNIT, VALIDATOR, ZERO, Task, digest
 CEILINGS = {
     "register and stake": 140_000,
     "register and stake in one transaction, with a voting key": 140_000,
+    "register and stake in one transaction, first node of a task, with a voting key": 140_000,
     "reserve and submit, 1 parent": 270_000,
     "reserve and submit, 4 parents": 270_000,
+    "reserve and submit, 4 parents, first of a node": 270_000,
     "commit": 90_000,
     "commit, batch of 10": 60_000,
     "commit by signature": 105_000,
+    "commit by signature of the voting key, the weight changed twice since the reservation": 105_000,
     "reveal": 85_000,
     "reveal, first of a node, in an empty word of buckets": 85_000,
     "finalize, every bucket in use, with a reward": 160_000,
     "finalize, never submitted, the bond costs a weight unit": 160_000,
+    "finalize, never submitted, the bond costs the first weight unit, first credit": 160_000,
     "settle, batch of 10 silent voters that lose a weight unit": 75_000,
     "commit, first of a node": 90_000,
     "reveal, batch of 10": 60_000,
@@ -31,6 +35,7 @@ CEILINGS = {
     "finalize, 300 voters": 160_000,
     "settle, batch of 10": 75_000,
     "pour, one hop": 90_000,
+    "pour, a reward shared with 1 parent, first credit": 90_000,
     "pour, batch of 10": 55_000,
     "claim": 55_000,
 }
@@ -109,7 +114,8 @@ class Bench:
         self.chain.rpc("anvil_setBalance", str(self.authors[0]), hex(10**22))
         sizes = {"1 voter (void)": 1, "8 voters": 8, "64 voters": 64, "300 voters": 300}
         ids: list[int] = []
-        for author, (name, size) in zip(self.authors, sizes.items(), strict=False):
+        third, fourth = self.authors[3:5]  # each submission that is held against a ceiling below is a later one
+        for author, (name, size) in zip((third, third, fourth, fourth), sizes.items(), strict=True):
             parents = [(ids[-1], 10_000)] if len(ids) > 1 else [(0, 10_000)]
             id, cost = self.round(author, self.crowd[-size:], parents)
             ids.append(id)
@@ -121,7 +127,7 @@ class Bench:
             if size == 300:
                 g["settle, batch of 10"] = cost["settle"]
         four = [(i, 2_500) for i in (*ids[1:], 0)]
-        _, cost = self.round(self.authors[4], self.crowd[-8:], four)
+        _, cost = self.round(third, self.crowd[-8:], four)
         g["reserve and submit, 4 parents"] = cost["submit"]
         g["settle, one voter alone"] = self.settle_alone()
 
@@ -148,22 +154,33 @@ class Bench:
         t.send(t.book.finalizeMany, 20, sender=voter)
 
     def signature(self) -> None:
+        """By a node's own key; then by its voting key, when the node's weight has changed since the reservation."""
         from brownie import accounts
-        from eth_account import Account
 
         signer = accounts.add(SECRET)
         self.chain.rpc("anvil_setBalance", str(signer), hex(10**20))
         self.t.join(signer, stake=STAKE)
+        node = self.t.join(self.chain.accounts[20], stake=STAKE)
+        self.t.send(self.t.vault.setVotingKey, signer, sender=node)
         self.chain.travel(self.chain.now + 10)
         id = self.t.open(self.authors[0])
-        deadline = self.chain.now + 1_000
-        digest_ = self.t.book.hashCommit(signer, id, b"\7" * 32, deadline)
-        signature = bytes(Account._sign_hash(bytes(digest_), SECRET).signature)
-        args = (signer, id, b"\7" * 32, deadline, signature)
-        receipt = self.t.send(self.t.book.commitBySig, *args, sender=self.authors[1])
-        self.gas["commit by signature"] = receipt.gas_used
+        self.gas["commit by signature"] = self.signed(signer, id)
+        for _ in range(2):
+            self.t.pay(node, 100 * UNIT)
+            self.t.send(self.t.vault.deposit, 100 * UNIT, sender=node)
+        name = "commit by signature of the voting key, the weight changed twice since the reservation"
+        self.gas[name] = self.signed(node, id)
         self.t.to_end(id)
         self.t.finalize(id)
+
+    def signed(self, voter: Any, id: int) -> int:
+        from eth_account import Account
+
+        deadline = self.chain.now + 1_000
+        digest_ = self.t.book.hashCommit(voter, id, b"\7" * 32, deadline)
+        signature = bytes(Account._sign_hash(bytes(digest_), SECRET).signature)
+        args = (voter, id, b"\7" * 32, deadline, signature)
+        return int(self.t.send(self.t.book.commitBySig, *args, sender=self.authors[1]).gas_used)
 
     def lineage(self) -> None:
         """Twelve generations; rewards are shared out first, then a royalty runs down the whole line."""
@@ -245,18 +262,18 @@ class WorstCases:
         spread = {v: (i % 32) - 8 for i, v in enumerate(self.voters[:40])} | {heavy[0]: 23, heavy[1]: 23}
         id = self.vote(first, spread | dict.fromkeys(heavy, 20), silent=())
         gas["finalize, every bucket in use, with a reward"] = t.finalize(id).gas_used
-        id = self.vote(first, dict.fromkeys(self.voters[:14], 3) | dict.fromkeys(heavy, 4), silent=self.voters[:10])
+        id = self.vote(first, dict.fromkeys(self.voters[:14], 3) | dict.fromkeys(heavy, 4), silent=self.voters[:11])
         t.finalize(id)
         gas["settle, batch of 10 silent voters that lose a weight unit"] = t.settle(id, self.voters[:10]).gas_used // 10
+        alone = t.settle(id, self.voters[10:11])
+        gas["settle, one silent voter alone that loses its first weight unit"] = alone.gas_used
         gas["settle, one voter alone, first credit"] = t.settle(id, self.voters[13:14]).gas_used
         # parents of different authors
         ids = [id]
         for n in range(3):
             ids.append(self.vote(self.voters[20 + n], dict.fromkeys(heavy, 4), [(ids[-1], 10_000)]))
             t.finalize(ids[-1])
-        reserve = t.send(t.registry.reserve, t.reservation(second, t.registry.count()), sender=second)
-        submit = t.submit(second, t.registry.count() - 1, [(i, 2_500) for i in ids])
-        gas["reserve and submit, 4 parents, the fee costs a weight unit"] = reserve.gas_used + submit.gas_used
+        gas["reserve and submit, 4 parents, the fee costs a weight unit"] = self.submission(second, ids)
         id = t.registry.count() - 1
         chain.travel(chain.now + 10)
         self.commit_all(id, heavy)
@@ -264,8 +281,19 @@ class WorstCases:
         gas["pour, a reward shared with 4 parents, first credit of the author"] = t.send(
             t.pool.pour, id, sender=first
         ).gas_used
-        name = "pour, one hop and a reward shared with 1 parent, first credit of the author"
-        gas[name] = t.send(t.pool.pour, ids[-1], sender=first).gas_used
+        name = "pour, one hop and a reward shared with 1 parent, first credit of an author"
+        gas[f"{name} whose only submission cost it a weight unit"] = t.send(t.pool.pour, ids[-1], sender=first).gas_used
+        roomy = self.voters[23:25]
+        for node in roomy:
+            t.pay(node, 30 * UNIT)
+            t.send(t.vault.deposit, 30 * UNIT, sender=node)
+        for author, improvement in zip((self.voters[25], *roomy), (0, 6, 8), strict=True):
+            ids.append(self.vote(author, dict.fromkeys(heavy, improvement), [(ids[-1], 10_000)]))
+            t.finalize(ids[-1])
+        gas["pour, a reward shared with 1 parent without gain, first credit"] = t.send(
+            t.pool.pour, ids[-2], sender=first
+        ).gas_used
+        gas["pour, a reward shared with 1 parent, first credit"] = t.send(t.pool.pour, ids[-1], sender=first).gas_used
         newcomer = t.join(chain.accounts[62], stake=220 * UNIT)
         chain.travel(chain.now + 10)
         for name in ("the bond costs the first weight unit, first credit", "the bond costs a weight unit"):
@@ -274,12 +302,18 @@ class WorstCases:
             gas[f"finalize, never submitted, {name}"] = t.finalize(reserve).gas_used
             t.pay(newcomer, 25 * UNIT)
             t.send(t.vault.deposit, 25 * UNIT, sender=newcomer)
-        fresh = self.t.join(chain.accounts[61], stake=1_000 * UNIT)
+        fresh = self.t.join(chain.accounts[61], stake=1_050 * UNIT)
         chain.travel(chain.now + 10)
         id = t.open(first)
         gas["commit, first of a node"] = t.commit(fresh, id, -7).gas_used
         t.to_reveal(id)
         gas["reveal, first of a node, in an empty word of buckets"] = t.reveal(fresh, id).gas_used
+        gas["reserve and submit, 4 parents, first of a node"] = self.submission(fresh, ids[-4:])
+
+    def submission(self, author: Any, parents: list[int]) -> int:
+        t, id = self.t, self.t.registry.count()
+        reserve = t.send(t.registry.reserve, t.reservation(author, id), sender=author)
+        return int(reserve.gas_used + t.submit(author, id, [(i, 2_500) for i in parents]).gas_used)
 
     def commit_all(self, id: int, voters: Any) -> None:
         t = self.t

@@ -18,9 +18,8 @@ from .world import content
 ONE = 1 << 24
 TERMINAL = (FINAL, VOID)
 # gas of an act: so much, and so much for each item of a batch. Those of protocol.md where they hold in any state; a
-# little more room where an act may be the first to write a ledger, a checkpoint or a share, or where a commit is signed
-# by the voting key and the stake changed since the reservation (`tests/contracts/gas` holds the ordinary cases to the
-# protocol's)
+# little more room where an act may be the first to write a ledger, a past weight or a share (`tests/contracts/gas`
+# holds the ordinary cases to the protocol's)
 CEILINGS = {
     "vault.register": (75_000, 0),
     "vault.registerAndDeposit": (210_000, 0),
@@ -28,16 +27,16 @@ CEILINGS = {
     "vault.requestUnstake": (140_000, 0),
     "vault.withdraw": (80_000, 0),
     "vault.claim": (75_000, 0),
-    "registry.reserve": (210_000, 0),
+    "registry.reserve": (195_000, 0),
     "registry.submit": (115_000, 0),
     "book.commit": (90_000, 0),
     "book.commitMany": (40_000, 60_000),
-    "book.commitBySig": (115_000, 0),
+    "book.commitBySig": (105_000, 0),
     "book.reveal": (85_000, 0),
     "book.revealMany": (40_000, 60_000),
-    "book.finalize": (180_000, 0),
-    "book.finalizeMany": (45_000, 180_000),
-    "book.settle": (115_000, 75_000),
+    "book.finalize": (160_000, 0),
+    "book.finalizeMany": (45_000, 160_000),
+    "book.settle": (95_000, 75_000),
     "pool.pour": (195_000, 0),
     "pool.pourMany": (140_000, 90_000),
     "pool.payRoyalty": (120_000, 0),

@@ -163,6 +163,37 @@ def test_a_smart_account_signs_through_erc1271(task: Any, nodes: list[Any], sign
     assert task.book.voteOf(id, wallet)["weight"] == 10
 
 
+def test_a_smart_account_as_voting_key_signs_for_its_node(task: Any, nodes: list[Any], signer: Any, chain: Any) -> None:
+    wallet = chain.project.TestWallet.deploy({"from": signer}, silent=True)
+    node = nodes[1]
+    task.send(task.vault.setVotingKey, wallet, sender=node)
+    id = task.open(nodes[0])
+    deadline = chain.now + 100
+    hash_ = task.book.hashCommit(node, id, b"\7" * 32, deadline)
+    args = (node, id, b"\7" * 32, deadline, sign(hash_, OTHER))
+    task.reverts("BookBadSignature", node, call=task.book.commitBySig, args=args, sender=nodes[3])
+    task.send(task.book.commitBySig, node, id, b"\7" * 32, deadline, sign(hash_), sender=nodes[3])
+    assert task.book.voteOf(id, node)["weight"] == 10
+
+
+@pytest.mark.parametrize("of_node", [True, False])
+def test_an_account_with_code_answers_for_itself(
+    task: Any, nodes: list[Any], signer: Any, chain: Any, of_node: bool
+) -> None:
+    """Its plain key signs no longer, be it the node's or its voting key's."""
+    node, key, secret = (signer, signer, SECRET) if of_node else (nodes[1], Account.from_key(OTHER).address, OTHER)
+    if not of_node:
+        task.send(task.vault.setVotingKey, key, sender=node)
+    id = task.open(nodes[0])
+    deadline = chain.now + 100
+    args = (node, id, b"\7" * 32, deadline)
+    args += (sign(task.book.hashCommit(*args), secret),)
+    chain.rpc("anvil_setCode", str(key), "0x5f5ff3")  # answers nothing
+    task.reverts("BookBadSignature", node, call=task.book.commitBySig, args=args, sender=nodes[3])
+    chain.rpc("anvil_setCode", str(key), "0x")
+    task.send(task.book.commitBySig, *args, sender=nodes[3])
+
+
 def test_permit_and_deposit_in_one_transaction(task: Any, signer: Any, chain: Any) -> None:
     from eth_account.messages import encode_typed_data
 
