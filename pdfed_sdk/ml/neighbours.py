@@ -26,6 +26,7 @@ GROUPS = 8
 """Slices a wide row of distances is folded into before its smallest are sorted."""
 
 
+@torch.no_grad()
 def nearest(
     queries: Tensor, points: Tensor, k: int, *, exclude_self: bool = False, refine: bool = True, memory: int = 256 << 20
 ) -> tuple[Tensor, Tensor]:
@@ -161,8 +162,10 @@ class _Search:
         """The ``kept`` best of every row, best first: ||p||^2 - 2 rp, which ranks like the distance, and the index."""
         best: Tensor | None = None
         index: Tensor | None = None
+        shape = len(rows), min(self.width, len(self.points))
+        room = rows.new_empty(shape, dtype=torch.float32 if rows.dtype == torch.bfloat16 else rows.dtype)
         for left in range(0, len(self.points), self.width):
-            values, local = self._of_part(rows, left, kept, own)
+            values, local = self._of_part(rows, left, kept, own, room)
             if best is not None and index is not None:
                 values, local = torch.cat([best, values], 1), torch.cat([index, local], 1)
                 values, order = values.topk(min(kept, values.shape[1]), dim=1, largest=False)
@@ -172,14 +175,17 @@ class _Search:
         assert index is not None
         return best, index
 
-    def _of_part(self, rows: Tensor, left: int, kept: int, own: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _of_part(self, rows: Tensor, left: int, kept: int, own: Tensor | None, room: Tensor) -> tuple[Tensor, Tensor]:
+        """`_candidates` of one part of the points. ``room`` holds the products: fresh memory for every part would take
+        longer than what is computed in it."""
         part = self._centred(self.points[left : left + self.width], rows.dtype)
+        room = room[:, : len(part)]
         norms = self.norms[left : left + self.width]
         if rows.dtype == torch.bfloat16:
-            block = torch.add(norms, rows @ part.bfloat16().T, alpha=-2)  # float32, as norms are
+            block = torch.add(norms, rows @ part.bfloat16().T, alpha=-2, out=room)  # float32, as norms are
         else:
             norms = norms if rows.dtype == torch.float32 else part.square().sum(1)
-            block = torch.addmm(norms, rows, part.T, alpha=-2)
+            block = torch.addmm(norms, rows, part.T, alpha=-2, out=room)
         if own is not None:
             inside = (own >= left) & (own < left + len(part))
             block[inside, own[inside] - left] = torch.inf

@@ -116,7 +116,7 @@ def test_bfloat16_never_errs_by_more_than_its_bound_even_where_every_number_is_r
     rows = torch.cat([signs, -signs]) * (1 + 2**-8)  # half way between two bfloat16, centre 0
     search = _Search.over(rows, 1, 120, 8_192, 1 << 20, torch.bfloat16)
     sizes = rows.norm(dim=1)
-    ranks = search._of_part(rows.bfloat16(), 0, 120, None)
+    ranks = search._of_part(rows.bfloat16(), 0, 120, None, torch.empty(120, 120))
     true = torch.empty(120, 120).scatter_(1, ranks[1], ranks[0]).double()  # by column
     error = true - (rows.double().square().sum(1) - 2 * rows.double() @ rows.double().T)
     worst = torch.full((120,), float(ranks[0].min()))
