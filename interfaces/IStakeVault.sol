@@ -212,7 +212,7 @@ interface IStakeVault {
     function weightNow(address node) external view returns (uint32);
 
     /// @notice Weight of all nodes at `timepoint`.
-    /// @param timepoint seconds since the epoch
+    /// @param timepoint seconds since the epoch. WARNING: the present second is not over, the answer may still change
     /// @return the sum of their weights
     function totalWeightAt(uint40 timepoint) external view returns (uint32);
 

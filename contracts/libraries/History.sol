@@ -10,8 +10,8 @@ pragma solidity 0.8.37;
 ///      time, and to a recent time fewer. Times grow: no value is kept for a second that is not over.
 library History {
     /// @param value what it was until this change
-    /// @param since time of the change before, zero if there was none
-    /// @param jump time of an older change, at most `since`
+    /// @param since time of the change before, which may be the first, of which nothing is kept
+    /// @param jump time of an older change of which something is kept, at most `since`; zero if there is none
     /// @param span number of changes from this one down to `jump`; below 2^40, as there is one change a second
     struct Change {
         uint32 value;

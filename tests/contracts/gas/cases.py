@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from support.chain import connect
 from support.task import UNIT, VALIDATOR, ZERO, Task, digest
 
 CEILINGS = {
@@ -325,12 +326,39 @@ class WorstCases:
         t.to_end(id)
 
 
+def reserve_in_traffic() -> dict[str, int]:
+    """A reservation looks up the total's weight of a warm-up ago: beside one by a node alone, one after changes of
+    weight in each of the last seconds. A change of one node changes the total, so anybody can add some."""
+    t = Task(minStake=100 * UNIT, scoringFee=UNIT, warmUp=86_400, unbonding=200_000)
+    author, other = (t.join(who, stake=1_050 * UNIT) for who in t.chain.accounts[10:12])
+    gas = {}
+    for wanted in (0, 0, 30, 300):  # the first reservation of a node's life costs more and is not kept
+        t.chain.travel(t.chain.now + 86_400)
+        t.pay(other, wanted * 100 * UNIT)
+        for _ in range(wanted):
+            t.send(t.vault.deposit, 100 * UNIT, sender=other, at=t.chain.now + 1)
+        name = "reserve, quiet" if not wanted else f"reserve, the total changed {wanted} times within the warm-up"
+        t.chain.at(t.chain.now + 1)
+        gas[name] = t.send(t.registry.reserve, t.reservation(author, t.registry.count()), sender=author).gas_used
+    return gas
+
+
 def measure() -> dict[str, int]:
-    """All cases, by human name."""
+    """All cases, by human name. Every block is a second after the last: what a history costs depends on how many changes
+    of weight fell into a second of their own."""
+    connect().rpc("anvil_setBlockTimestampInterval", 1)
+    try:
+        return _measure()
+    finally:
+        connect().rpc("anvil_removeBlockTimestampInterval")
+
+
+def _measure() -> dict[str, int]:
     bench = Bench()
     worst = WorstCases(bench.gas)
     for part in (bench.people, bench.models, bench.batches, bench.signature, bench.lineage, worst.arrive, worst.go):
         part()
+    bench.gas |= reserve_in_traffic()
     for name in CONTRACTS:
         code = getattr(bench.chain.project, name)._build["deployedBytecode"]
         bench.gas[f"bytes of {name}"] = len(code) // 2
