@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from pdfed_sdk.ml.augment import degrade, jpeg_roundtrip
-from pdfed_sdk.ml.encoders import Encoder, normalised
+from pdfed_sdk.ml.encoders import Encoder, encoder_input, normalised
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.registration import registration
 from pdfed_sdk.ml.verifier import Prints, Verifier
@@ -20,8 +20,13 @@ HARD = 10
 TWIN = 1e-3
 """Fingerprints nearer than this are of the same picture."""
 BATCH = 384
-NOISE = 0.3
+SIZES = (16, 28, 32)
+"""Sides of pictures at which copies are made."""
+NOISE = 0.1
 """Deviation of the noise on the cues in training, in deviations of the cues: they must not be read too finely."""
+RIGHT = 0.01
+"""What a right pair counts against a wrong one in the last step. In a node's search copies are rare: 0.8 must be out of
+reach of almost all strangers, not just of most."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ def train_verifier(
     queries: Tensor | None = None,
     rounds: int = 4,
     epochs: int = 6,
-    steps: int = 1500,
+    steps: int = 3000,
     seed: int = 0,
     on_step: Callable[[int, float], None] | None = None,
 ) -> Verifier:
@@ -83,7 +88,7 @@ def _train_correlations(
     """Eqs. 2-4 alone: 1x1 convolution, GeM power and MLP."""
     weights = [*net.reduce.parameters(), net.power, *net.mlp.parameters()]
     batches = epochs * sum(-(-len(part.label) // BATCH) for part in parts)
-    descend = _descent(weights, batches, lr=2e-3, decay=0.05)
+    descend = _descent(weights, batches, lr=2e-3, decay=0.05, right=2.0)  # two wrong pairs or more come with each
     net.train()
     for step, (part, rows) in enumerate(_batches(parts, epochs, random), start=1):
         logits = net.correlations(*_sides(net, part, rows, vectors, maps))
@@ -111,7 +116,7 @@ def _train_weighing(
     there, back = torch.cat([a for a, _ in both]), torch.cat([b for _, b in both])
     labels, every = torch.cat([part.label for part in parts]), torch.cat([there, back])
     net.scale.running_mean, net.scale.running_var = every.mean(0), every.var(0)
-    descend = _descent(list(net.weigh.parameters()), steps, lr=1e-2, decay=0.01)
+    descend = _descent(list(net.weigh.parameters()), steps, lr=1e-2, decay=0.01, right=RIGHT)
     for step in range(1, steps + 1):
         rows = torch.randint(0, len(labels), (min(4_096, len(labels)),), generator=random)
         loss = descend(net.weighed(there[rows], back[rows], NOISE), labels[rows])
@@ -119,14 +124,17 @@ def _train_weighing(
             on_step(step, loss)
 
 
-def _descent(weights: Sequence[Tensor], steps: int, lr: float, decay: float) -> Callable[[Tensor, Tensor], float]:
-    """AdamW under a one-cycle rate as a function: one step on binary cross-entropy of (logits, labels), its value."""
+def _descent(
+    weights: Sequence[Tensor], steps: int, lr: float, decay: float, right: float
+) -> Callable[[Tensor, Tensor], float]:
+    """AdamW under a one-cycle rate as a function: one step on binary cross-entropy of (logits, labels), its value.
+    ``right``: what a right pair counts, a wrong one counts 1."""
     optimiser = torch.optim.AdamW(weights, lr=lr, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps + 1)
-    twice = torch.tensor(2.0)  # two wrong pairs or more come with each right one
+    factor = torch.tensor(right)
 
     def descend(logits: Tensor, labels: Tensor) -> float:
-        loss = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=twice)
+        loss = F.binary_cross_entropy_with_logits(logits, labels, pos_weight=factor)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -154,8 +162,27 @@ def _batches(parts: list[_Pairs], epochs: int, random: Generator) -> Iterator[tu
 
 
 def copies(pixels: Tensor, random: Generator) -> Tensor:
-    """What a memorising model might make of pictures (N, C, S, S) in [0, 1]: a tenth as they are, a quarter through
-    JPEG and noise, the others degraded by up to two thirds of the range; rounded to 8 bits."""
+    """What a memorising model might make of pictures (N, C, 32, 32) in [0, 1], each at one of SIZES and brought back
+    to 32: noise that was enlarged, or repeated in the padding, is not the noise of 32 pixels."""
+    result, which = torch.empty_like(pixels), torch.randint(0, len(SIZES), (len(pixels),), generator=random)
+    for index, size in enumerate(SIZES):
+        rows = (which == index).nonzero().squeeze(1)
+        if len(rows):
+            made = damaged(_emitted(pixels[rows], size), random).mul(255).round().to(torch.uint8)
+            result[rows] = encoder_input(made)[:, : pixels.shape[1]]
+    return result
+
+
+def _emitted(pixels: Tensor, size: int) -> Tensor:
+    """Pictures of 32 pixels before `encoder_input` padded them from 28 or enlarged them from 16."""
+    if size == 28:
+        return pixels[:, :, 2:-2, 2:-2]
+    return F.interpolate(pixels, (size, size), mode="bilinear", antialias=True, align_corners=False).clamp(0, 1)
+
+
+def damaged(pixels: Tensor, random: Generator) -> Tensor:
+    """Pictures (N, C, S, S) in [0, 1]: a tenth as they are, a quarter through JPEG and noise, the others degraded by up
+    to two thirds of the range."""
     kind = torch.rand(len(pixels), generator=random)
     result = pixels.clone()
     warped, lossy = (kind >= 0.35).nonzero().squeeze(1), ((kind >= 0.1) & (kind < 0.35)).nonzero().squeeze(1)
@@ -166,7 +193,7 @@ def copies(pixels: Tensor, random: Generator) -> Tensor:
         values = jpeg_roundtrip(pixels[lossy], quality.tolist())
         sigma = 0.06 * torch.rand(len(lossy), 1, 1, 1, generator=random)
         result[lossy] = (values + sigma * torch.randn(values.shape, generator=random)).clamp(0, 1)
-    return result.mul(255).round() / 255
+    return result
 
 
 @torch.no_grad()

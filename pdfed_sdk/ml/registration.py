@@ -3,8 +3,9 @@
 A copy differs from its original by a small shift, a zoom, blur, contrast, brightness and noise; another picture of the
 same kind differs in places. So the item is moved onto the query (one Gauss-Newton step on blurred pictures), the query
 is then explained by least squares from the moved item, its derivatives and its blur, and what remains is counted as a
-whole and in its worst place, at three degrees of blur. That is the tangent distance of Simard et al. (1993). Blurs,
-derivatives and moves are separable, so each is two small matrix products.
+whole and in its worst place, at three degrees of blur. That is the tangent distance of Simard et al. (1993). The rim is
+left out: a move finds nothing to put there, and where pictures of 28 pixels are padded it repeats one pixel's noise.
+Blurs, derivatives and moves are separable, so each is two small matrix products.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from torch.nn import functional as F
 LEVELS = (0, 1, 3)
 """Binomial 5-tap blurs at each degree."""
 CUES = 2 * len(LEVELS) + 4
+RIM = 2
+"""Pixels at each edge that are not compared."""
 FURTHEST = 3.0
 """Pixels in 32 that the item may be moved."""
 BLOCK, STEP = 8, 4
@@ -38,12 +41,17 @@ def registration(query: Tensor, item: Tensor) -> Tensor:
     cues = []
     for times, target in levels.items():
         left, share = _fit(target, _blurred(moved, times))
-        spread = target.var((2, 3)).mean(1) + FAINT
+        spread = _inner(target).var((2, 3)).mean(1) + FAINT
         squares = left.square().mean(1, keepdim=True)
         worst = F.avg_pool2d(squares, BLOCK, STEP).flatten(1).amax(1)
         cues += [(squares.mean((1, 2, 3)) / spread + 1e-5).log(), (worst / spread + 1e-5).log()]
-    cues += [(images.var((2, 3)).mean(1) + FAINT).log() for images in (query, item)]
+    cues += [(_inner(images).var((2, 3)).mean(1) + FAINT).log() for images in (query, item)]
     return torch.stack([*cues, share[:, 0].abs().clamp(0.1, 10).log(), distance], 1)
+
+
+def _inner(images: Tensor) -> Tensor:
+    """Pictures without their rim."""
+    return images[..., RIM:-RIM, RIM:-RIM]
 
 
 @cache
@@ -74,24 +82,30 @@ def _blurred(images: Tensor, times: int) -> Tensor:
 
 
 def _tangents(images: Tensor) -> Tensor:
-    """(N, 5, C * S * S): the picture, its change when shifted right, shifted down, zoomed and blurred, each centred
-    channel by channel."""
+    """(N, 5, C * I * I), I the side without the rim: the picture, its change when shifted right, shifted down, zoomed
+    and blurred, each centred channel by channel."""
     size = images.shape[-1]
     slope, line = _slope_matrix(size).to(images.device), torch.linspace(-1, 1, size, device=images.device)
     across, down = images @ slope.T, slope @ images
     every = [images, across, down, line * across + line[:, None] * down, _blurred(images, 1) - images]
-    return torch.stack([(part - part.mean((2, 3), keepdim=True)).flatten(1) for part in every], 1)
+    return torch.stack([_centred(part).flatten(1) for part in every], 1)
+
+
+def _centred(images: Tensor) -> Tensor:
+    """Pictures without their rim, each channel less its mean."""
+    inside = _inner(images)
+    return inside - inside.mean((2, 3), keepdim=True)
 
 
 def _fit(query: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
-    """Least squares of the centred query on the item's tangents: (what remains (N, C, S, S), coefficients (N, 5))."""
-    tangents = _tangents(item)
-    target = (query - query.mean((2, 3), keepdim=True)).flatten(1)[:, :, None]
+    """Least squares of the centred query on the item's tangents: (what remains (N, C, I, I), coefficients (N, 5))."""
+    tangents, centred = _tangents(item), _centred(query)
+    target = centred.flatten(1)[:, :, None]
     products = tangents @ tangents.transpose(1, 2)
     ridge = products.diagonal(dim1=1, dim2=2) * 1e-3 + 1e-3
     found = torch.linalg.solve(products + torch.diag_embed(ridge), tangents @ target)
     left = target - tangents.transpose(1, 2) @ found
-    return left.view_as(query), found.squeeze(2)
+    return left.view_as(centred), found.squeeze(2)
 
 
 def _move(item: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:

@@ -81,7 +81,11 @@ class Verifier(nn.Module):
         )
         self.scale = nn.BatchNorm1d(CUES + 4, affine=False)
         self.weigh = nn.Sequential(
-            nn.Linear(CUES + 4, 64), nn.ReLU(inplace=True), nn.Linear(64, 64), nn.ReLU(inplace=True), nn.Linear(64, 1)
+            nn.Linear(CUES + 4, 128),
+            nn.ReLU(inplace=True),
+            nn.Linear(128, 128),
+            nn.ReLU(inplace=True),
+            nn.Linear(128, 1),
         )
         self.register_buffer("pooling", windows(), persistent=False)
 
@@ -107,11 +111,13 @@ class Verifier(nn.Module):
 
     def cues(self, query: Prints, item: Prints, laid: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """What is weighed in either direction, (N, CUES + 4) each: registration, mean and least similarity of equal
-        windows, cosine of the fingerprints, the MLP of that direction. ``laid``: registration both ways."""
+        windows and cosine of the fingerprints, as log distances from 1, the MLP of that direction. ``laid``:
+        registration both ways."""
         matrices = self._matrices(query, item)
         equal = matrices[0].diagonal(dim1=1, dim2=2)
         cosine = (query.vectors * item.vectors).sum(1)
-        common = torch.stack([equal.mean(1), equal.amin(1), cosine], 1)
+        alike = torch.stack([equal.mean(1), equal.amin(1), cosine], 1)
+        common = ((1 - alike).clamp_min(0) + 1e-3).log()
         there, back = (
             torch.cat([cues, common, self.mlp(matrix.flatten(1))], 1)
             for cues, matrix in zip(laid, matrices, strict=True)
@@ -120,13 +126,14 @@ class Verifier(nn.Module):
 
     def weighed(self, there: Tensor, back: Tensor, noise: float = 0.0) -> Tensor:
         """h(q, i) + h(i, q) of both directions' cues, (N,). ``noise`` of that deviation is added in training."""
-        total = torch.zeros(len(there), 1)
+        weights = []
         for cues in (there, back):
             scaled = self.scale(cues).clamp(-3, 3)
             if noise:
                 scaled = scaled + noise * torch.randn_like(scaled)
-            total = total + self.weigh(scaled)
-        return total.squeeze(1)
+            weights.append(self.weigh(scaled).squeeze(1))
+        total: Tensor = weights[0] + weights[1]
+        return total
 
     def logits(self, query: Prints, item: Prints) -> Tensor:
         """h(q, i) + h(i, q), (N,): eq. 4 before the sigmoid."""
