@@ -21,7 +21,7 @@ PRIVATE := HOME="$(ROOT)/build/home"
 
 .PHONY: help
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 # --- set-up ----------------------------------------------------------------------------------------------------------
 
@@ -78,6 +78,18 @@ test-contracts: setup  ## contracts on a real local chain: unit, stateful, gas
 .PHONY: prove
 prove: setup .tools/halmos/.installed  ## proofs of the pure maths by symbolic execution; rewrites docs/audit/proofs.md
 	.tools/halmos/bin/python tests/contracts/forge/proofs/prove.py
+
+.PHONY: prove-planted
+prove-planted: setup .tools/halmos/.installed  ## each proof fails under a bug planted for it, or fail
+	.tools/halmos/bin/python tests/contracts/forge/proofs/prove.py --planted
+
+.PHONY: test-forge-deep
+test-forge-deep: setup  ## long campaigns of the forge handlers (RUNS=n); rewrites docs/audit/handlers.json
+	$(PY) tests/contracts/forge/campaign.py --deep $(if $(RUNS),--runs $(RUNS))
+
+.PHONY: test-forge-planted
+test-forge-planted: setup  ## planted bugs, each noticed by a forge handler, or fail; docs/audit/handlers-planted.json
+	$(PY) tests/contracts/forge/campaign.py --planted
 
 .PHONY: simulate
 simulate: setup  ## voters' pay over 3,000 submissions on the real contracts; rewrites docs/audit/voter-pay.md

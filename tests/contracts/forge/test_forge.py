@@ -2,13 +2,8 @@
 
 import re
 
+from campaign import FIELDS, RECORD
 from support import forge
-
-RECORD = forge.ROOT / "build" / "invariants.txt"
-FIELDS = (
-    "acts", "legal", "finals", "voids", "bests", "commits", "reveals", "settles", "silent", "pours", "royalties",
-    "claims", "withdrawals", "parents", "reclaims",
-)  # fmt: skip
 
 
 def test_every_amount_error_and_boundary() -> None:

@@ -1,8 +1,10 @@
 """Proves the properties of test/proofs with halmos and writes docs/audit/proofs.md and proofs.json.
 
-    .tools/halmos/bin/python tests/contracts/forge/proofs/prove.py [--only NAME] [--check]
+    .tools/halmos/bin/python tests/contracts/forge/proofs/prove.py [--only NAME] [--check | --planted]
 
-`--check` writes nothing and fails unless everything is proved. Uses nothing but the standard library.
+`--check` writes nothing and fails unless everything is proved. `--planted` plants the bug that each property names in a
+copy of the sources, fails unless each property then has a counter-example, and writes proofs-planted.json. Uses nothing
+but the standard library.
 """
 
 from __future__ import annotations
@@ -17,15 +19,18 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[4]
-PROJECT = ROOT / "tests" / "contracts" / "forge"
-PAGE = ROOT / "docs" / "audit" / "proofs.md"
+from planting import COPY, FORGE, ROOT, plant
+
+PROOFS, PLANTED = (ROOT / "docs" / "audit" / name for name in ("proofs.json", "proofs-planted.json"))
 TOOLS = Path(sys.executable).parent
-SECONDS_A_QUERY, SECONDS_A_PROPERTY = 20, 90
+SECONDS_A_QUERY, SECONDS_A_PROPERTY = 20, 240
 PANICS = "0x01,0x11,0x12"  # a failed assertion, an overflow, a division by zero
 RESULTS = {"PASS": "proved", "FAIL": "counter-example", "TIMEOUT": "time-out"}
 
-PROPERTIES: list[dict[str, str]] = json.loads((Path(__file__).parent / "properties.json").read_text())
+Property = dict[str, str]
+STORED = json.loads((Path(__file__).parent / "properties.json").read_text())
+PROPERTIES: list[Property] = STORED["properties"]
+BUGS: dict[str, dict[str, str]] = STORED["bugs"]
 
 
 def environment() -> dict[str, str]:
@@ -38,10 +43,10 @@ def environment() -> dict[str, str]:
     }
 
 
-def run(command: list[str]) -> str:
+def run(command: list[str], project: Path) -> str:
     """Output; past its time the command and the solvers it started are ended."""
     with subprocess.Popen(
-        command, cwd=PROJECT, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        command, cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
     ) as process:  # fmt: skip
         try:
@@ -51,65 +56,101 @@ def run(command: list[str]) -> str:
             raise
 
 
-def prove(contract: str, function: str) -> tuple[str, float]:
+def build(project: Path, chosen: list[Property]) -> None:
+    """The tests of these properties; `PayProofs` stands in Pay.t.sol."""
+    names = {p["contract"].replace("forge", "Shares").removesuffix("Proofs") for p in chosen}
+    files = [f"test/proofs/{name}.t.sol" for name in sorted(names)]
+    command = ["forge", "build", "--ast", "--root", str(project), *files]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"the proofs do not compile\n{done.stdout[-3_000:]}{done.stderr[-3_000:]}")
+
+
+def prove(p: Property, project: Path) -> tuple[str, float]:
     """Result of one property and the seconds it took, the build left out."""
+    if p["contract"] == "forge":
+        return exhaust(p["function"], project)
     command = [
-        "halmos", "--root", ".", "--forge-build-out", "../../../build/forge-proofs", "--contract", contract,
-        "--function", function, "--loop", "40", "--panic-error-codes", PANICS, "--solver-threads", "1", "--no-status",
+        "halmos", "--root", ".", "--forge-build-out", "../../../build/forge-proofs", "--contract", p["contract"],
+        "--function", f"{p['function']}\\b", "--loop", "40", "--panic-error-codes", PANICS, "--solver-threads", "1",
+        "--no-status", "--early-exit", "--solver-timeout-branching", "50ms",
         "--solver-timeout-assertion", f"{SECONDS_A_QUERY}s",
         "--solver-command", f"{sys.executable} {Path(__file__).parent / 'solve.py'}",
     ]  # fmt: skip
     started = time.monotonic()
     try:
-        text = run(command)
+        text = run(command, project)
     except subprocess.TimeoutExpired:
         return "time-out", time.monotonic() - started
     text = re.sub(r"\x1b\[\d+m", "", text)
-    found = re.findall(rf"\[(PASS|FAIL|TIMEOUT|ERROR)\] {function}\(.*?time: ([\d.]+)s", text)
+    found = re.findall(rf"\[(PASS|FAIL|TIMEOUT|ERROR)\] {p['function']}\(.*?time: ([\d.]+)s", text)
     if len(found) != 1:
-        raise SystemExit(f"{contract}.{function}: no result from halmos\n{text[-3_000:]}")
+        raise SystemExit(f"{p['contract']}.{p['function']}: no result from halmos\n{text[-3_000:]}")
     return RESULTS.get(found[0][0], "error"), float(found[0][1])
 
 
-def exhaust() -> tuple[str, float]:
-    """The property that forge tries for every parameter there is."""
-    command = ["forge", "test", "--root", str(PROJECT), "--match-test", "test_powers_of_all_shares_and_gains"]
-    env = {**environment(), "FOUNDRY_PROFILE": "default"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+def exhaust(function: str, project: Path) -> tuple[str, float]:
+    """A property that forge tries for every parameter there is."""
+    command = ["forge", "test", "--root", str(project), "--match-test", function, "test/proofs/Shares.t.sol"]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    if not re.search(rf"\[(PASS|FAIL)[^\n]* {function}\(", done.stdout):
+        raise SystemExit(f"{function}: no result from forge\n{done.stdout[-3_000:]}{done.stderr[-3_000:]}")
     seconds = re.findall(r"finished in ([\d.]+)s", done.stdout)
     return ("proved" if "[PASS]" in done.stdout else "counter-example"), float(seconds[-1])
 
 
-def page(rows: list[dict[str, object]]) -> str:
+def planted(chosen: list[Property]) -> list[dict[str, object]]:
+    """What becomes of each property under its bug."""
+    rows: list[dict[str, object]] = []
+    for name, bug in BUGS.items():
+        under = [p for p in chosen if p["mutant"] == name]
+        if not under:
+            continue
+        build(plant(bug), under)
+        for p in under:
+            result, seconds = prove(p, COPY / FORGE)
+            rows.append({"function": p["function"], "bug": name, "result": result, "seconds": seconds})
+            print(f"{result:16} {seconds:6.1f} s  {p['function']}, planted: {name}", flush=True)
+    return rows
+
+
+def write(path: Path, rows: list[dict[str, object]]) -> None:
+    """Rows into their file, and the page of both files again."""
+    path.write_text(json.dumps(rows, indent=1) + "\n")
+    proofs, bugs = (json.loads(p.read_text()) if p.exists() else [] for p in (PROOFS, PLANTED))
     table = "\n".join(
-        f"| {r['statement']} | {r['width']} | {r['result']} | {r['seconds']:.0f} | {r['mutant']} |" for r in rows
+        f"| {r['statement']} | {r['width']} | {r['result']} | {r['seconds']:.0f} | {r['mutant']} |" for r in proofs
     )
-    proved = sum(r["result"] == "proved" for r in rows)
-    return (Path(__file__).parent / "page.md").read_text().format(
-        proved=proved, count=len(rows), seconds=sum(float(str(r["seconds"])) for r in rows), table=table,
-        a_query=SECONDS_A_QUERY, a_property=SECONDS_A_PROPERTY,
+    text = (Path(__file__).parent / "page.md").read_text().format(
+        table=table, proved=sum(r["result"] == "proved" for r in proofs), count=len(proofs),
+        seconds=sum(r["seconds"] for r in proofs), a_query=SECONDS_A_QUERY, a_property=SECONDS_A_PROPERTY,
+        failed=sum(r["result"] == "counter-example" for r in bugs), tried=len(bugs),
     )  # fmt: skip
+    PROOFS.with_suffix(".md").write_text(text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--planted", action="store_true")
     options = parser.parse_args()
-    build = ["forge", "build", "--ast", "--root", str(PROJECT)]
-    subprocess.run(build, env=environment(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    rows: list[dict[str, object]] = []
-    for p in PROPERTIES:
-        if options.only not in p["function"]:
-            continue
-        result, seconds = exhaust() if p["contract"] == "forge" else prove(p["contract"], p["function"])
+    chosen = [p for p in PROPERTIES if options.only in p["function"]]
+    if options.planted:
+        rows = planted(chosen)
+        if not options.only:
+            write(PLANTED, rows)
+        sys.exit(any(r["result"] != "counter-example" for r in rows))
+    build(ROOT / FORGE, chosen)
+    rows = []
+    for p in chosen:
+        result, seconds = prove(p, ROOT / FORGE)
         rows.append({**p, "result": result, "seconds": seconds})
         print(f"{result:16} {seconds:6.1f} s  {p['function']}", flush=True)
     if options.check:
         sys.exit(any(r["result"] != "proved" for r in rows))
     if not options.only:
-        PAGE.write_text(page(rows))
-        PAGE.with_suffix(".json").write_text(json.dumps(rows, indent=1) + "\n")
+        write(PROOFS, rows)
 
 
 if __name__ == "__main__":

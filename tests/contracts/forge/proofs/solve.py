@@ -9,9 +9,13 @@ else goes to yices.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import z3
 
@@ -30,6 +34,7 @@ class Rewriter:
         self.facts: list[z3.BoolRef] = []  # linear
         self.products: list[z3.BoolRef] = []  # exact, nonlinear
         self.seen: dict[int, tuple[z3.ArithRef, int, int]] = {}
+        self.made: dict[tuple[object, ...], object] = {}  # equal terms of equal values are one
         self.multiplied: dict[int, list[z3.ArithRef]] = {}
         self.keep: list[object] = []  # ids stay unique while their terms live
         self.fresh = 0
@@ -39,6 +44,12 @@ class Rewriter:
         name = z3.Int(f"t!{self.fresh}")
         self.facts += [name >= low, name <= high]
         return name
+
+    def once(self, key: tuple[object, ...], make: Callable[[], Any], keep: object) -> Any:
+        if key not in self.made:
+            self.keep.append(keep)
+            self.made[key] = make()
+        return self.made[key]
 
     # --- terms ---
 
@@ -72,23 +83,15 @@ class Rewriter:
             value = z3.Int(str(e))
             self.facts += [value >= 0, value <= high]
             return value, 0, high
-        if kind in (z3.Z3_OP_BADD, z3.Z3_OP_BSUB):
-            value, low, high = self.raw(args[0])
-            for arg in args[1:]:
-                v, lo, hi = self.raw(arg)
-                if kind == z3.Z3_OP_BADD:
-                    value, low, high = value + v, low + lo, high + hi
-                else:
-                    value, low, high = value - v, low - hi, high - lo
-            return value, low, high
+        if kind == z3.Z3_OP_BADD:
+            return reduce(lambda a, b: (a[0] + b[0], a[1] + b[1], a[2] + b[2]), map(self.raw, args))
+        if kind == z3.Z3_OP_BSUB:
+            return reduce(lambda a, b: (a[0] - b[0], a[1] - b[2], a[2] - b[1]), map(self.raw, args))
         if kind == z3.Z3_OP_BNEG:
             v, lo, hi = self.raw(args[0])
             return -v, -hi, -lo
         if kind == z3.Z3_OP_BMUL:
-            result = self.raw(args[0])
-            for arg in args[1:]:
-                result = self.times(result, self.raw(arg))
-            return result
+            return reduce(self.times, map(self.raw, args))
         if kind in (z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I, z3.Z3_OP_BUREM, z3.Z3_OP_BUREM_I):
             quotient, rest = self.divide(args[0], args[1])
             return quotient if kind in (z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I) else rest
@@ -114,6 +117,9 @@ class Rewriter:
 
     def cut(self, x: tuple[z3.ArithRef, int, int], bottom: int, top: int) -> tuple[z3.ArithRef, int, int]:
         """Bits bottom .. top - 1."""
+        return self.once(("cut", x[0].get_id(), bottom, top), lambda: self.new_cut(x, bottom, top), x)
+
+    def new_cut(self, x: tuple[z3.ArithRef, int, int], bottom: int, top: int) -> tuple[z3.ArithRef, int, int]:
         value, low, high = x
         if bottom:
             shifted, rest = self.new(low >> bottom, high >> bottom), self.new(0, (1 << bottom) - 1)
@@ -127,6 +133,9 @@ class Rewriter:
         return part, 0, size - 1
 
     def times(self, a: tuple[z3.ArithRef, int, int], b: tuple[z3.ArithRef, int, int]) -> tuple[z3.ArithRef, int, int]:
+        return self.once(("times", a[0].get_id(), b[0].get_id()), lambda: self.new_times(a, b), (a, b))
+
+    def new_times(self, a: tuple[z3.ArithRef, int, int], b: tuple[z3.ArithRef, int, int]) -> tuple:
         corners = [x * y for x in a[1:] for y in b[1:]]
         low, high = min(corners), max(corners)
         if a[1] == a[2] or b[1] == b[2]:
@@ -144,7 +153,10 @@ class Rewriter:
 
     def divide(self, a: z3.BitVecRef, b: z3.BitVecRef) -> tuple[tuple, tuple]:
         x, y = self.number(a), self.number(b)
-        size = 1 << a.size()
+        key = ("divide", x[0].get_id(), y[0].get_id(), a.size())
+        return self.once(key, lambda: self.new_divide(x, y, 1 << a.size()), (x, y))
+
+    def new_divide(self, x: tuple, y: tuple, size: int) -> tuple[tuple, tuple]:
         factors = self.multiplied.get(x[0].get_id(), [])
         high = x[2] // max(y[1], 1)
         quotient, rest = (self.new(0, high), 0, high), (self.new(0, y[2]), 0, y[2])
@@ -227,35 +239,63 @@ def variables(e: z3.ExprRef, found: dict[str, z3.ExprRef]) -> dict[str, z3.ExprR
 
 
 def upper_bounds(assertions: list[z3.BoolRef], names: dict[str, z3.ExprRef]) -> dict[str, int]:
-    """Greatest value of each variable under the simple assertions."""
+    """Greatest value of each variable under the simple assertions about it alone."""
+    alone: dict[str, list[z3.BoolRef]] = {name: [] for name in names}
+    for a in assertions:
+        mine = list(variables(a, {}))
+        if len(mine) == 1 and simple(a):
+            alone[mine[0]].append(a)
+    return {name: greatest(variable, alone[name]) for name, variable in names.items()}
+
+
+def greatest(variable: z3.BitVecRef, assertions: list[z3.BoolRef]) -> int:
     solver = z3.Solver()
-    solver.add([a for a in assertions if simple(a)])
-    result = {}
-    for name, variable in names.items():
-        low, high = 0, (1 << variable.size()) - 1
-        while low < high:
-            middle = (low + high) // 2
-            if solver.check(z3.UGT(variable, middle)) == z3.sat:
-                low = solver.model().eval(variable, model_completion=True).as_long()
-            else:
-                high = middle
-        result[name] = high
-    return result
+    solver.add(assertions)
+    bits = next(n for n in range(variable.size() + 1) if n == variable.size() or none_above(solver, variable, n))
+    low, high = 0, (1 << bits) - 1
+    if solver.check(variable == high) == z3.sat:
+        return high
+    while low < high:
+        middle = (low + high) // 2
+        if solver.check(z3.UGT(variable, middle)) == z3.sat:
+            low = solver.model().eval(variable, model_completion=True).as_long()
+        else:
+            high = middle
+    return high
+
+
+def none_above(solver: z3.Solver, variable: z3.BitVecRef, bits: int) -> bool:
+    return solver.check(z3.UGT(variable, (1 << bits) - 1)) == z3.unsat
+
+
+def exact(text: str) -> str:
+    """The query with halmos's abstractions of the EVM's arithmetic put back: a division by zero is zero."""
+    sort = r"\(declare-fun f_evm_(bvmul|bvudiv|bvurem)_(\d+) \(\(_ BitVec \2\) \(_ BitVec \2\)\) \(_ BitVec \2\)\)"
+
+    def define(found: re.Match[str]) -> str:
+        name, width = found.groups()
+        value = "(bvmul x y)" if name == "bvmul" else f"(ite (= y (_ bv0 {width})) (_ bv0 {width}) ({name} x y))"
+        word = f"(_ BitVec {width})"
+        return f"(define-fun f_evm_{name}_{width} ((x {word}) (y {word})) {word} {value})"
+
+    return re.sub(sort, define, text)
 
 
 def in_integers(text: str) -> str | None:
-    assertions = [a for a in z3.parse_smt2_string(text) if arrayless(a)]  # fewer assumptions prove no less
+    assertions = [z3.simplify(a) for a in z3.parse_smt2_string(exact(text)) if arrayless(a)]
     if all(simple(a) for a in assertions):
         return None
     names: dict[str, z3.ExprRef] = {}
     for a in assertions:
         variables(a, names)
     rewriter = Rewriter(upper_bounds(assertions, names))
-    try:
-        done: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
-        truths = [rewriter.truth(z3.simplify(lifted(a, done))) for a in assertions]
-    except Unsupported:
-        return None
+    done: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
+    truths: list[z3.BoolRef] = []
+    for a in assertions:
+        try:
+            truths.append(rewriter.truth(z3.simplify(lifted(a, done))))
+        except Unsupported:
+            continue  # fewer assumptions prove no less
     solver = z3.Solver()
     solver.set("timeout", SECONDS * 1000)
     solver.add(truths + rewriter.facts)
@@ -263,8 +303,10 @@ def in_integers(text: str) -> str | None:
         return "unsat"
     solver.add(rewriter.products)
     answer = solver.check()
-    if answer != z3.sat:
-        return "unsat" if answer == z3.unsat else None
+    if answer == z3.unsat:
+        return "unsat"
+    if answer != z3.sat or len(truths) < len(list(z3.parse_smt2_string(text))):
+        return None
     model = solver.model()
     lines = [
         f"(define-fun {n} () (_ BitVec {v.size()}) (_ bv{model.eval(z3.Int(n), model_completion=True)} {v.size()}))"

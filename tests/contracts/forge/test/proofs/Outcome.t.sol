@@ -3,85 +3,138 @@ pragma solidity 0.8.37;
 
 import {Histogram} from "../../../../../contracts/libraries/Histogram.sol";
 import {VoterPay} from "../../../../../contracts/libraries/VoterPay.sol";
+import {Vm} from "../support/Vm.sol";
 
 /// @title What symbolic execution proves of the histogram, the quantile, and the threshold
-/// @notice `check_` functions are for halmos: they hold for every value of their parameters.
+/// @notice `check_` functions are for halmos: they hold for every value of their parameters. Histograms come in two kinds:
+///         `ends` has 8 buckets of any content, four at either end, the others empty; `full` has all 32 of any content,
+///         but no word of four is empty (so that empty words do not double the paths eight times).
 contract OutcomeProofs {
     using Histogram for Histogram.Votes;
 
+    Vm private constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
+
     Histogram.Votes private _stored;
 
-    /// @dev Two words of the histogram are anything, the others empty: 8 of the 32 buckets, at both ends.
-    function _ends(uint256 low, uint256 high) private pure returns (Histogram.Votes memory v) {
-        (v.words[0], v.words[7]) = (low, high);
-    }
-
-    function _sum(Histogram.Votes memory v, uint256 from, uint256 to) private pure returns (uint256 sum) {
-        for (uint256 bucket = from; bucket < to; ++bucket) {
-            sum += v.weightOf(bucket);
-        }
-    }
-
-    function _definition(uint256 low, uint256 high, uint256 share) private pure {
-        Histogram.Votes memory v = _ends(low, high);
-        uint256 total = _sum(v, 0, 32);
-        int8 got = v.quantile(total, share);
-        uint256 bucket = uint256(int256(got) + 8);
-        assert(_sum(v, 0, bucket + 1) * 10_000 >= share * total);
-        assert(bucket == 0 || _sum(v, 0, bucket) * 10_000 < share * total);
-    }
-
-    function check_the_kappa_quantile_is_its_definition(uint256 low, uint256 high) public pure {
-        _definition(low, high, 3_333);
-    }
-
-    function check_the_median_is_its_definition(uint256 low, uint256 high) public pure {
-        _definition(low, high, 5_000);
-    }
-
-    function check_the_quantile_rises_with_its_share(uint256 low, uint256 high) public pure {
-        Histogram.Votes memory v = _ends(low, high);
-        uint256 total = _sum(v, 0, 32);
-        assert(v.quantile(total, 3_333) <= v.quantile(total, 5_000));
-    }
-
-    /// @dev Honest voters in the buckets 12 to 15, attackers in the first four and the last four. With less than kappa of
-    ///      the weight attackers push nothing below the honest range, with less than 1 - kappa nothing above.
-    function check_attackers_move_nothing_out_of_the_honest_range(
-        uint16[4] calldata honest,
-        uint16[4] calldata low,
-        uint16[4] calldata high
-    ) public pure {
-        Histogram.Votes memory v;
-        uint256 attackers;
+    /// @dev A histogram and, beside it, what it should say.
+    struct Case {
+        Histogram.Votes votes;
+        uint256[32] weights;
         uint256 total;
-        unchecked {
-            for (uint256 i; i < 4; ++i) {
-                v.words[0] |= uint256(low[i]) << (64 * i);
-                v.words[3] |= uint256(honest[i]) << (64 * i);
-                v.words[7] |= uint256(high[i]) << (64 * i);
-                attackers += uint256(low[i]) + high[i];
-                total += honest[i];
-            }
-            total += attackers;
-        }
-        if (total == 0) return;
-        int8 got = v.quantile(total, 3_333);
-        assert(attackers * 10_000 >= 3_333 * total || got >= 12 - 8);
-        assert(attackers * 10_000 >= 6_667 * total || got <= 15 - 8);
+        uint256 voters;
     }
 
-    function check_the_tally_adds_up(uint256 low, int8 tau) public pure {
-        if (tau < -2 || tau > 23) return;
-        Histogram.Votes memory v = _ends(low, 0);
-        Histogram.Tally memory t = v.count(tau);
-        uint256 voters;
-        uint256 yes;
-        for (uint256 bucket; bucket < 32; ++bucket) {
-            voters += (v.words[bucket / 4] >> (64 * (bucket % 4) + 32)) & type(uint32).max;
-            if (int256(bucket) - 8 > tau) yes += v.weightOf(bucket);
+    function _put(Case memory c, uint256 i, uint64 bucket) private pure {
+        unchecked {
+            c.votes.words[i / 4] |= uint256(bucket) << (64 * (i % 4));
+            c.weights[i] = uint32(bucket);
+            c.total += uint32(bucket);
+            c.voters += bucket >> 32;
         }
-        assert(t.weight == _sum(v, 0, 32) && t.voters == voters && t.yes == yes);
+    }
+
+    function _ends(uint64[8] calldata buckets) private pure returns (Case memory c) {
+        for (uint256 i; i < 8; ++i) {
+            _put(c, _place(i), buckets[i]);
+        }
+    }
+
+    function _place(uint256 i) private pure returns (uint256) {
+        return i < 4 ? i : 24 + i;
+    }
+
+    function _full(uint64[32] calldata buckets) private pure returns (Case memory c) {
+        for (uint256 i; i < 32; ++i) {
+            _put(c, i, buckets[i]);
+        }
+        for (uint256 i; i < 8; ++i) {
+            vm.assume(c.votes.words[i] != 0);
+        }
+    }
+
+    function _sum(uint256[32] memory list, uint256 n) private pure returns (uint256 sum) {
+        unchecked {
+            for (uint256 i; i < n; ++i) {
+                sum += list[i];
+            }
+        }
+    }
+
+    function _definition(Case memory c, uint256 share) private pure {
+        unchecked {
+            uint256 bucket = uint256(int256(c.votes.quantile(c.total, share)) + 8);
+            uint256 upTo = _sum(c.weights, bucket + 1);
+            assert(upTo * 10_000 >= share * c.total);
+            assert(bucket == 0 || (upTo - c.weights[bucket]) * 10_000 < share * c.total);
+        }
+    }
+
+    function check_the_kappa_quantile_at_the_ends(uint64[8] calldata buckets) public pure {
+        _definition(_ends(buckets), 3_333);
+    }
+
+    function check_the_kappa_quantile_of_a_full_histogram(uint64[32] calldata buckets) public pure {
+        _definition(_full(buckets), 3_333);
+    }
+
+    function check_the_median_at_the_ends(uint64[8] calldata buckets) public pure {
+        _definition(_ends(buckets), 5_000);
+    }
+
+    function check_the_median_of_a_full_histogram(uint64[32] calldata buckets) public pure {
+        _definition(_full(buckets), 5_000);
+    }
+
+    function check_the_quantile_rises_with_its_share(uint64[8] calldata buckets) public pure {
+        Case memory c = _ends(buckets);
+        assert(c.votes.quantile(c.total, 3_333) <= c.votes.quantile(c.total, 5_000));
+    }
+
+    /// @dev Of each bucket any part is honest, the rest attackers'. Either some honest weight lies at the outcome or below,
+    ///      or attackers hold kappa of all; and some lies at the outcome or above, or they hold 1 - kappa.
+    function check_attackers_move_nothing_out_of_the_honest_range(uint64[8] calldata buckets, uint32[8] calldata honest)
+        public
+        pure
+    {
+        Case memory c = _ends(buckets);
+        uint256[32] memory good;
+        for (uint256 i; i < 8; ++i) {
+            good[_place(i)] = honest[i];
+            vm.assume(honest[i] <= c.weights[_place(i)]);
+        }
+        vm.assume(c.total != 0);
+        unchecked {
+            uint256 bucket = uint256(int256(c.votes.quantile(c.total, 3_333)) + 8);
+            uint256 upTo = _sum(good, bucket + 1);
+            uint256 all = _sum(good, 32);
+            uint256 attackers = c.total - all;
+            assert(upTo != 0 || attackers * 10_000 >= 3_333 * c.total);
+            assert(all - upTo + good[bucket] != 0 || attackers * 10_000 >= 6_667 * c.total);
+        }
+    }
+
+    function _tally(Case memory c, int8 tau) private pure {
+        vm.assume(tau >= -2 && tau <= 23);
+        for (int8 t = -2; t <= 23; ++t) {
+            if (t != tau) continue;
+            Histogram.Tally memory got = c.votes.count(t);
+            unchecked {
+                uint256 yes = c.total - _sum(c.weights, uint256(int256(t) + 9));
+                assert(got.weight == c.total && got.voters == c.voters && got.yes == yes);
+            }
+        }
+    }
+
+    function check_the_tally_at_the_ends(uint64[8] calldata buckets, int8 tau) public pure {
+        _tally(_ends(buckets), tau);
+    }
+
+    /// @dev The last bucket of each word is not empty: no path ends early.
+    function check_the_tally_of_a_full_histogram(uint64[32] calldata buckets, int8 tau) public pure {
+        for (uint256 i = 3; i < 32; i += 4) {
+            vm.assume(buckets[i] != 0);
+        }
+        _tally(_full(buckets), tau);
     }
 
     /// @dev In any one bucket; the other buckets and the voters of this one do not get in its way.

@@ -9,6 +9,7 @@ interface Vm {
         address emitter;
     }
 
+    function assume(bool condition) external pure;
     function warp(uint256 timestamp) external;
     function getBlockTimestamp() external view returns (uint256);
     function chainId(uint256 id) external;
