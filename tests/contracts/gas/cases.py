@@ -344,8 +344,8 @@ def reserve_in_traffic() -> dict[str, int]:
 
 
 def measure() -> dict[str, int]:
-    """All cases, by human name. Every block is a second after the last: what a history costs depends on how many changes
-    of weight fell into a second of their own."""
+    """All cases, by human name. Every block is a second after the last, as what a history costs depends on how many
+    changes of weight fell into a second of their own."""
     connect().rpc("anvil_setBlockTimestampInterval", 1)
     try:
         return _measure()
