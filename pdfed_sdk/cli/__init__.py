@@ -7,17 +7,18 @@ Exit codes: 0 ok, 1 unexpected, 2 usage, 10-19 chain, 20-29 contract refused, 30
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from pdfed_sdk.cli import chain, host, model, node, score
-from pdfed_sdk.cli.output import err
+from pdfed_sdk.cli.output import err, out
 from pdfed_sdk.errors import PdfedError
 
 app = typer.Typer(
     name="pdfed",
-    help="Train diffusion models together without a server: nodes, votes and rewards on an EVM chain.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -31,6 +32,22 @@ app.add_typer(node.app, name="node")
 app.add_typer(model.app, name="model")
 app.add_typer(score.app, name="score")
 chain.add_to(app)
+
+
+def tell_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        out.print(version("pdfed-sdk"), highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=tell_version, is_eager=True, help="Its version.")
+    ] = False,
+) -> None:
+    """Train diffusion models together without a server: nodes, votes and rewards on an EVM chain."""
 
 
 def main() -> None:

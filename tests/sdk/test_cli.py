@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,10 @@ def test_every_command_that_sends_has_a_dry_run():
 def test_no_command_takes_a_key_or_a_password_itself():
     for name, command in COMMANDS.items():
         assert not options(command) & {"--key", "--private-key", "--password"}, name
+
+
+def test_the_version_is_that_of_the_package(cli: Cli):
+    assert cli("--version").out.strip() == version("pdfed-sdk")
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
