@@ -1,13 +1,14 @@
 """The fingerprinter against plain features: does it find the original of a degraded copy, and tell copies from news?
 
-4,000 pictures are the index and all that the node's own fingerprinter is trained on, from scratch, on one core. Each is
-degraded once as diffusion degrades: shift and zoom, blur, lost resolution, contrast, noise (`augment.degrade` without
-JPEG, at the strength at which pixel L2 finds 71 % of Fashion-MNIST originals with an AUC of 0.67: that of the pilot).
+4,000 pictures are the index and all that the node's own fingerprinter is trained on, on one core, from the shipped
+weights (which saw other public pictures) or with --scratch from random ones. Each is degraded once as diffusion
+degrades: shift and zoom, blur, lost resolution, contrast, noise (`augment.degrade` without JPEG, at the strength at
+which pixel L2 finds 71 % of Fashion-MNIST originals with an AUC of 0.67: that of the pilot).
 
 top-1: share of degraded copies whose nearest picture of the index is their original. AUC: similarity of degraded copies
 to their originals against similarity of held-out real pictures, not degraded, to the nearest picture of the index.
 
-    python -m benchmarks.fingerprint [--json] [--data mnist|fashion-mnist|PATH] [--steps 440]
+    python -m benchmarks.fingerprint [--json] [--data mnist|fashion-mnist|PATH] [--steps 360] [--scratch]
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from pdfed_sdk.ml import set_threads
 from pdfed_sdk.ml.augment import degrade
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.detector import Detector
-from pdfed_sdk.ml.encoders import encoder_input
+from pdfed_sdk.ml.encoders import Encoder, encoder_input
 from pdfed_sdk.ml.features import load_extractor
 from pdfed_sdk.ml.fitting import EncoderRun, FingerprintConfig
 from pdfed_sdk.ml.matching import encode
@@ -75,7 +76,9 @@ def measure(features: Callable[[Tensor], Tensor], index: Tensor, copies: Tensor,
     }
 
 
-def train_own(index: PictureSet, steps: int, seed: int) -> tuple[Callable[[Tensor], Tensor], float]:
+def train_own(
+    index: PictureSet, steps: int, seed: int, start: Encoder | None = None
+) -> tuple[Callable[[Tensor], Tensor], float]:
     """The node's own encoder as a feature function, and the CPU seconds it took."""
     config = FingerprintConfig(architecture="small", steps=steps, seed=seed)
 
@@ -84,18 +87,18 @@ def train_own(index: PictureSet, steps: int, seed: int) -> tuple[Callable[[Tenso
             print(f"step {step} of {steps}, loss {loss:.3f}", file=sys.stderr)
 
     started = time.process_time()
-    encoder = EncoderRun(index.images, config).run(on_step=log)
+    encoder = EncoderRun(index.images, config, start).run(on_step=log)
     assert encoder is not None
     return lambda images: encode(encoder, encoder_input(images))[0], time.process_time() - started
 
 
-def run(data: str, steps: int, seed: int, strength: float) -> dict[str, object]:
+def run(data: str, steps: int, seed: int, strength: float, scratch: bool = False) -> dict[str, object]:
     """All methods on the same copies."""
     index, heldout = pictures(data, seed)
     copies = degrade(index.images.float() / 255, Generator().manual_seed(seed + 1), strength=strength, jpeg=0)
     copies = copies.mul(255).round().to(torch.uint8)
     network, shipped = load_extractor("efficientnet-lite0"), Detector.load()
-    own, seconds = train_own(index, steps, seed)
+    own, seconds = train_own(index, steps, seed, None if scratch else shipped.encoder)
     methods: dict[str, tuple[Callable[[Tensor], Tensor], float]] = {
         "own": (own, seconds),
         "shipped": (lambda images: shipped.prints(images).vectors, 0.0),
@@ -106,7 +109,14 @@ def run(data: str, steps: int, seed: int, strength: float) -> dict[str, object]:
         name: {**measure(features, index.images, copies, heldout), "train_cpu_seconds": spent}
         for name, (features, spent) in methods.items()
     }
-    return {"data": data, "index": len(index), "heldout": len(heldout), "strength": strength, "methods": rows}
+    return {
+        "data": data,
+        "index": len(index),
+        "heldout": len(heldout),
+        "strength": strength,
+        "scratch": scratch,
+        "methods": rows,
+    }
 
 
 def main() -> None:
@@ -115,13 +125,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="JSON on stdout, nothing else")
     parser.add_argument("--data", default="fashion-mnist", help="fashion-mnist, mnist, or a path")
     parser.add_argument("--steps", type=int, default=FingerprintConfig.steps)
+    parser.add_argument("--scratch", action="store_true", help="train from random weights")
     parser.add_argument("--strength", type=float, default=STRENGTH)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     set_threads(options.threads)
     try:
-        result = run(options.data, options.steps, options.seed, options.strength)
+        result = run(options.data, options.steps, options.seed, options.strength, options.scratch)
     except DataError as error:
         print(f"skipped: {error}", file=sys.stderr)
         if options.json:

@@ -112,21 +112,30 @@ def _stage(before: int, width: int, blocks: int, stride: int) -> nn.Sequential:
 ARCHITECTURES: dict[str, type[Encoder]] = {kind.name: kind for kind in (SmallEncoder, ResNet50Encoder)}
 
 
-def new_encoder(name: str, device: str | torch.device = "cpu") -> Encoder:
-    """An untrained encoder; "auto" is ResNet-50 on a GPU and the small net on a CPU. Errors: MlError."""
+def architecture(name: str, device: str | torch.device = "cpu") -> type[Encoder]:
+    """The network of that name; "auto" is ResNet-50 on a GPU and the small net on a CPU. Errors: MlError."""
     if name == "auto":
         name = "small" if torch.device(device).type == "cpu" else "resnet50"
     if name not in ARCHITECTURES:
         raise MlError(f"architecture {name!r} is unknown", hint=f"one of auto, {', '.join(ARCHITECTURES)}")
-    encoder = ARCHITECTURES[name]()
+    return ARCHITECTURES[name]
+
+
+def new_encoder(name: str, device: str | torch.device = "cpu") -> Encoder:
+    """An untrained encoder, see `architecture`. Errors: MlError."""
+    encoder = architecture(name, device)()
     encoder.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return encoder
 
 
 def encoder_input(images: Tensor) -> Tensor:
-    """uint8 pictures (N, C, S, S) -> float (N, 3, 32, 32) in [0, 1]; 28 px are padded, other sizes resized."""
+    """uint8 pictures (N, C, S, S) -> float (N, 3, 32, 32) in [0, 1], see `sized`."""
     check_images(images, "images")
-    values = images.float() / 255
+    return sized(images.float() / 255)
+
+
+def sized(values: Tensor) -> Tensor:
+    """Float pictures (N, C, S, S) as the encoder takes them, (N, 3, 32, 32): 28 px are padded, other sizes resized."""
     if values.shape[-1] == 28:
         values = F.pad(values, (2, 2, 2, 2), mode="replicate")
     if values.shape[-1] != INPUT:

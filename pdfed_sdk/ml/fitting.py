@@ -1,7 +1,8 @@
 """Train the encoder of the fingerprint (eq. 1) on pictures: seeded, resumable, on CPU or GPU.
 
 Every step takes a batch of pictures twice, nearly clean and degraded as diffusion degrades, and pulls the two together
-against all others in the batch. What is kept is the moving average of the weights.
+against all others in the batch. Pictures are degraded at the size that models emit and only then padded or resized for
+the encoder. What is kept is the moving average of the weights, its last layer set in closed form (`whitening`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,11 +21,14 @@ from torch.nn import functional as F
 
 from pdfed_sdk.errors import DataError, MlError
 from pdfed_sdk.ml.augment import degrade
-from pdfed_sdk.ml.encoders import Encoder, encoder_input, new_encoder, normalised
+from pdfed_sdk.ml.encoders import INPUT, Encoder, encoder_input, new_encoder, normalised, sized, thumbnails
 from pdfed_sdk.ml.fingerprint import contrastive_loss, spread_loss
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.snapshots import read_snapshot, write_snapshot
+from pdfed_sdk.ml.whitening import whiten_head
 
+RECIPE = 2
+"""Counts changes of this training that its config does not show: other recipes' snapshots and results are not taken."""
 GROUPS = 4
 """Groups of look-alikes in a batch."""
 
@@ -38,18 +42,20 @@ class FingerprintConfig:
 
     architecture: small, resnet50, or auto (by device). steps of ``batch`` pictures, two views each. temperature: lambda
     of eq. 1. spread: weight of the KoLeo term. strength: of the strongest degradation. ema: decay of the averaged
-    weights. verifier_rounds, verifier_epochs: see `matching.train_verifier`. bf16: None takes it where the processor
+    weights. whiten: degraded copies of every picture that set the last layer in closed form, 0 keeps the layer as
+    trained. verifier_rounds, verifier_epochs: see `matching.train_verifier`. bf16: None takes it where the processor
     has it. compile: torch.compile.
     """
 
     architecture: str = "auto"
-    steps: int = 440
+    steps: int = 360
     batch: int = 128
-    lr: float = 2e-3
+    lr: float = 1e-3
     temperature: float = 0.08
     spread: float = 0.1
     strength: float = 0.7
     ema: float = 0.98
+    whiten: int = 4
     verifier_rounds: int = 4
     verifier_epochs: int = 6
     seed: int = 0
@@ -63,6 +69,8 @@ class FingerprintConfig:
             raise MlError(f"steps {self.steps}, batch {self.batch}, save_every {self.save_every}: limits 1, 4 and 1")
         if not 0 < self.temperature <= 1 or not 0 < self.strength <= 1 or not 0 <= self.ema < 1:
             raise MlError(f"temperature {self.temperature}, strength {self.strength}, ema {self.ema} are out of range")
+        if self.whiten < 0:
+            raise MlError(f"whiten is {self.whiten}, at least 0")
 
     @property
     def half(self) -> bool:
@@ -86,7 +94,8 @@ class EncoderRun:
                 f"{len(images)} pictures, a batch of {config.batch} wants at least {config.batch // 2}",
                 hint="use the shipped fingerprinter for so few pictures",
             )
-        self.config, self.images, self.step = config, images, 0
+        self.config, self.step = config, 0
+        self.images = images if images.shape[-1] <= INPUT else thumbnails(images)
         self.seconds = 0.0
         self.alike = look_alikes(images, config.batch // (2 * GROUPS))
         with torch.random.fork_rng(devices=[]):
@@ -102,8 +111,8 @@ class EncoderRun:
         self.forward = torch.compile(self.net) if config.compile else self.net
 
     def run(self, snapshot: Path | None = None, on_step: OnStep | None = None) -> Encoder | None:
-        """Train to the end: the averaged encoder, or None if ``on_step`` stopped it. Takes up ``snapshot`` if it is of
-        the same run, writes it every ``save_every`` steps, and leaves it for the caller to delete."""
+        """Train to the end: the averaged and whitened encoder, or None if ``on_step`` stopped it. Takes up ``snapshot``
+        if it is of the same run, writes it every ``save_every`` steps, and leaves it for the caller to delete."""
         config = self.config
         if snapshot is not None:
             self._load(snapshot)
@@ -114,6 +123,10 @@ class EncoderRun:
                 self._save(snapshot)
             if on_step is not None and on_step(self.step, config.steps, loss) is False:
                 return None
+        if config.whiten:
+            started = time.process_time()
+            whiten_head(self.average, self._views(), half=config.half)
+            self.seconds += time.process_time() - started
         return self.average.eval().requires_grad_(False)
 
     def learning_rate(self) -> float:
@@ -125,21 +138,33 @@ class EncoderRun:
         return self.config.lr * 0.5 * (1 + math.cos(math.pi * (share - rise) / (1 - rise)))
 
     def _batch(self) -> Tensor:
-        """Pixels of the next pictures, none twice: half of them groups of look-alikes, half at random."""
+        """The next pictures, none twice: half of them groups of look-alikes, half at random."""
         size = min(self.config.batch, len(self.images))
         seeds = torch.randint(0, len(self.images), (GROUPS,), generator=self.random)
         chosen = self.alike[seeds].flatten().tolist() + torch.randperm(len(self.images), generator=self.random).tolist()
-        pixels = encoder_input(self.images[torch.tensor(list(dict.fromkeys(chosen))[:size])])
-        return pixels if self.images.shape[1] == 3 else pixels[:, :1]
+        return self._pixels(torch.tensor(list(dict.fromkeys(chosen))[:size]))
+
+    def _pixels(self, rows: Tensor) -> Tensor:
+        """Pictures (n, C, S, S) in [0, 1], S at most 32."""
+        return self.images[rows].float() / 255
+
+    def _harsh(self, pixels: Tensor) -> Tensor:
+        strength = self.config.strength * torch.rand(len(pixels), generator=self.random)
+        return degrade(pixels, self.random, strength=strength, jpeg=0.1)
+
+    def _views(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every picture ``config.whiten`` times, in blocks, with a degraded copy each."""
+        for _ in range(self.config.whiten):
+            for rows in torch.split(torch.randperm(len(self.images), generator=self.random), 250):
+                pixels = self._pixels(rows)
+                yield pixels, self._harsh(pixels)
 
     def _advance(self) -> float:
         """One optimiser step."""
         started = time.process_time()
         config, pixels, random = self.config, self._batch(), self.random
-        count = len(pixels)
-        calm = degrade(pixels, random, strength=0.15 * torch.rand(count, generator=random), jpeg=0.0)
-        harsh = degrade(pixels, random, strength=config.strength * torch.rand(count, generator=random), jpeg=0.1)
-        views = normalised(torch.cat([harsh, calm]).expand(-1, 3, -1, -1)).to(config.device)
+        calm = degrade(pixels, random, strength=0.15 * torch.rand(len(pixels), generator=random), jpeg=0.0)
+        views = normalised(sized(torch.cat([self._harsh(pixels), calm]))).to(config.device)
         with torch.autocast(torch.device(config.device).type, dtype=torch.bfloat16, enabled=config.half):
             vectors, _ = self.forward(views.contiguous(memory_format=torch.channels_last))
         degraded, anchors = F.normalize(vectors.float(), dim=1).chunk(2)
@@ -169,7 +194,7 @@ class EncoderRun:
     def _key(self) -> str:
         own = replace(self.config, verifier_rounds=0, verifier_epochs=0, save_every=1, bf16=self.config.half)
         facts = json.dumps(asdict(own), sort_keys=True)
-        return hashlib.sha256(f"{facts} {picture_hash(self.images)} {self._start}".encode()).hexdigest()
+        return hashlib.sha256(f"{RECIPE} {facts} {picture_hash(self.images)} {self._start}".encode()).hexdigest()
 
     def _save(self, path: Path) -> None:
         write_snapshot(

@@ -15,8 +15,8 @@ from pathlib import Path
 from pdfed_sdk.errors import MlError
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.detector import Detector, save_detector
-from pdfed_sdk.ml.encoders import Encoder, encoder_input, new_encoder
-from pdfed_sdk.ml.fitting import EncoderRun, FingerprintConfig, OnStep
+from pdfed_sdk.ml.encoders import SmallEncoder, architecture, encoder_input
+from pdfed_sdk.ml.fitting import RECIPE, EncoderRun, FingerprintConfig, OnStep
 from pdfed_sdk.ml.matching import train_verifier
 
 
@@ -25,22 +25,28 @@ def train_fingerprinter(
     folder: Path,
     config: FingerprintConfig | None = None,
     *,
-    pretrained: bool = False,
+    pretrained: bool | None = None,
     on_step: OnStep | None = None,
 ) -> Detector | None:
     """The detector for ``pictures``, at least half a batch of them: out of ``folder`` if it was trained before for
     these very pictures and this config, else trained and kept there.
 
     Killed at any time, the next call goes on from the last snapshot and ends with the same weights. ``pretrained``
-    starts from the shipped weights instead of from scratch. ``on_step(step, steps, loss)`` may return False to stop:
-    None is returned, a later call goes on. Errors: DataError, MlError.
+    starts from the shipped weights, not from scratch; None does so where they are of the wanted architecture.
+    ``on_step(step, steps, loss)`` may return False to stop: None is returned, a later call goes on. Errors: DataError,
+    MlError.
     """
     config = config or FingerprintConfig()
+    wanted = architecture(config.architecture, config.device)
+    if pretrained is None:
+        pretrained = wanted is SmallEncoder  # what ships
     shipped = Detector.load() if pretrained else None
+    if shipped is not None and not isinstance(shipped.encoder, wanted):
+        raise MlError(f"the shipped weights are of {shipped.encoder.name}, not of {wanted.name}")
     name = detector_name(pictures, config, shipped)
     path, snapshot = folder / f"{name}.safetensors", folder / f"{name}.snapshot"
     if not path.is_file():
-        encoder = EncoderRun(pictures.images, config, _start(shipped, config)).run(snapshot, on_step)
+        encoder = EncoderRun(pictures.images, config, shipped.encoder if shipped else None).run(snapshot, on_step)
         if encoder is None:
             return None
         pixels = encoder_input(pictures.images)
@@ -71,17 +77,7 @@ def default_folder() -> Path:
 
 
 def detector_name(pictures: PictureSet, config: FingerprintConfig, shipped: Detector | None = None) -> str:
-    """File name without suffix: a hash of the pictures, the settings that matter and the weights to start from."""
+    """File name without suffix: a hash of the pictures, recipe and settings, and the weights to start from."""
     settings = dataclasses.asdict(dataclasses.replace(config, save_every=1, bf16=config.half))
-    facts = json.dumps([settings, pictures.digest().hex(), shipped.sha256 if shipped else ""], sort_keys=True)
+    facts = json.dumps([RECIPE, settings, pictures.digest().hex(), shipped.sha256 if shipped else ""], sort_keys=True)
     return f"fingerprint-{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
-
-
-def _start(shipped: Detector | None, config: FingerprintConfig) -> Encoder | None:
-    if shipped is None:
-        return None
-    encoder = new_encoder(config.architecture, config.device)
-    if encoder.name != shipped.encoder.name:
-        raise MlError(f"the shipped weights are of {shipped.encoder.name}, not of {encoder.name}")
-    encoder.load_state_dict(shipped.encoder.state_dict())
-    return encoder

@@ -32,7 +32,7 @@ from pdfed_sdk.ml.sources import load_pictures
 ENCODER_SHARE = 0.7
 CONFIG = FingerprintConfig(
     architecture="small", steps=600, batch=128, lr=2e-3, temperature=0.08, spread=0.1, strength=0.7, ema=0.98,
-    verifier_rounds=4, verifier_epochs=6, seed=0,
+    whiten=0, verifier_rounds=4, verifier_epochs=6, seed=0,
 )  # fmt: skip
 """All that shapes the shipped weights: the defaults of a node's own fingerprinter may change without them."""
 

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+import scipy
 import torch
 
 from benchmarks import fingerprint as fingerprint_benchmark
@@ -20,9 +22,9 @@ from pdfed_sdk.errors import DataError, MlError
 from pdfed_sdk.ml import own
 from pdfed_sdk.ml.augment import degrade
 from pdfed_sdk.ml.corpus import public_pictures
-from pdfed_sdk.ml.data import PictureSet, partition
+from pdfed_sdk.ml.data import PictureSet, partition, reshape_images
 from pdfed_sdk.ml.detector import DEFAULT_WEIGHTS, Detector, save_detector
-from pdfed_sdk.ml.encoders import encoder_input, new_encoder, thumbnails
+from pdfed_sdk.ml.encoders import encoder_input, new_encoder, normalised, sized, thumbnails
 from pdfed_sdk.ml.fitting import EncoderRun, FingerprintConfig, has_bf16, picture_hash, weights_hash
 from pdfed_sdk.ml.matching import rivals, train_verifier
 from pdfed_sdk.ml.own import detector_name, train_fingerprinter
@@ -31,8 +33,9 @@ from pdfed_sdk.ml.report_types import ScoringSettings
 from pdfed_sdk.ml.scoring import Scorer, pinned
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.ml.verifier import Verifier, calibrate
+from pdfed_sdk.ml.whitening import RIDGE, whiten_head
 
-TINY = FingerprintConfig(architecture="small", steps=6, batch=8, save_every=2, bf16=False, verifier_rounds=1)
+TINY = FingerprintConfig(architecture="small", steps=6, batch=8, save_every=2, bf16=False, verifier_rounds=1, whiten=0)
 
 
 @pytest.fixture(scope="module")
@@ -96,14 +99,16 @@ def test_resnet50_trains_saves_and_scores(few, tmp_path):
 # --- training on a node's own pictures ---
 
 
-def test_training_goes_on_where_it_stopped(few, tmp_path):
-    whole = EncoderRun(few.images, TINY).run()
+@pytest.mark.parametrize("whiten", [0, 1])
+def test_training_goes_on_where_it_stopped(few, tmp_path, whiten):
+    config = dataclasses.replace(TINY, whiten=whiten)
+    whole = EncoderRun(few.images, config).run()
     snapshot = tmp_path / "s.snapshot"
-    stopped = EncoderRun(few.images, TINY).run(snapshot, lambda step, steps, loss: step < 5)  # last snapshot: step 4
+    stopped = EncoderRun(few.images, config).run(snapshot, lambda step, steps, loss: step < 5)  # last snapshot: step 4
     assert stopped is None
     assert snapshot.is_file()
     steps = []
-    resumed = EncoderRun(few.images, TINY).run(snapshot, lambda step, steps_, loss: steps.append(step))
+    resumed = EncoderRun(few.images, config).run(snapshot, lambda step, steps_, loss: steps.append(step))
     assert steps == [5, 6]
     assert weights_hash(resumed) == weights_hash(whole)
 
@@ -163,8 +168,49 @@ def test_own_fingerprinters_are_cached_by_pictures_and_settings(few, tmp_path, m
         with pytest.raises(AssertionError, match="trained again"):
             train_fingerprinter(pictures, tmp_path, config)
     with pytest.raises(AssertionError, match="trained again"):
-        train_fingerprinter(few, tmp_path, TINY, pretrained=True)
-    assert detector_name(few, TINY) == detector_name(few, dataclasses.replace(TINY, save_every=9))
+        train_fingerprinter(few, tmp_path, TINY, pretrained=False)
+    name = detector_name(few, TINY)
+    assert name == detector_name(few, dataclasses.replace(TINY, save_every=9))
+    assert name != detector_name(few, dataclasses.replace(TINY, whiten=1))
+    monkeypatch.setattr(own, "RECIPE", own.RECIPE + 1)
+    assert name != detector_name(few, TINY)
+
+
+def test_the_last_layer_is_fishers_discriminant(few):
+    """Against scipy: copies move by one in all kept directions, pictures by the generalised eigenvalues."""
+    torch.manual_seed(0)
+    encoder = new_encoder("small").eval()
+    encoder.head = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten(), torch.nn.Linear(512, 256))
+    pixels = few.images.float() / 255
+    copies = degrade(pixels, torch.Generator().manual_seed(1))
+    front = torch.nn.Sequential(*list(encoder.head)[:-1])
+    with torch.no_grad():
+        clean, moved = (front(encoder.maps(normalised(sized(part)))).double() for part in (pixels, copies))
+    within = (moved - clean).T @ (moved - clean) / len(clean)
+    within += (RIDGE * within.diagonal().mean() + 1e-8) * torch.eye(512)
+    values = scipy.linalg.eigh(np.cov(clean.T.numpy(), bias=True), within.numpy(), eigvals_only=True)
+    whiten_head(encoder, [(pixels[:10], copies[:10]), (pixels[10:], copies[10:])])
+    weight = encoder.head[-1].weight.detach().double()
+    scale = float((weight @ within @ weight.T).diagonal()[-1])
+    spread = (weight @ torch.from_numpy(np.cov(clean.T.numpy(), bias=True)) @ weight.T).diagonal() / scale
+    assert torch.allclose(spread.flip(0)[:10], torch.from_numpy(values[::-1].copy())[:10], rtol=1e-2)
+    assert float((encoder.head(encoder.maps(normalised(sized(pixels))))).mean(0).abs().max()) < 1e-4
+    assert encoder(normalised(sized(pixels)))[0].shape == (len(pixels), 256)
+
+
+def test_a_head_without_a_linear_end_and_no_pictures_are_refused(few):
+    encoder = new_encoder("small")
+    with pytest.raises(MlError, match="no pictures"):
+        whiten_head(encoder, [])
+    encoder.head = torch.nn.Flatten()
+    with pytest.raises(MlError, match="ends in Flatten"):
+        whiten_head(encoder, [])
+
+
+def test_pictures_are_degraded_at_the_size_that_models_emit(few):
+    for size, wanted in ((28, 28), (16, 16), (32, 32), (64, 32)):
+        run = EncoderRun(reshape_images(few.images, size, 1), TINY)
+        assert run._batch().shape[2:] == (wanted, wanted)
 
 
 def test_pretraining_starts_from_the_shipped_weights(few):
@@ -177,7 +223,7 @@ def test_pretraining_starts_from_the_shipped_weights(few):
 def test_impossible_training_is_refused(few):
     with pytest.raises(DataError, match="3 pictures, a batch of 8 wants at least 4"):
         EncoderRun(few.images[:3], TINY)
-    for change in ({"steps": 0}, {"batch": 2}, {"temperature": 0.0}, {"strength": 2.0}, {"ema": 1.0}):
+    for change in ({"steps": 0}, {"batch": 2}, {"temperature": 0.0}, {"strength": 2.0}, {"ema": 1.0}, {"whiten": -1}):
         with pytest.raises(MlError):
             dataclasses.replace(TINY, **change)
     assert isinstance(has_bf16("cpu"), bool)
@@ -194,7 +240,7 @@ def test_a_few_seconds_of_training_find_more_originals_than_pixels(digits28):
     learnt = fingerprint_benchmark.measure(features, images, copies, heldout)
     pixels = fingerprint_benchmark.measure(lambda x: x.flatten(1).float(), images, copies, heldout)
     print(f"own {learnt}, pixels {pixels}, {seconds:.0f} CPU s")
-    assert learnt["top1"] > pixels["top1"] + 0.05
+    assert learnt["top1"] > pixels["top1"] + 0.1
 
 
 # --- registration ---
