@@ -42,9 +42,9 @@ class FingerprintConfig:
 
     architecture: small, resnet50, or auto (by device). steps of ``batch`` pictures, two views each. temperature: lambda
     of eq. 1. spread: weight of the KoLeo term. strength: of the strongest degradation. ema: decay of the averaged
-    weights. whiten: degraded copies of every picture that set the last layer in closed form, 0 keeps the layer as
-    trained. verifier_rounds, verifier_epochs: see `matching.train_verifier`. bf16: None takes it where the processor
-    has it. compile: torch.compile.
+    weights. whiten: degraded copies, each picture in turn, that set the last layer in closed form, 0 keeps the
+    layer as trained. verifier_rounds, verifier_epochs: see `matching.train_verifier`. bf16: None takes it where the
+    processor has it. compile: torch.compile.
     """
 
     architecture: str = "auto"
@@ -55,7 +55,7 @@ class FingerprintConfig:
     spread: float = 0.1
     strength: float = 0.7
     ema: float = 0.98
-    whiten: int = 4
+    whiten: int = 16_000
     verifier_rounds: int = 4
     verifier_epochs: int = 6
     seed: int = 0
@@ -153,11 +153,13 @@ class EncoderRun:
         return degrade(pixels, self.random, strength=strength, jpeg=0.1)
 
     def _views(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Every picture ``config.whiten`` times, in blocks, with a degraded copy each."""
-        for _ in range(self.config.whiten):
-            for rows in torch.split(torch.randperm(len(self.images), generator=self.random), 250):
+        """``config.whiten`` pictures, each in turn, in blocks, with a degraded copy each."""
+        left = self.config.whiten
+        while left > 0:
+            for rows in torch.split(torch.randperm(len(self.images), generator=self.random)[:left], 250):
                 pixels = self._pixels(rows)
                 yield pixels, self._harsh(pixels)
+                left -= len(rows)
 
     def _advance(self) -> float:
         """One optimiser step."""

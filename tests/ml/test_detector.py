@@ -99,7 +99,7 @@ def test_resnet50_trains_saves_and_scores(few, tmp_path):
 # --- training on a node's own pictures ---
 
 
-@pytest.mark.parametrize("whiten", [0, 1])
+@pytest.mark.parametrize("whiten", [0, 30])
 def test_training_goes_on_where_it_stopped(few, tmp_path, whiten):
     config = dataclasses.replace(TINY, whiten=whiten)
     whole = EncoderRun(few.images, config).run()
@@ -194,7 +194,8 @@ def test_the_last_layer_is_fishers_discriminant(few):
     scale = float((weight @ within @ weight.T).diagonal()[-1])
     spread = (weight @ torch.from_numpy(np.cov(clean.T.numpy(), bias=True)) @ weight.T).diagonal() / scale
     assert torch.allclose(spread.flip(0)[:10], torch.from_numpy(values[::-1].copy())[:10], rtol=1e-2)
-    assert float((encoder.head(encoder.maps(normalised(sized(pixels))))).mean(0).abs().max()) < 1e-4
+    with torch.no_grad():
+        assert float((encoder.head(encoder.maps(normalised(sized(pixels))))).mean(0).abs().max()) < 1e-4
     assert encoder(normalised(sized(pixels)))[0].shape == (len(pixels), 256)
 
 
@@ -211,6 +212,14 @@ def test_pictures_are_degraded_at_the_size_that_models_emit(few):
     for size, wanted in ((28, 28), (16, 16), (32, 32), (64, 32)):
         run = EncoderRun(reshape_images(few.images, size, 1), TINY)
         assert run._batch().shape[2:] == (wanted, wanted)
+
+
+@pytest.mark.parametrize("whiten", [0, 10, 30, 48])
+def test_so_many_copies_set_the_last_layer(few, whiten):
+    run = EncoderRun(few.images, dataclasses.replace(TINY, whiten=whiten))
+    pairs = list(run._views())
+    assert sum(len(pixels) for pixels, _ in pairs) == whiten
+    assert all(pixels.shape == copies.shape and not pixels.equal(copies) for pixels, copies in pairs)
 
 
 def test_pretraining_starts_from_the_shipped_weights(few):
@@ -240,7 +249,7 @@ def test_a_few_seconds_of_training_find_more_originals_than_pixels(digits28):
     learnt = fingerprint_benchmark.measure(features, images, copies, heldout)
     pixels = fingerprint_benchmark.measure(lambda x: x.flatten(1).float(), images, copies, heldout)
     print(f"own {learnt}, pixels {pixels}, {seconds:.0f} CPU s")
-    assert learnt["top1"] > pixels["top1"] + 0.1
+    assert learnt["top1"] > pixels["top1"] + 0.2
 
 
 # --- registration ---
