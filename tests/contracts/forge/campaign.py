@@ -86,16 +86,16 @@ def planted() -> None:
 
 def write(path: Path, result: object) -> None:
     path.write_text(json.dumps(result, indent=1) + "\n")
-    if not DEEP.exists() or not PLANTED.exists():
+    d, bugs = (json.loads(p.read_text()) if p.exists() else {} for p in (DEEP, PLANTED))
+    if not d:
         return
-    d, bugs = json.loads(DEEP.read_text()), json.loads(PLANTED.read_text())
     acts = ", ".join(f"{n:,} {name}" for name, n in d["acts"].items() if name not in ("acts", "legal"))
     rows = "\n".join(f"| {name} | {names(b['found_by'])} | {b['seconds']:.0f} |" for name, b in bugs.items())
     page = (Path(__file__).parent / "page.md").read_text().format(
         **{k: d[k] for k in ("date", "commit", "runs")}, acts=d["acts"]["acts"], legal=d["acts"]["legal"],
         kinds=acts, seconds=d["seconds"], rate=d["acts_a_second"], handlers=len(d["handlers"]), rows=rows,
         violations=sum(map(bool, d["handlers"].values())), bugs=len(bugs),
-        found=sum(bool(b["found_by"]) for b in bugs.values()),
+        found=sum(bool(b["found_by"]) for b in bugs.values()), named=len(BUGS),
     )  # fmt: skip
     (AUDIT / "handlers.md").write_text(page)
 

@@ -125,6 +125,7 @@ def write(path: Path, rows: list[dict[str, object]]) -> None:
         table=table, proved=sum(r["result"] == "proved" for r in proofs), count=len(proofs),
         seconds=sum(r["seconds"] for r in proofs), a_query=SECONDS_A_QUERY, a_property=SECONDS_A_PROPERTY,
         failed=sum(r["result"] == "counter-example" for r in bugs), tried=len(bugs),
+        named=sum(p["mutant"] in BUGS for p in PROPERTIES),
     )  # fmt: skip
     PROOFS.with_suffix(".md").write_text(text)
 
