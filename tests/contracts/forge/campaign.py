@@ -61,8 +61,10 @@ def deep(runs: int | None) -> None:
     chosen = {"FOUNDRY_INVARIANT_RUNS": str(runs)} if runs else {}
     out, seconds = campaign(ROOT / FORGE, FOUNDRY_PROFILE="deep", **chosen)
     handlers = verdicts(out)
-    lines = [dict(zip(FIELDS, map(int, line.split()), strict=True)) for line in RECORD.read_text().splitlines()]
-    total = {name: sum(line[name] for line in lines) for name in FIELDS}
+    lines = [
+        dict(zip(FIELDS, map(int, line.split()), strict=True)) for line in set(RECORD.read_text().split("\n")) if line
+    ]
+    total = {name: sum(line[name] for line in lines) for name in FIELDS}  # forge tells some runs twice
     commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     result = {
         "date": time.strftime("%Y-%m-%d"), "commit": commit.stdout.strip(), "runs": len(lines), "seconds": seconds,
