@@ -275,6 +275,17 @@ def test_registration_finds_a_shift_exactly():
     assert float(there[-1]) == pytest.approx(1, abs=0.15)  # one pixel
 
 
+def test_registration_overlooks_the_noise_that_padding_repeats(digits28):
+    pictures = digits28.images[:100]
+    copies = replacement.jpeg_noise(pictures, torch.Generator().manual_seed(0))
+    query, item = (thumbnails(images).float() / 255 for images in (copies, pictures))
+    worst = registration(query, item)[:, 5]
+    bare = query.clone()
+    bare[:, :, 2:-2, 2:-2] = item[:, :, 2:-2, 2:-2]  # only the rim is noisy
+    assert float(worst.max()) < -4
+    assert float(registration(bare, item)[:, 1].max()) < -6
+
+
 def test_registration_of_flat_pictures_is_finite_and_does_not_depend_on_the_batch():
     pictures = torch.cat([torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32), torch.rand(3, 3, 32, 32)])
     every = registration(pictures, pictures.roll(1, 0))
