@@ -13,12 +13,13 @@ import argparse
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from proofs.planting import FORGE, ROOT, plant
+from proofs.planting import COPY, FORGE, ROOT, plant
 
 AUDIT = ROOT / "docs" / "audit"
 BUGS: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "bugs.json").read_text())
@@ -78,6 +79,7 @@ def deep(runs: int | None) -> None:
 def planted() -> None:
     results: dict[str, object] = {}
     for name, bug in BUGS.items():
+        shutil.rmtree(COPY / "build" / "forge-failures", ignore_errors=True)  # or forge tries the last bug's acts first
         out, seconds = campaign(plant(bug), FOUNDRY_FUZZ_SEED="1", FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT="0")
         found = {handler: why for handler, why in verdicts(out).items() if why}
         results[name] = {**bug, "seconds": seconds, "found_by": found}
