@@ -22,7 +22,8 @@ from compiler import ROOT
 FORGE_ROOT = "tests/contracts/forge"
 FORGE_SECONDS = {"unit": 120, "maths": 120, "invariants": 600}  # they take one, three and ten
 PYTHON_SECONDS = 900
-MATHS = "tests/contracts/forge/test/Maths.t.sol"
+MATHS = {name: f"tests/contracts/forge/test/{name.removesuffix('Test')}.t.sol" for name in ("MathsTest", "HistoryTest")}
+"""Tests that hold libraries by themselves, without a contract that uses them."""
 
 
 class Forge:
@@ -49,7 +50,7 @@ class Forge:
 
     def kill(self, suite: str, codes: dict[str, str]) -> str | None:
         """The first test of a suite that fails on these codes; None if all pass."""
-        path = {"unit": "test/unit/*", "maths": "test/Maths.t.sol", "invariants": "test/invariant/*"}[suite]
+        path = {"unit": "test/unit/*", "maths": "test/{Maths,History}.t.sol", "invariants": "test/invariant/*"}[suite]
         command = [self.program, "test", *self.options, "--match-path", path, "--fail-fast"]
         shutil.rmtree(self.failures, ignore_errors=True)  # what failed on another mutant is not replayed
         seconds = FORGE_SECONDS[suite]
@@ -73,7 +74,7 @@ class Forge:
     def _swapped(self, codes: dict[str, str]) -> Any:
         kept = {}
         for name, code in codes.items():
-            folder = f"{Path(MATHS).name if name == 'MathsTest' else f'{name}.sol'}"
+            folder = Path(MATHS.get(name, f"{name}.sol")).name
             path = self.out / folder / f"{name}.json"
             kept[path] = path.read_text()
             artefact = json.loads(kept[path])
@@ -133,7 +134,7 @@ class Python:
                 os.dup2(log.fileno(), 1)
                 os.dup2(log.fileno(), 2)
             for name, code in codes.items():
-                if name != "MathsTest":
+                if name not in MATHS:
                     self.chain.project[name]._build["bytecode"] = code
             self.chain.wire._connection.close()
             import pytest
