@@ -67,6 +67,18 @@ contract HistoryTest {
         vm.assertEq(_past[2].since + _past[2].span + _past[0].span, 0, "the first value has no past");
     }
 
+    /// @dev The jumps are those of Myers' list: of the changes after the first, the n-th spans as many as the last digit
+    ///      that is not zero of n in skew binary numbers weighs.
+    function test_the_jumps_of_the_first_changes() public {
+        uint40[15] memory spans = [uint40(1), 1, 3, 1, 1, 3, 7, 1, 1, 3, 1, 1, 3, 7, 15];
+        _set(1, 1);
+        for (uint40 n; n < 15; ++n) {
+            _set(n + 2, 1);
+            vm.assertEq(_past[n + 2].span, spans[n], "span");
+            vm.assertEq(_past[n + 2].jump, spans[n] > n ? 0 : n + 2 - spans[n], "jump");
+        }
+    }
+
     function test_an_empty_history_is_zero() public view {
         _agreesAround(0);
         _agreesAround(type(uint40).max);

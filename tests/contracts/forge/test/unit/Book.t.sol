@@ -222,6 +222,15 @@ contract BookTest is World {
         vm.assertEq(book.voteOf(id, cat).weight, 7);
     }
 
+    function test_a_voting_key_does_not_make_its_node_vote_for_others() public {
+        bytes32 c = seal(vote(bob, id, 4));
+        bytes memory s = _sign(keyOf(2), bob, c, opened + 10); // by cat
+        vm.prank(cat);
+        vault.setVotingKey(bob);
+        vm.expectRevert(abi.encodeWithSelector(IScoreBook.BookBadSignature.selector, bob));
+        book.commitBySig(bob, id, c, opened + 10, s);
+    }
+
     function test_deadlines_of_signed_commits() public {
         bytes32 c = seal(vote(bob, id, 4));
         uint40 end = opened + 1_000;

@@ -365,6 +365,8 @@ contract JourneyTest is World {
                 vm.expectEmit(address(vault));
                 emit IStakeVault.Claimed(all[i], all[i], a.credit);
                 vm.assertEq(vault.claim(all[i]), a.credit);
+                vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultNothingToClaim.selector, all[i]));
+                vault.claim(all[i]);
             }
             vault.requestUnstake(a.stake);
             vm.stopPrank();

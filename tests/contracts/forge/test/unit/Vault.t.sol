@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IEligibility} from "../../../../../interfaces/IEligibility.sol";
 import {IStakeVault} from "../../../../../interfaces/IStakeVault.sol";
 import {TaskParams} from "../../../../../interfaces/PdfedTypes.sol";
 import {IToken, World} from "../support/World.sol";
@@ -96,6 +97,7 @@ contract VaultTest is World {
         TaskParams memory p = defaults();
         p.eligibility = vm.deployCode("Hooks.sol:TestEligibility");
         create(p);
+        vm.expectCall(p.eligibility, abi.encodeCall(IEligibility.isEligible, (ann, 3)), 1);
         _register(ann, 3); // mood 0: yes
         for (uint8 mood = 1; mood < 4; ++mood) {
             IMoody(p.eligibility).setMood(mood);
