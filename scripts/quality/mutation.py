@@ -6,8 +6,8 @@ and then the unit tests that call the mutated function (`killers.py`). Fails if 
 survivor has no reason in `survivors.toml`.
 
 Results are kept in build/quality/mutation/ until the contracts change, so an interrupted run goes on (`--minutes`
-interrupts one by itself); when only tests change, survivors are tried again. `--sample N`, `--all`, `--seed N`; only
-the default sample and `--all` write docs/audit/mutation.*.
+interrupts one by itself); when only tests change, survivors without a reason are tried again. `--sample N`, `--all`,
+`--seed N`; only the default sample and `--all` write docs/audit/mutation.*.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 from compiler import ROOT, Compiler, creation_codes, source_of
 from killers import MATHS, Forge, Python
 from mutants import Mutant, shares, shuffled
-from report import OPEN, STAGES, Result, conclude
+from report import OPEN, STAGES, Result, conclude, reasons
 from syntax import Source, parse
 
 WORK = ROOT / "build" / "quality" / "mutation"
@@ -148,6 +148,7 @@ class Run:
         self.options = options
         self.results = results
         self.known = kept(results)
+        self.reasons = reasons()
         self.tests = digest_of("tests/contracts")
         self.end = time.monotonic() + 60 * options.minutes
         self.laboratory: Laboratory | None = None
@@ -157,11 +158,17 @@ class Run:
         sample: list[Mutant] = []
         with contextlib.suppress(TimeoutError), Compiler() as compiler:
             sample = self._sample(compiler)
-            for mutant in sample:
-                result = self.known[mutant.name]
-                if result.end == OPEN or (result.end == "survived" and result.tests != self.tests):
-                    self._examine(compiler, mutant, SLOW, "survived")
+            for mutant in sorted(sample, key=self._explained):
+                result, fresh = self.known[mutant.name], self.known[mutant.name].tests == self.tests
+                retry = result.end == "survived" and not fresh and not self._explained(mutant)
+                if result.end == OPEN or retry:
+                    self._examine(compiler, mutant, SLOW if fresh else QUICK + SLOW, "survived")
         return [replace(self.known[m.name], line=m.line) for m in sample] or None
+
+    def _explained(self, mutant: Mutant) -> bool:
+        """Whether survivors.toml says why no test can kill it: tried last, and not again when tests change."""
+        result = self.known[mutant.name]
+        return (result.function, result.before, result.after) in self.reasons
 
     def _sample(self, compiler: Compiler) -> list[Mutant]:
         orders = {file: shuffled(source, self.options.seed) for file, source in self.sources.items()}
