@@ -177,11 +177,11 @@ def baselines(features: Tensor, train: Tensor, test: Tensor) -> dict[str, float 
 
 
 def summary(table: list[dict[str, float]]) -> dict[str, float]:
-    """Recall, false-positive rate, balanced accuracy and right-pair accuracy over all shares."""
-    planted, found = sum(r["planted"] for r in table), sum(r["found"] for r in table)
-    clean, alarms = len(table) * POOL - planted, sum(r["false_alarms"] for r in table)
-    recall, fpr = found / planted, alarms / clean
-    right = sum(r["right"] for r in table) / max(1, sum(r["paired"] for r in table))
+    """Recall, false-positive rate, balanced accuracy and right-pair accuracy, every picture counted once: the pool at
+    0 % holds all negatives, that at 100 % all copies, and a picture is judged alike in every pool it is in."""
+    none, every = table[0], table[-1]
+    recall, fpr = every["found"] / every["planted"], none["false_alarms"] / POOL
+    right = every["right"] / max(1, every["paired"])
     return {"balanced_accuracy": (recall + 1 - fpr) / 2, "recall": recall, "fpr": fpr, "right_pair": right}
 
 

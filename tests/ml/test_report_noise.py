@@ -89,11 +89,13 @@ def test_noop_noise_trains_twins_and_scores_them(scorer, splits):
 
 
 def test_replacement_sums_up_counts():
-    row = {"planted": 250, "found": 245, "false_alarms": 5, "paired": 200, "right": 190}
-    assert summary([row]) == {
-        "balanced_accuracy": pytest.approx((0.98 + 1 - 5 / (POOL - 250)) / 2),
-        "recall": 0.98,
-        "fpr": 5 / (POOL - 250),
+    none = {"planted": 0, "found": 0, "false_alarms": 5, "paired": 3, "right": 0}
+    half = {"planted": 250, "found": 245, "false_alarms": 4, "paired": 200, "right": 190}
+    every = {"planted": 500, "found": 480, "false_alarms": 0, "paired": 400, "right": 380}
+    assert summary([none, half, every]) == {  # half holds no picture that the others do not
+        "balanced_accuracy": pytest.approx((0.96 + 1 - 5 / POOL) / 2),
+        "recall": 0.96,
+        "fpr": 5 / POOL,
         "right_pair": 0.95,
     }
     assert SHARES[0] == 0
