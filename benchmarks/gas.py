@@ -89,4 +89,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    code = main()
+    sys.stdout.flush()
+    sys.stdout = sys.stderr  # brownie says something more at exit
+    raise SystemExit(code)
