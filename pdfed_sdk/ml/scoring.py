@@ -171,11 +171,15 @@ class Scorer:
         what = f"features {self.extractor.id} {self.extractor.weights_sha256}"
         return remembered(self._cache, what, images, lambda: {"features": self.extractor(images)})["features"]
 
+    def sample(self, model: DiffusionModel, seed: bytes) -> tuple[Tensor, Tensor]:
+        """``settings.samples`` pictures of the model and their labels, drawn on the scorer's device."""
+        model.unet.to(self.device)
+        return sample(model, self.settings.samples, seed, steps=self.settings.sampler_steps)
+
     def evaluate(self, model: DiffusionModel, seed: bytes) -> QNReport:
         """Sample ``settings.samples`` pictures from the seed and score them."""
         started = time.perf_counter()
-        model.unet.to(self.device)
-        images, labels = sample(model, self.settings.samples, seed, steps=self.settings.sampler_steps)
+        images, labels = self.sample(model, seed)
         report = self.score(images, labels)
         spent = round(time.perf_counter() - started - report.timings["total"], 4)
         return dataclasses.replace(report, timings={"sampling": spent, **report.timings})

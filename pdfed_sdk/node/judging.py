@@ -17,7 +17,6 @@ from pdfed_sdk.ml.comparing import YARDSTICK
 from pdfed_sdk.ml.data import NodeSplit, PictureSet
 from pdfed_sdk.ml.model import DiffusionModel, load_pipeline
 from pdfed_sdk.ml.report import write_report
-from pdfed_sdk.ml.sampling import sample
 from pdfed_sdk.ml.scoring import QNReport, Scorer, ScoringSettings, improvement
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.workbench import load_split
@@ -114,10 +113,11 @@ def free_settings(
         raise UsageError(f"these settings cannot be used: {error.message}", hint="see docs/scoring.md") from error
 
 
-def generated(subject: DiffusionModel | PictureSet, settings: ScoringSettings, seed: bytes) -> tuple[Tensor, Tensor]:
+def generated(subject: DiffusionModel | PictureSet, scorer: Scorer, seed: bytes) -> tuple[Tensor, Tensor]:
     """The pictures to score and their labels: sampled from a model, or the first ``samples`` of a heap."""
     if isinstance(subject, DiffusionModel):
-        return sample(subject, settings.samples, seed, steps=settings.sampler_steps)
+        return scorer.sample(subject, seed)
+    settings = scorer.settings
     if len(subject) < settings.samples:
         raise DataError(
             f"there are {len(subject)} generated pictures, {settings.samples} are scored",
@@ -129,14 +129,11 @@ def generated(subject: DiffusionModel | PictureSet, settings: ScoringSettings, s
 def judge(case: Case, seed: bytes, *, cache: Path | None = None, device: str = "cpu") -> Judgement:
     """Score the subject, and the reference with the same seed, on ``device``. Errors: DataError, MlError."""
     scorer = Scorer(case.split, case.settings, cache=cache, device=device)
-    for one in (case.subject, case.reference):
-        if isinstance(one, DiffusionModel):
-            one.unet.to(scorer.device)
-    pictures, labels = generated(case.subject, case.settings, seed)
+    pictures, labels = generated(case.subject, scorer, seed)
     report = scorer.score(pictures, labels)
     gain = None
     if case.reference is not None:
-        gain = improvement(scorer.score(*generated(case.reference, case.settings, seed)), report)
+        gain = improvement(scorer.score(*generated(case.reference, scorer, seed)), report)
     return Judgement(report, pictures, gain)
 
 
