@@ -8,7 +8,7 @@ import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, ModelDigests, ModelRecord, Parent, Status, TaskParams} from "../interfaces/PdfedTypes.sol";
 import {Models} from "./libraries/Models.sol";
-import {RegistryConfig} from "./libraries/TaskConfig.sol";
+import {REGISTRY_CONFIG_WORDS, RegistryConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
 /// @title ModelRegistry
@@ -203,7 +203,7 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     }
 
     /// @inheritdoc IModelRegistry
-    function openVote(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest) {
+    function revealTerms(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest) {
         Models.Entry storage e = _known(id);
         return (e.reservedAt, e.tau, e.weightsDigest);
     }
@@ -231,7 +231,7 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     }
 
     /// @inheritdoc IModelRegistry
-    function heirs(uint256 id) external view returns (address author, uint8 gain, uint32 referenceId) {
+    function ancestryOf(uint256 id) external view returns (address author, uint8 gain, uint32 referenceId) {
         Models.Entry storage e = _known(id);
         return (e.author, e.gain, e.referenceId);
     }
@@ -293,7 +293,7 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         assembly ("memory-safe") {
             to := config
         }
-        _loadArgs(to, 13 * 32);
+        _loadArgs(to, REGISTRY_CONFIG_WORDS);
     }
 
     function _known(uint256 id) private view returns (Models.Entry storage entry) {

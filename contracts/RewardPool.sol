@@ -8,7 +8,7 @@ import {IRewardPool} from "../interfaces/IRewardPool.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, Parent, Status} from "../interfaces/PdfedTypes.sol";
 import {Power} from "./libraries/Power.sol";
-import {PoolConfig} from "./libraries/TaskConfig.sol";
+import {POOL_CONFIG_WORDS, PoolConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
 /// @title RewardPool
@@ -56,7 +56,7 @@ contract RewardPool is IRewardPool, TaskPart {
         Meter memory meter = _meter;
         uint256 free = _free(config, meter);
         if (meter.accruedAt == 0) meter.allowance = uint104((free + amount) * config.dripBps / BPS);
-        else _accrue(meter, config, free);
+        else meter.allowance = uint104(_allowanceNow(meter, config, free));
         meter.accruedAt = uint40(block.timestamp);
         _meter = meter;
         emit Funded(msg.sender, amount);
@@ -126,8 +126,7 @@ contract RewardPool is IRewardPool, TaskPart {
         PoolConfig memory config = _config();
         Meter memory meter = _meter;
         pool = _free(config, meter);
-        _accrue(meter, config, pool);
-        (allowance, pendingTotal) = (meter.allowance, meter.committed);
+        (allowance, pendingTotal) = (_allowanceNow(meter, config, pool), meter.committed);
         pool -= allowance;
     }
 
@@ -138,10 +137,11 @@ contract RewardPool is IRewardPool, TaskPart {
         PoolConfig memory config = _config();
         if (msg.sender != config.book) revert PoolUnauthorized(msg.sender);
         Meter memory meter = _meter;
-        _accrue(meter, config, _free(config, meter));
+        uint256 allowance = _allowanceNow(meter, config, _free(config, meter));
         uint256 left = Power.up((BPS - config.stepRateBps) * (Power.WAD / BPS), gain);
-        uint256 amount = meter.allowance * (Power.WAD - left) / Power.WAD;
-        meter.allowance -= uint104(amount);
+        uint256 amount = allowance * (Power.WAD - left) / Power.WAD;
+        meter.allowance = uint104(allowance - amount);
+        if (meter.accruedAt != 0) meter.accruedAt = uint40(block.timestamp);
         meter.committed += uint104(amount);
         _meter = meter;
         Share storage share = _shares[id];
@@ -156,7 +156,7 @@ contract RewardPool is IRewardPool, TaskPart {
         assembly ("memory-safe") {
             to := config
         }
-        _loadArgs(to, 9 * 32);
+        _loadArgs(to, POOL_CONFIG_WORDS);
     }
 
     function _onlySponsor() private view returns (PoolConfig memory config) {
@@ -170,22 +170,20 @@ contract RewardPool is IRewardPool, TaskPart {
         return pool - meter.committed;
     }
 
-    /// @dev Bring the allowance in `meter` to the present.
-    function _accrue(Meter memory meter, PoolConfig memory config, uint256 free) private view {
-        if (meter.accruedAt == 0) return;
+    /// @dev The allowance, drip up to the present included; it never falls here. Zero before the first funding.
+    function _allowanceNow(Meter memory meter, PoolConfig memory config, uint256 free) private view returns (uint256) {
+        if (meter.accruedAt == 0) return meter.allowance;
         uint256 daily = free * config.dripBps; // times BPS
         uint256 most = MOST_DAYS * daily / BPS;
         uint256 elapsed = Math.min(block.timestamp - meter.accruedAt, MOST_DAYS * 1 days);
-        uint256 grown = Math.min(most, meter.allowance + daily * elapsed / (BPS * 1 days));
-        if (grown > meter.allowance) meter.allowance = uint104(grown);
-        meter.accruedAt = uint40(block.timestamp);
+        return Math.max(meter.allowance, Math.min(most, meter.allowance + daily * elapsed / (BPS * 1 days)));
     }
 
     /// @return poured whether there was anything to pour
     function _pour(uint256 id, PoolConfig memory config) private returns (bool poured) {
         Share memory share = _shares[id];
         if (share.pending == 0 && share.owed == 0) return false;
-        (address author, uint8 gain, uint32 referenceId) = IModelRegistry(config.registry).heirs(id);
+        (address author, uint8 gain, uint32 referenceId) = IModelRegistry(config.registry).ancestryOf(id);
         _shares[id] = Share(0, 0, true);
         uint256 toAuthor;
         uint256 toPool;

@@ -4,7 +4,6 @@ pragma solidity 0.8.37;
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
 import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
-import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IRewardPool} from "../interfaces/IRewardPool.sol";
@@ -13,7 +12,8 @@ import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, HIGHEST, LOWEST, ScoreVote, Status} from "../interfaces/PdfedTypes.sol";
 import {Histogram} from "./libraries/Histogram.sol";
 import {Sealed} from "./libraries/Sealed.sol";
-import {BookConfig} from "./libraries/TaskConfig.sol";
+import {Stakes} from "./libraries/Stakes.sol";
+import {BOOK_CONFIG_WORDS, BookConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 import {VoterPay} from "./libraries/VoterPay.sol";
 
@@ -99,7 +99,7 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         }
         if (opened.evidenceRoot == 0) revert BookZeroEvidence();
         BookConfig memory config = _config();
-        (uint40 reservedAt, int8 tau, bytes32 weightsDigest) = IModelRegistry(config.registry).openVote(id);
+        (uint40 reservedAt, int8 tau, bytes32 weightsDigest) = IModelRegistry(config.registry).revealTerms(id);
         uint40 start = reservedAt + config.commitWindow + config.revealGap;
         uint40 end = start + config.revealWindow;
         if (block.timestamp < start || block.timestamp >= end) {
@@ -219,7 +219,7 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         assembly ("memory-safe") {
             to := config
         }
-        _loadArgs(to, 15 * 32);
+        _loadArgs(to, BOOK_CONFIG_WORDS);
     }
 
     function _commit(address caller, address voter, uint256 id, bytes32 commitment) private {
@@ -317,7 +317,7 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
             return;
         }
         slot.state = vote.state | Sealed.SETTLED;
-        uint256 bond = Math.ceilDiv(uint256(vote.weight) * config.minStake * config.voteBondBps, BPS);
+        uint256 bond = Stakes.voteBond(vote.weight, config.minStake, config.voteBondBps);
         uint256 slice;
         uint256 paid;
         uint256 forfeited;

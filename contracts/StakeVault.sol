@@ -9,10 +9,10 @@ import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {IEligibility} from "../interfaces/IEligibility.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
-import {BPS, ROLE_TRAINER, ROLE_VALIDATOR} from "../interfaces/PdfedTypes.sol";
+import {ROLE_TRAINER, ROLE_VALIDATOR} from "../interfaces/PdfedTypes.sol";
 import {History} from "./libraries/History.sol";
 import {Claims, Common, Stake, Stakes} from "./libraries/Stakes.sol";
-import {VaultConfig} from "./libraries/TaskConfig.sol";
+import {VAULT_CONFIG_WORDS, VaultConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
 /// @title StakeVault
@@ -199,7 +199,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         Stake memory stake = _stakes[voter];
         uint256 then = _weightAt(voter, stake, config.minStake, timepoint);
         uint256 weight = Math.min(then, stake.weight(config.minStake));
-        uint256 bond = Math.ceilDiv(weight * config.minStake * config.voteBondBps, BPS);
+        uint256 bond = Stakes.voteBond(weight, config.minStake, config.voteBondBps);
         if (stake.free < bond) revert VaultInsufficientStake(voter, stake.free, bond);
         stake.free -= uint88(bond);
         stake.locked += uint88(bond);
@@ -263,7 +263,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         assembly ("memory-safe") {
             to := config
         }
-        _loadArgs(to, 8 * 32);
+        _loadArgs(to, VAULT_CONFIG_WORDS);
     }
 
     function _register(uint8 roles, address votingKey, bytes32 metadataDigest) private {

@@ -337,7 +337,7 @@ interface IModelRegistry {
     /// @return reservedAt seconds since the epoch
     /// @return tau frozen threshold
     /// @return weightsDigest that the vote must name
-    function openVote(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest);
+    function revealTerms(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest);
 
     /// @notice The head of the queue and the state of the task.
     /// @return what finalising depends on
@@ -353,7 +353,7 @@ interface IModelRegistry {
     /// @return author of it
     /// @return gain of it
     /// @return referenceId of it
-    function heirs(uint256 id) external view returns (address author, uint8 gain, uint32 referenceId);
+    function ancestryOf(uint256 id) external view returns (address author, uint8 gain, uint32 referenceId);
 
     /// @notice Parents that share in what an id earns: one that is not Final has weight zero here.
     /// @param id of the submission

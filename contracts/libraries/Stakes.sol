@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
+
+import {BPS} from "../../interfaces/PdfedTypes.sol";
+
 /// @notice What a node has at stake and how it voted, in one slot: registering fills it, so neither the first deposit
 ///         nor the first reveal pays for a fresh one. `since` is when the weight took its present value.
 struct Stake {
@@ -35,6 +39,11 @@ library Stakes {
     /// @notice Whole minimum stakes in what is free and locked.
     function weight(Stake memory stake, uint256 minStake) internal pure returns (uint256) {
         return (uint256(stake.free) + stake.locked) / minStake;
+    }
+
+    /// @notice Bond of a vote of `weight_` minimum stakes, rounded up: what a commit locks and what settling ends.
+    function voteBond(uint256 weight_, uint256 minStake, uint256 voteBondBps) internal pure returns (uint256) {
+        return Math.ceilDiv(weight_ * minStake * voteBondBps, BPS);
     }
 
     /// @notice Add a vote to the history; a full history is halved first, which keeps its rate to 1 in 65,535.

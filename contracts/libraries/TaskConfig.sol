@@ -17,6 +17,9 @@ struct VaultConfig {
     uint32 unbonding;
 }
 
+/// @dev Number of its fields, one word each.
+uint256 constant VAULT_CONFIG_WORDS = 8;
+
 /// @notice What ModelRegistry reads of them.
 struct RegistryConfig {
     address vault;
@@ -33,6 +36,9 @@ struct RegistryConfig {
     uint8 minStep;
     int8 startTau;
 }
+
+/// @dev Number of its fields, one word each.
+uint256 constant REGISTRY_CONFIG_WORDS = 13;
 
 /// @notice What ScoreBook reads of them.
 struct BookConfig {
@@ -53,6 +59,9 @@ struct BookConfig {
     uint8 minVoters;
 }
 
+/// @dev Number of its fields, one word each.
+uint256 constant BOOK_CONFIG_WORDS = 15;
+
 /// @notice What RewardPool reads of them.
 struct PoolConfig {
     address vault;
@@ -65,6 +74,9 @@ struct PoolConfig {
     uint16 decayBps;
     uint16 dripBps;
 }
+
+/// @dev Number of its fields, one word each.
+uint256 constant POOL_CONFIG_WORDS = 9;
 
 /// @title Splits the parameters of a task into what each of its contracts reads
 library TaskConfig {

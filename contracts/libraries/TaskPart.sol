@@ -10,13 +10,13 @@ abstract contract TaskPart {
     /// @notice This is the implementation: it belongs to no task.
     error PartNotAClone();
 
-    /// @dev Copy the first `size` bytes of this clone's arguments to memory at `to`. A struct of value types lies in
+    /// @dev Copy the first `words` words of this clone's arguments to memory at `to`. A struct of value types lies in
     ///      memory as it is abi-encoded, one word a field, and the factory wrote these words: nothing to validate.
     ///      The arguments start after the 45 bytes of the clone's own code.
-    function _loadArgs(uint256 to, uint256 size) internal view {
+    function _loadArgs(uint256 to, uint256 words) internal view {
         if (address(this) == SELF) revert PartNotAClone();
         assembly ("memory-safe") {
-            extcodecopy(address(), to, 45, size)
+            extcodecopy(address(), to, 45, mul(words, 32))
         }
     }
 }

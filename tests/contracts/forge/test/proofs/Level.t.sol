@@ -41,7 +41,7 @@ contract LevelProofs {
         svm.enableSymbolicStorage(address(_registry));
         (b.bestId, b.best) = _registry.best();
         (b.tau, b.q) = _registry.tauAndRate();
-        (,, b.referenceId) = _registry.heirs(ID);
+        (,, b.referenceId) = _registry.ancestryOf(ID);
         b.level = _levelOf(b.referenceId);
         vm.assume(b.referenceId < ID && b.bestId < ID);
         vm.assume(-MOST <= b.level && b.level <= MOST && -MOST <= b.best && b.best <= MOST);

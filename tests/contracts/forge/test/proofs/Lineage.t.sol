@@ -32,7 +32,7 @@ contract LineageProofs {
         r.status = Status.Final;
     }
 
-    function heirs(uint256 id) external view returns (address, uint8, uint32) {
+    function ancestryOf(uint256 id) external view returns (address, uint8, uint32) {
         return (address(uint160(id)), _gains[id], uint32(id - 1));
     }
 

@@ -121,7 +121,7 @@ contract JourneyTest is World {
             keccak256(abi.encode(r)),
             keccak256(abi.encode(Status.Final, int8(5), int8(0), uint64(0.5e18), uint32(41), uint32(30)))
         );
-        (address author, uint8 gain, uint32 base) = registry.heirs(id);
+        (address author, uint8 gain, uint32 base) = registry.ancestryOf(id);
         vm.assertEq(author, ann);
         vm.assertEq(gain, 3);
         vm.assertEq(base, 0);

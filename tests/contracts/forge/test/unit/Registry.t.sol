@@ -332,11 +332,11 @@ contract RegistryTest is World {
         vm.expectRevert(no);
         registry.ballot(1);
         vm.expectRevert(no);
-        registry.openVote(1);
+        registry.revealTerms(1);
         vm.expectRevert(no);
         registry.resultOf(1);
         vm.expectRevert(no);
-        registry.heirs(1);
+        registry.ancestryOf(1);
         vm.expectRevert(no);
         registry.sharingParents(1);
         vm.expectRevert(no);
@@ -363,7 +363,7 @@ contract RegistryTest is World {
         vm.assertEq(tau, 0);
         vm.assertEq(q, 0.5e18);
         bytes32 weights;
-        (since, tau, weights) = registry.openVote(id);
+        (since, tau, weights) = registry.revealTerms(id);
         vm.assertEq(since, time());
         vm.assertEq(weights, digest("weights", id));
         IModelRegistry.Due memory d = registry.due();
