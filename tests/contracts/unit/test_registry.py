@@ -177,7 +177,8 @@ def test_closing_stops_reservations_and_nothing_else(task: Any, nodes: list[Any]
 
 
 def test_views_refuse_unknown_ids(task: Any) -> None:
-    for view in ("submission", "parents", "windows", "ballot", "revealTerms", "resultOf", "ancestryOf", "sharingParents"):
+    views = ("submission", "parents", "windows", "ballot", "revealTerms", "resultOf", "ancestryOf", "sharingParents")
+    for view in views:
         task.reverts("RegistryUnknownId", 7, call=getattr(task.registry, view), args=(7,), sender=task.sponsor)
 
 
