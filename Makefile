@@ -50,7 +50,7 @@ build/.compiled: .venv/.installed node_modules/.installed brownie-config.yaml $(
 
 .PHONY: fingerprint
 fingerprint: setup  ## train the shipped fingerprinter and verifier again (minutes)
-	$(PY) -m pdfed_sdk.ml.pretrain
+	$(PY) -m pdfed_sdk.ml.copies.train_shipped
 
 # --- run -------------------------------------------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ test-deep: setup  ## 200,000 transactions of the property tests and more (SEED=n
 
 .PHONY: test-sdk
 test-sdk: setup  ## chain, artifacts, node, CLI
-	$(PYTEST) tests/sdk
+	$(PYTEST) tests/chain tests/artifacts tests/audit tests/node tests/cli
 
 .PHONY: test-ml
 test-ml: setup  ## data, training, scoring

@@ -27,13 +27,13 @@ from torch.nn import functional as F
 
 from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml import set_threads
-from pdfed_sdk.ml.augment import degrade
+from pdfed_sdk.ml.copies.augment import degrade
+from pdfed_sdk.ml.copies.detector import Detector
+from pdfed_sdk.ml.copies.encoders import Encoder, encoder_input
+from pdfed_sdk.ml.copies.train_encoder import EncoderRun, FingerprintConfig
+from pdfed_sdk.ml.copies.train_verifier import encode
 from pdfed_sdk.ml.data import PictureSet
-from pdfed_sdk.ml.detector import Detector
-from pdfed_sdk.ml.encoders import Encoder, encoder_input
-from pdfed_sdk.ml.features import load_extractor
-from pdfed_sdk.ml.fitting import EncoderRun, FingerprintConfig
-from pdfed_sdk.ml.matching import encode
+from pdfed_sdk.ml.quality.features import load_extractor
 from pdfed_sdk.ml.sources import load_pictures
 
 STRENGTH = 0.43

@@ -25,14 +25,14 @@ from torch import Generator, Tensor
 
 from pdfed_sdk.errors import DataError, MlError
 from pdfed_sdk.ml import set_threads
-from pdfed_sdk.ml.augment import degrade, jpeg_roundtrip
-from pdfed_sdk.ml.baselines import auth_pct, carlini_ratio, ct_score, fid, fld, fld_gap, pog
+from pdfed_sdk.ml.copies.augment import degrade, jpeg_roundtrip
+from pdfed_sdk.ml.copies.detector import Detector, Prints
+from pdfed_sdk.ml.copies.node_detector import train_fingerprinter
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, partition
-from pdfed_sdk.ml.detector import Detector, Prints
-from pdfed_sdk.ml.features import FeatureExtractor, load_extractor
 from pdfed_sdk.ml.neighbours import nearest
-from pdfed_sdk.ml.own import train_fingerprinter
-from pdfed_sdk.ml.scoring import Scorer, ScoringSettings
+from pdfed_sdk.ml.quality.baselines import auth_pct, carlini_ratio, ct_score, fid, fld, fld_gap, pog
+from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
+from pdfed_sdk.ml.scoring.scorer import Scorer, ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
 
 SHARES = (0.0, 0.01, 0.05, 0.10, 0.25, 0.50, 0.75, 1.0)
@@ -105,9 +105,9 @@ def negatives(spare: PictureSet, public: PictureSet | None, seed: int) -> Tensor
     real = spare.images[:POOL].clone()
     real[::2] = degraded(real[::2], random)
     if public is not None:
-        from pdfed_sdk.ml.model import ModelConfig
-        from pdfed_sdk.ml.sampling import sample
-        from pdfed_sdk.ml.training import TrainConfig, train
+        from pdfed_sdk.ml.diffusion.model import ModelConfig
+        from pdfed_sdk.ml.diffusion.sampling import sample
+        from pdfed_sdk.ml.diffusion.training import TrainConfig, train
 
         shape = ModelConfig(size=spare.size, channels=spare.channels, classes=len(spare.classes))
         result = train(TrainConfig(pictures=12_000, seed=seed), public, model=shape)

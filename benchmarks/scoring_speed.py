@@ -29,10 +29,10 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 
 from pdfed_sdk.ml import set_threads
-from pdfed_sdk.ml.baselines import auth_pct, carlini_ratio, ct_score, fid, fld, fld_gap, measure_all, pog, prdc
 from pdfed_sdk.ml.data import partition, split_nodes
 from pdfed_sdk.ml.neighbours import nearest
-from pdfed_sdk.ml.scoring import Scorer, ScoringSettings
+from pdfed_sdk.ml.quality.baselines import auth_pct, carlini_ratio, ct_score, fid, fld, fld_gap, measure_all, pog, prdc
+from pdfed_sdk.ml.scoring.scorer import Scorer, ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
 
 Features = np.ndarray

@@ -20,11 +20,11 @@ from torch import Generator, Tensor
 
 from benchmarks.replacement import SHARES, baselines, jpeg_noise, pictures, split_pictures
 from pdfed_sdk.ml import set_threads
-from pdfed_sdk.ml.augment import degrade
-from pdfed_sdk.ml.baselines import prdc
+from pdfed_sdk.ml.copies.augment import degrade
 from pdfed_sdk.ml.data import PictureSet
-from pdfed_sdk.ml.features import FeatureExtractor, load_extractor
-from pdfed_sdk.ml.scoring import Scorer, ScoringSettings
+from pdfed_sdk.ml.quality.baselines import prdc
+from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
+from pdfed_sdk.ml.scoring.scorer import Scorer, ScoringSettings
 
 FULL = (100, 300, 1_000, 3_000, 10_000)
 

@@ -6,8 +6,9 @@ nor the libraries of packages and provenance; the ML half is ``pdfed_sdk.ml``.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pdfed_sdk.lazy import exports
 
 if TYPE_CHECKING:
     from pdfed_sdk.artifacts import KuboStore, LocalStore
@@ -33,13 +34,4 @@ _HOMES = {
     "pdfed_sdk.types": ("ModelRecord", "ScoreVote", "Task"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = exports(__name__, _HOMES)

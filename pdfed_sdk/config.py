@@ -70,9 +70,9 @@ class TrainingSection:
 class PartsSection:
     """Dotted paths of what makes a node's own parts; the signatures are those of the defaults in node/workbench.py."""
 
-    dataset: str = "pdfed_sdk.node.workbench:load_split"
-    evaluator: str = "pdfed_sdk.node.workbench:make_evaluator"
-    trainer: str = "pdfed_sdk.node.workbench:make_trainer"
+    dataset: str = "pdfed_sdk.node.picture_parts:load_split"
+    evaluator: str = "pdfed_sdk.node.picture_parts:make_evaluator"
+    trainer: str = "pdfed_sdk.node.picture_parts:make_trainer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # `brownie run` does n
 
 import signing
 
+from pdfed_sdk.chain.calls import Call, FactoryCalls, TaskCalls, TaskParams, contract_call
 from pdfed_sdk.chain.deploy import Manifest, predict_task, read_genesis, read_task_entry, verify_task
 from pdfed_sdk.chain.erc20 import TokenCalls
 from pdfed_sdk.chain.parameters import params_table, task_params
-from pdfed_sdk.chain.protocol import Call, FactoryCalls, TaskCalls, TaskParams, contract_call
 from pdfed_sdk.errors import ConfigError, UsageError
 from pdfed_sdk.types import ModelDigests, Task
 

@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 from toolchain.environment import ROOT, use_private_environment
 
-from pdfed_sdk.chain.deploy import Check
-from pdfed_sdk.chain.protocol import Call
+from pdfed_sdk.chain.calls import Call
 from pdfed_sdk.chain.rpc import Chain, Options, Wire
+from pdfed_sdk.checks import Check
 from pdfed_sdk.errors import (
     AuditFailed,
     KeystoreError,

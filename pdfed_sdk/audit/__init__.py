@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from pdfed_sdk.audit.reducer import ModelState, NodeState, Reducer, TaskState
 from pdfed_sdk.chain.actions import record_hash
+from pdfed_sdk.chain.calls import Submission
 from pdfed_sdk.chain.client import PdfedClient
-from pdfed_sdk.chain.deploy import Check
 from pdfed_sdk.chain.journal import opens
-from pdfed_sdk.chain.protocol import Submission
+from pdfed_sdk.checks import Check
 from pdfed_sdk.errors import ChainError, PdfedError
 from pdfed_sdk.types import Address, ModelRecord, Status, SubmissionId
 

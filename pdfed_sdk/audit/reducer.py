@@ -21,8 +21,8 @@ from pdfed_sdk.audit.rules import (
     shares,
     vote_bond,
 )
-from pdfed_sdk.chain import logs
-from pdfed_sdk.chain.protocol import ZERO_ADDRESS, TaskParams
+from pdfed_sdk.chain import event_types
+from pdfed_sdk.chain.calls import ZERO_ADDRESS, TaskParams
 from pdfed_sdk.errors import AuditFailed
 from pdfed_sdk.types import BPS, GENESIS, LOWEST, Address, ModelDigests, ModelRecord, Status
 
@@ -130,53 +130,64 @@ class Reducer:
         first = ModelState(ZERO_ADDRESS, bytes(32), 0, 0, 0, 0, 0, Status.FINAL, ModelRecord(genesis, ()))
         self.state = TaskState(models={0: first}, tau=params.start_tau)
 
-    def apply(self, event: logs.Event) -> None:
+    def apply(self, event: event_types.Event) -> None:
         """One event; an unknown class raises AuditFailed, so that none is ever passed over."""
         match event:
-            case logs.NodeRegistered():
+            case event_types.NodeRegistered():
                 node = self.state.node(event.node)
                 node.roles, node.voting_key = event.roles, event.voting_key
-            case logs.VotingKeyChanged():
+            case event_types.VotingKeyChanged():
                 self.state.node(event.node).voting_key = event.voting_key
-            case logs.Deposited() | logs.UnstakeRequested() | logs.Withdrawn() | logs.Claimed():
+            case (
+                event_types.Deposited()
+                | event_types.UnstakeRequested()
+                | event_types.Withdrawn()
+                | event_types.Claimed()
+            ):
                 self._moved(event)
-            case logs.Reserved():
+            case event_types.Reserved():
                 self._reserved(event)
-            case logs.Submitted():
+            case event_types.Submitted():
                 self._submitted(event)
-            case logs.Committed():
+            case event_types.Committed():
                 self._committed(event)
-            case logs.Revealed():
+            case event_types.Revealed():
                 self._revealed(event)
-            case logs.Finalized():
+            case event_types.Finalized():
                 self._finalized(event)
-            case logs.BestChanged():
+            case event_types.BestChanged():
                 self._best_changed(event)
-            case logs.SubmissionSettled():
+            case event_types.SubmissionSettled():
                 self._submission_settled(event)
-            case logs.VoteSettled():
+            case event_types.VoteSettled():
                 self._vote_settled(event)
-            case logs.Funded() | logs.Reclaimed():
+            case event_types.Funded() | event_types.Reclaimed():
                 self._sponsored(event)
-            case logs.RoyaltyPaid() | logs.Rewarded() | logs.RewardShared() | logs.LineageShared() | logs.Poured():
+            case (
+                event_types.RoyaltyPaid()
+                | event_types.Rewarded()
+                | event_types.RewardShared()
+                | event_types.LineageShared()
+                | event_types.Poured()
+            ):
                 self._shared(event)
-            case logs.Closed():
+            case event_types.Closed():
                 self.state.closed = True
-            case logs.Paused():
+            case event_types.Paused():
                 self.state.paused_until = event.until
-            case logs.MetadataChanged() | logs.CommitSkipped() | logs.RevealSkipped():
+            case event_types.MetadataChanged() | event_types.CommitSkipped() | event_types.RevealSkipped():
                 pass
-            case logs.SettleSkipped() | logs.PourSkipped():
+            case event_types.SettleSkipped() | event_types.PourSkipped():
                 pass
-            case logs.Initialized() | logs.EIP712DomainChanged() | logs.TaskCreated():
+            case event_types.Initialized() | event_types.EIP712DomainChanged() | event_types.TaskCreated():
                 pass
             case _:
                 raise AuditFailed(f"the audit does not know the event {type(event).__name__}", hint="upgrade the SDK")
 
-    def _fault(self, event: logs.Event, what: str) -> None:
+    def _fault(self, event: event_types.Event, what: str) -> None:
         self.state.faults.append(f"{type(event).__name__} in block {event.where.block}: {what}")
 
-    def _expect(self, event: logs.Event, what: str, found: object, wanted: object) -> None:
+    def _expect(self, event: event_types.Event, what: str, found: object, wanted: object) -> None:
         if found != wanted:
             self._fault(event, f"{what} is {found}, should be {wanted}")
 
@@ -187,25 +198,27 @@ class Reducer:
 
     # --- accounts ---
 
-    def _moved(self, event: logs.Deposited | logs.UnstakeRequested | logs.Withdrawn | logs.Claimed) -> None:
+    def _moved(
+        self, event: event_types.Deposited | event_types.UnstakeRequested | event_types.Withdrawn | event_types.Claimed
+    ) -> None:
         node = self.state.node(event.node)
         match event:
-            case logs.Deposited():
+            case event_types.Deposited():
                 node.stake += event.amount
                 self.state.received += event.amount
-            case logs.UnstakeRequested():
+            case event_types.UnstakeRequested():
                 node.stake -= event.amount
                 node.unbonding += event.amount
-            case logs.Withdrawn():
+            case event_types.Withdrawn():
                 node.unbonding -= event.amount
                 self.state.paid_out += event.amount
-            case logs.Claimed():
+            case event_types.Claimed():
                 node.credit -= event.amount
                 self.state.paid_out += event.amount
 
     # --- submissions and votes ---
 
-    def _reserved(self, event: logs.Reserved) -> None:
+    def _reserved(self, event: event_types.Reserved) -> None:
         self._expect(event, "id", event.id, len(self.state.models))
         self._expect(event, "reference", event.reference_id, self.state.best)
         self._expect(event, "threshold and rate", (event.tau, event.q), (self.state.tau, self.state.q))
@@ -217,7 +230,7 @@ class Reducer:
             event.author, event.reservation, event.reference_id, event.tau, event.q, event.eligible, event.reserved_at
         )
 
-    def _submitted(self, event: logs.Submitted) -> None:
+    def _submitted(self, event: event_types.Submitted) -> None:
         model, parents = self._model(event.id), event.record.parents
         self._expect(event, "author", event.author, model.author)
         self._expect(event, "status", model.status, Status.RESERVED)
@@ -227,7 +240,7 @@ class Reducer:
                 self._fault(event, f"parent {parent.id} of {event.id} is not an earlier open or final id")
         model.status, model.record = Status.OPEN, event.record
 
-    def _committed(self, event: logs.Committed) -> None:
+    def _committed(self, event: event_types.Committed) -> None:
         model, voter = self._model(event.id), self.state.node(event.voter)
         self._expect(event, "status", model.status, Status.OPEN)
         if event.voter in model.votes or event.voter == model.author:
@@ -240,7 +253,7 @@ class Reducer:
         voter.locked += event.bond
         model.votes[event.voter] = VoteRecord(event.commitment, event.weight, event.rate, event.bond)
 
-    def _revealed(self, event: logs.Revealed) -> None:
+    def _revealed(self, event: event_types.Revealed) -> None:
         model = self._model(event.id)
         vote = model.votes.get(event.voter)
         if vote is None or vote.improvement is not None:
@@ -251,7 +264,7 @@ class Reducer:
             yes, seen = self.state.histories.get(event.voter, (0, 0))
             self.state.histories[event.voter] = add_to_history(yes, seen, event.improvement > model.tau)
 
-    def _finalized(self, event: logs.Finalized) -> None:
+    def _finalized(self, event: event_types.Finalized) -> None:
         model = self._model(event.id)
         seen = outcome_of(model, self.params)
         found = (event.status, event.revealed_weight, event.yes_weight, event.outcome, event.median)
@@ -267,19 +280,19 @@ class Reducer:
             now = self.state
             now.tau, now.q = moved(now.tau, now.q, model.median, model.yes_weight, model.revealed_weight)
 
-    def _best_changed(self, event: logs.BestChanged) -> None:
+    def _best_changed(self, event: event_types.BestChanged) -> None:
         self._expect(event, "previous best", event.previous, self.state.best)
         self._expect(event, "gain", self._model(event.id).gain > 0, True)
         self.state.best = event.id
 
-    def _submission_settled(self, event: logs.SubmissionSettled) -> None:
+    def _submission_settled(self, event: event_types.SubmissionSettled) -> None:
         model, bond, fee = self._model(event.id), self.params.submission_bond, self.params.scoring_fee
         forfeited = 0 if model.record is not None else bond
         returned = fee if model.revealed_weight == 0 else 0
         to_pool = 0 if returned else fee % model.revealed_weight if model.status is Status.FINAL else fee
         self._settled(event, event.author, event.fee_returned, (bond - forfeited, forfeited, returned, to_pool))
 
-    def _vote_settled(self, event: logs.VoteSettled) -> None:
+    def _vote_settled(self, event: event_types.VoteSettled) -> None:
         model = self._model(event.id)
         vote = model.votes.get(event.voter, VoteRecord(b"", 0, 0, 0))
         self._expect(event, f"settled before ({event.voter})", vote.settled, False)
@@ -288,7 +301,7 @@ class Reducer:
 
     def _settled(
         self,
-        event: logs.SubmissionSettled | logs.VoteSettled,
+        event: event_types.SubmissionSettled | event_types.VoteSettled,
         address: Address,
         credited: int,
         wanted: tuple[int, int, int, int],
@@ -305,8 +318,8 @@ class Reducer:
 
     # --- pool and lineage ---
 
-    def _sponsored(self, event: logs.Funded | logs.Reclaimed) -> None:
-        if isinstance(event, logs.Funded):
+    def _sponsored(self, event: event_types.Funded | event_types.Reclaimed) -> None:
+        if isinstance(event, event_types.Funded):
             self.state.pool += event.amount
             self.state.received += event.amount
         else:
@@ -314,25 +327,30 @@ class Reducer:
             self.state.paid_out += event.amount
 
     def _shared(
-        self, event: logs.RoyaltyPaid | logs.Rewarded | logs.RewardShared | logs.LineageShared | logs.Poured
+        self,
+        event: event_types.RoyaltyPaid
+        | event_types.Rewarded
+        | event_types.RewardShared
+        | event_types.LineageShared
+        | event_types.Poured,
     ) -> None:
         match event:
-            case logs.RoyaltyPaid():
+            case event_types.RoyaltyPaid():
                 self.state.pool += event.amount
                 self.state.received += event.amount
                 self._model(event.id).owed += event.amount
-            case logs.Rewarded():
+            case event_types.Rewarded():
                 self._expect(event, "author", event.author, self._model(event.id).author)
                 self._model(event.id).owed += event.reward
-            case logs.RewardShared():
+            case event_types.RewardShared():
                 self._reward_shared(event)
-            case logs.LineageShared():
+            case event_types.LineageShared():
                 model = self._model(event.from_)
                 wanted = model.sharing.pop(0) if model.sharing else None
                 self._expect(event, f"share of {event.from_}", (event.to, event.amount), wanted)
                 model.owed -= event.amount
                 self._give(event.to, event.amount)
-            case logs.Poured():
+            case event_types.Poured():
                 model = self._model(event.id)
                 mine = poured(model.pending, self.params.decay_bps, model.gain)
                 found, wanted = (event.to_author, event.passed), (mine, model.pending - mine)
@@ -341,7 +359,7 @@ class Reducer:
                 self._credit(event.author, event.to_author)
                 self._give(event.reference_id, event.passed)
 
-    def _reward_shared(self, event: logs.RewardShared) -> None:
+    def _reward_shared(self, event: event_types.RewardShared) -> None:
         model = self._model(event.id)
         final = [
             (parent.id, parent.weight_bps)

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from eth_utils.crypto import keccak
 
+from pdfed_sdk.chain.calls import ZERO_ADDRESS, Call, SubmissionView
 from pdfed_sdk.chain.codec import artifact, encode, quantity
 from pdfed_sdk.chain.commitments import reservation_hash
 from pdfed_sdk.chain.erc20 import PermitDomain, TokenCalls
-from pdfed_sdk.chain.logs import Event, Reserved, Submitted, decode_log
-from pdfed_sdk.chain.protocol import ZERO_ADDRESS, Call, SubmissionView
+from pdfed_sdk.chain.event_types import Event, Reserved, Submitted, decode_log
 from pdfed_sdk.chain.reads import Reads, address, word
 from pdfed_sdk.chain.rpc import Flow
 from pdfed_sdk.chain.transactions import Mined, Sender

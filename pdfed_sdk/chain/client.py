@@ -11,10 +11,10 @@ from functools import update_wrapper
 from pathlib import Path
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
+from pdfed_sdk.chain.calls import TaskCalls
 from pdfed_sdk.chain.connecting import connection
-from pdfed_sdk.chain.events import AsyncEventStream, EventStream
-from pdfed_sdk.chain.protocol import TaskCalls
 from pdfed_sdk.chain.reads import Connection
+from pdfed_sdk.chain.replay import AsyncEventStream, EventStream
 from pdfed_sdk.chain.rpc import AsyncWire, Chain, Flow, Options, Provider, Wire
 from pdfed_sdk.chain.signers import Signer
 from pdfed_sdk.chain.transactions import Sender

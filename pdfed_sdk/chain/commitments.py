@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from pdfed_sdk.chain.eip712 import domain_separator, typed_data
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.types import HIGHEST, LOWEST, Address, ScoreVote
 
@@ -37,13 +38,6 @@ COMMIT_FIELDS: Final = (
     ("deadline", "uint256"),
 )
 _VOTE_TYPE: Final = keccak(text="ScoreVote(" + ",".join(f"{kind} {name}" for name, kind in VOTE_FIELDS) + ")")
-_DOMAIN_FIELDS: Final = (
-    ("name", "string"),
-    ("version", "string"),
-    ("chainId", "uint256"),
-    ("verifyingContract", "address"),
-)
-_DOMAIN_TYPE: Final = keccak(text="EIP712Domain(" + ",".join(f"{kind} {name}" for name, kind in _DOMAIN_FIELDS) + ")")
 SALT_WARNING: Final = (
     "PDFed derives the secret of your sealed vote from this signature. Sign it only in your own PDFed node: "
     "whoever gets it can open your vote before you do."
@@ -120,33 +114,6 @@ def check_bytes32(name: str, value: bytes) -> None:
     if not isinstance(value, bytes) or len(value) != 32:
         shown = f"{len(value)} bytes" if isinstance(value, bytes) else type(value).__name__
         raise UsageError(f"{name} is {shown}, not 32 bytes")
-
-
-def domain_separator(name: str, version: str, chain_id: int, contract: Address) -> bytes:
-    """EIP-712 separator of a domain with these four fields."""
-    kinds = ["bytes32", "bytes32", "bytes32", "uint256", "address"]
-    return keccak(encode(kinds, [_DOMAIN_TYPE, keccak(text=name), keccak(text=version), chain_id, contract]))
-
-
-def typed_data(
-    name: str,
-    version: str,
-    chain_id: int,
-    contract: Address,
-    kind: str,
-    shape: Sequence[tuple[str, str]],
-    message: dict[str, Any],
-) -> dict[str, Any]:
-    """A message of type ``kind`` in an EIP-712 domain, as wallets and ``Signer.sign_typed`` take it."""
-    return {
-        "domain": {"name": name, "version": version, "chainId": chain_id, "verifyingContract": contract},
-        "types": {
-            "EIP712Domain": [{"name": n, "type": t} for n, t in _DOMAIN_FIELDS],
-            kind: [{"name": n, "type": t} for n, t in shape],
-        },
-        "primaryType": kind,
-        "message": message,
-    }
 
 
 def reservation_hash(author: Address, package_digest: bytes, salt: bytes) -> bytes:

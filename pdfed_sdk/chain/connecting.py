@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from pdfed_sdk.chain.calls import ZERO_ADDRESS, TaskCalls
 from pdfed_sdk.chain.codec import Artifact, artifact, blob, quantity
-from pdfed_sdk.chain.events import EventFlows
-from pdfed_sdk.chain.protocol import ZERO_ADDRESS, TaskCalls
 from pdfed_sdk.chain.reads import Connection, address
+from pdfed_sdk.chain.replay import EventFlows
 from pdfed_sdk.chain.rpc import Chain, Flow, Request
 from pdfed_sdk.errors import ChainError, ProtocolRevert, WrongChain
 from pdfed_sdk.types import Address, Task

@@ -13,34 +13,26 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pdfed_sdk.chain.calls import ZERO_ADDRESS, Call, FactoryCalls, TaskCalls, TaskParams
 from pdfed_sdk.chain.codec import artifact, blob, encode, fill, quantity
 from pdfed_sdk.chain.connecting import cloned, same_code
-from pdfed_sdk.chain.journal import write_durably
-from pdfed_sdk.chain.logs import TaskCreated, decode_log, topic
+from pdfed_sdk.chain.event_types import TaskCreated, decode_log, topic
 from pdfed_sdk.chain.parameters import PARAMETERS as PARAMETERS
 from pdfed_sdk.chain.parameters import check_params as check_params
 from pdfed_sdk.chain.parameters import params_table as params_table
 from pdfed_sdk.chain.parameters import task_params as task_params
-from pdfed_sdk.chain.protocol import ZERO_ADDRESS, Call, FactoryCalls, TaskCalls, TaskParams
 from pdfed_sdk.chain.reads import address, word
 from pdfed_sdk.chain.rpc import Chain, Flow, Options, Provider, Request, Wire
 from pdfed_sdk.chain.signers import Signer
 from pdfed_sdk.chain.transactions import Sender
+from pdfed_sdk.checks import Check
 from pdfed_sdk.errors import ConfigError, TransactionFailed, UsageError, WrongChain
+from pdfed_sdk.files import write_durably
 from pdfed_sdk.types import Address, ModelDigests, Task
 
 PARTS = ("StakeVault", "ModelRegistry", "ScoreBook", "RewardPool")
 TEST_TOKEN = ("PDFed test token", "PDF", 18)
 DEFAULTS = Options()
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One statement that was checked."""
-
-    name: str
-    ok: bool
-    detail: str = ""
 
 
 # --- manifest --------------------------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pdfed_sdk.chain.commitments import domain_separator, typed_data
-from pdfed_sdk.chain.protocol import Call, contract_call, nothing, only
+from pdfed_sdk.chain.calls import Call, contract_call, nothing, only
+from pdfed_sdk.chain.eip712 import domain_separator, typed_data
 from pdfed_sdk.types import Address
 
 T = TypeVar("T")

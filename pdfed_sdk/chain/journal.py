@@ -8,7 +8,6 @@ evidence tree: it is rebuilt by scoring again, which the derived salt makes repe
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -18,9 +17,10 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from pdfed_sdk.chain.calls import Vote
 from pdfed_sdk.chain.commitments import stretch
-from pdfed_sdk.chain.protocol import Vote
 from pdfed_sdk.errors import JournalError
+from pdfed_sdk.files import write_durably
 from pdfed_sdk.types import Address, ScoreVote, SubmissionId
 
 _MAGIC = b"PDFedJ1\n"
@@ -169,27 +169,6 @@ def stored_secret(path: Path) -> bytes:
     if not path.exists():
         write_durably(path, secrets.token_bytes(32))
     return path.read_bytes()
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Replace a file atomically; it and its name are on disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _to_json(entry: Entry) -> bytes:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal
 
-from pdfed_sdk.chain.protocol import ZERO_ADDRESS, TaskParams
+from pdfed_sdk.chain.calls import ZERO_ADDRESS, TaskParams
 from pdfed_sdk.chain.reads import address
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.types import BPS, HIGHEST, Address

@@ -8,11 +8,7 @@ from typing import TypeVar
 
 from eth_utils.address import is_address, to_checksum_address
 
-from pdfed_sdk.chain.codec import quantity
-from pdfed_sdk.chain.erc20 import TokenCalls
-from pdfed_sdk.chain.events import EventFlows
-from pdfed_sdk.chain.logs import Committed, Submitted
-from pdfed_sdk.chain.protocol import (
+from pdfed_sdk.chain.calls import (
     Account,
     Best,
     Call,
@@ -25,6 +21,10 @@ from pdfed_sdk.chain.protocol import (
     Vote,
     Windows,
 )
+from pdfed_sdk.chain.codec import quantity
+from pdfed_sdk.chain.erc20 import TokenCalls
+from pdfed_sdk.chain.event_types import Committed, Submitted
+from pdfed_sdk.chain.replay import EventFlows
 from pdfed_sdk.chain.rpc import Chain, Flow, Request
 from pdfed_sdk.errors import ChainError, UsageError
 from pdfed_sdk.types import GENESIS, Address, ModelDigests, ModelRecord, Parent, Task

@@ -17,8 +17,8 @@ from typing import Any, Protocol, TypeVar, overload
 import aiohttp
 import requests
 
+from pdfed_sdk.chain.calls import Call
 from pdfed_sdk.chain.codec import blob, header
-from pdfed_sdk.chain.protocol import Call
 from pdfed_sdk.chain.reverts import decode_revert
 from pdfed_sdk.errors import ChainError, PdfedError, RpcUnavailable, UsageError
 

@@ -18,8 +18,8 @@ from typing import Any
 
 from eth_utils.crypto import keccak
 
+from pdfed_sdk.chain.calls import Call
 from pdfed_sdk.chain.codec import blob, quantity
-from pdfed_sdk.chain.protocol import Call
 from pdfed_sdk.chain.rpc import Batch, Chain, Fault, Flow, Request, Sleep, Unreachable, revert_data
 from pdfed_sdk.chain.signers import Signer
 from pdfed_sdk.errors import ChainError, ProtocolRevert, RpcUnavailable, TransactionFailed

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pdfed_sdk.chain.actions import Actions, Receipt, sealed_call
+from pdfed_sdk.chain.calls import Call, Vote
 from pdfed_sdk.chain.codec import blob
 from pdfed_sdk.chain.commitments import (
     EvidenceTree,
@@ -21,6 +22,7 @@ from pdfed_sdk.chain.commitments import (
     sampling_seed,
     vote_digest,
 )
+from pdfed_sdk.chain.event_types import Committed, Revealed
 from pdfed_sdk.chain.journal import (
     SEAL_BYTES,
     Entry,
@@ -33,8 +35,6 @@ from pdfed_sdk.chain.journal import (
     unseal,
     vote_state,
 )
-from pdfed_sdk.chain.logs import Committed, Revealed
-from pdfed_sdk.chain.protocol import Call, Vote
 from pdfed_sdk.chain.reads import address, word
 from pdfed_sdk.chain.rpc import Flow
 from pdfed_sdk.errors import JournalError, UsageError

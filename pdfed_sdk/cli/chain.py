@@ -19,8 +19,8 @@ from pdfed_sdk.cli.sending import event_text, sends
 from pdfed_sdk.errors import AuditFailed, UsageError
 
 if TYPE_CHECKING:
+    from pdfed_sdk.chain.calls import TaskParams
     from pdfed_sdk.chain.client import PdfedClient
-    from pdfed_sdk.chain.protocol import TaskParams
     from pdfed_sdk.node.money import Token
 
 Amount = Annotated[str, typer.Argument(help="Whole tokens, e.g. 100 or 0.5.")]
@@ -60,7 +60,7 @@ def task_create(
     from pdfed_sdk.artifacts.cid import cid_of
     from pdfed_sdk.artifacts.store import LocalStore
     from pdfed_sdk.chain import deploy
-    from pdfed_sdk.chain.protocol import ZERO_ADDRESS
+    from pdfed_sdk.chain.calls import ZERO_ADDRESS
     from pdfed_sdk.chain.signers import LocalSigner
 
     signer = LocalSigner.from_keystore(keystore, password=read_password(password_file))
@@ -233,8 +233,8 @@ def events_tail(
     as_json: Json = False,
 ) -> None:
     """Print the task's events; with --json one JSON object a line."""
-    from pdfed_sdk.chain.events import Rewound
-    from pdfed_sdk.chain.logs import event_to_dict
+    from pdfed_sdk.chain.event_types import event_to_dict
+    from pdfed_sdk.chain.replay import Rewound
     from pdfed_sdk.node.money import token_of
 
     client = connect(rpc, task)

@@ -46,7 +46,7 @@ def keys_show(
 
 def doctor(as_json: Json = False) -> None:
     """Check what this machine has: versions, tools, disk. Says what is missing and what that stops."""
-    from pdfed_sdk.node.demo.stage import examine
+    from pdfed_sdk.demo.processes import examine
 
     findings = examine(Path.cwd())
 
@@ -75,7 +75,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """A whole federation on this machine: chain, contracts, five nodes, real training and scoring, then the audit."""
-    from pdfed_sdk.node.demo.play import run_demo
+    from pdfed_sdk.demo.run import run_demo
 
     for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell started us with SIGINT ignored
         signal.signal(number, signal.default_int_handler)

@@ -54,7 +54,7 @@ def init(
     """Make the genesis model of a task: a first, barely trained model that everything descends from."""
     from pdfed_sdk.artifacts.store import LocalStore
     from pdfed_sdk.chain.deploy import write_genesis
-    from pdfed_sdk.ml.scoring import ScoringSettings, pinned
+    from pdfed_sdk.ml.scoring.scorer import ScoringSettings, pinned
     from pdfed_sdk.node.genesis import make_genesis, write_task_card
 
     signer, identity = unlock(keystore, password_file)
@@ -264,20 +264,22 @@ def fetch(
     from pdfed_sdk.artifacts.cid import Cid
     from pdfed_sdk.artifacts.provenance import verify_package
     from pdfed_sdk.artifacts.store import LocalStore
-    from pdfed_sdk.node.board import Board
-    from pdfed_sdk.node.shelf import Shelf
+    from pdfed_sdk.node.model_cache import ModelCache
+    from pdfed_sdk.node.task_view import TaskView
 
     client = connect(rpc, task)
-    board = Board(client)
-    board.refresh()
-    if submission != GENESIS and submission not in board.entries:
-        raise UsageError(f"no submission {submission}", hint=f"the task has ids 0 … {len(board.entries)}")
-    digests = board.digests_of(SubmissionId(submission))
+    view = TaskView(client)
+    view.refresh()
+    if submission != GENESIS and submission not in view.entries:
+        raise UsageError(f"no submission {submission}", hint=f"the task has ids 0 … {len(view.entries)}")
+    digests = view.digests_of(SubmissionId(submission))
     if digests is None:
         raise UsageError(f"submission {submission} is reserved, not submitted", hint="wait, or see: pdfed model list")
     cid = Cid(digests.package_codec, digests.package_digest)
     kept = LocalStore(store)
     kept.fetch(cid, to)
-    verify_package(to, Shelf(to.parent, kept, board, board.params.sponsor).expected(SubmissionId(submission), digests))
+    verify_package(
+        to, ModelCache(to.parent, kept, view, view.params.sponsor).expected(SubmissionId(submission), digests)
+    )
     err.print("verified against the chain")
     emit({"package": str(to), "cid": str(cid)}, as_json, lambda: out.print(f"{to}\n{cid}"))

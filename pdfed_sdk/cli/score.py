@@ -16,9 +16,9 @@ from pdfed_sdk.cli.sending import receipt_data, show_receipt
 from pdfed_sdk.errors import MlError, UsageError
 
 if TYPE_CHECKING:
-    from pdfed_sdk.ml.scoring import QNReport
-    from pdfed_sdk.node.board import Entry
+    from pdfed_sdk.ml.scoring.scorer import QNReport
     from pdfed_sdk.node.runner import Node
+    from pdfed_sdk.node.task_view import Entry
     from pdfed_sdk.node.voter import SealedVote
 
 app = typer.Typer(help="Score models on your own pictures, and vote.", no_args_is_help=True)
@@ -46,16 +46,16 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Score a model, or pictures one made, on your own pictures; writes a private report with pictures."""
-    from pdfed_sdk.ml import set_threads
-    from pdfed_sdk.node import judging
+    from pdfed_sdk.ml.device import set_threads
+    from pdfed_sdk.node import score_run
 
     if to.exists() and not to.is_dir():
         raise UsageError(f"--out {to} is a file", hint="name a folder")
     set_threads(threads)
-    case = judging.prepare(subject, data, card=card, samples=samples, extractor=extractor, reference=reference)
+    case = score_run.prepare(subject, data, card=card, samples=samples, extractor=extractor, reference=reference)
     err.print(f"scoring {case.settings.samples} pictures against {len(case.split.train)} of yours")
-    found = judging.judge(case, judging.seed_of(seed), cache=cache, device=device)
-    page = judging.keep_report(found, case.split.train, to, title or subject.name)
+    found = score_run.judge(case, score_run.seed_of(seed), cache=cache, device=device)
+    page = score_run.keep_report(found, case.split.train, to, title or subject.name)
     result = {
         "subject": str(subject),
         "reference": str(reference) if reference else None,
@@ -104,7 +104,7 @@ def commit(
     if password_file is None and config.chain.password_file:
         password_file = home / config.chain.password_file
     node = build_node(home, config, read_password(password_file), dry_run=dry_run)
-    node.board.refresh()
+    node.view.refresh()
     sealed = node.voter.vote(open_entry(node, submission))
     if sealed is None:
         raise UsageError(f"submission {submission} is not in the store yet", hint="its author may still publish it")
@@ -129,9 +129,9 @@ def open_entry(node: Node, submission: int) -> Entry:
     """The submission, if this node can vote on it now."""
     from pdfed_sdk.types import Status
 
-    entry = node.board.entries.get(submission)
+    entry = node.view.entries.get(submission)
     if entry is None:
-        raise UsageError(f"no submission {submission}", hint=f"the task has ids 1 … {len(node.board.entries)}")
+        raise UsageError(f"no submission {submission}", hint=f"the task has ids 1 … {len(node.view.entries)}")
     if node.me in entry.commits:
         raise UsageError(f"the vote on {submission} is sealed already", hint="open it with: pdfed score reveal")
     if entry.author == node.me:
@@ -145,7 +145,7 @@ def open_entry(node: Node, submission: int) -> Entry:
 
 def publication(sealed: SealedVote) -> dict[str, Any] | None:
     """What may be told of a vote once it is open; None where the model could not be scored."""
-    from pdfed_sdk.ml.report_types import Publication, QNReport
+    from pdfed_sdk.ml.scoring.reports import Publication, QNReport
 
     try:
         report = QNReport.from_dict(json.loads(sealed.evaluation.report)["candidate"])
@@ -211,8 +211,8 @@ def noise(
     as_json: Json = False,
 ) -> None:
     """Measure how votes scatter when nothing improved, and the minStep that follows; defaults are the demo's sizes."""
-    from pdfed_sdk.ml import set_threads
-    from pdfed_sdk.ml.noise import LEAST_STEP, NoiseSetup, measure
+    from pdfed_sdk.ml.device import set_threads
+    from pdfed_sdk.ml.scoring.noop_retrain import LEAST_STEP, NoiseSetup, measure
 
     set_threads(threads)
     setup = NoiseSetup(data, size, voters, pairs, pictures, genesis, generations)

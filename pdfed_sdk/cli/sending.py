@@ -67,7 +67,7 @@ def sends(app: typer.Typer, name: str) -> Callable[[Act], Act]:
 
 def receipt_data(receipt: Receipt | None) -> dict[str, Any]:
     """A transaction as JSON; the keys are always there. ``sent`` is false after a dry run and when nothing was due."""
-    from pdfed_sdk.chain.logs import event_to_dict
+    from pdfed_sdk.chain.event_types import event_to_dict
 
     return {
         "sent": bool(receipt and receipt.tx_hash),

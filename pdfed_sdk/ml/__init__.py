@@ -1,37 +1,28 @@
-"""Train and score: data, features, fingerprints, the Q-N score and its baselines. Knows no chain."""
+"""Train and score: data, diffusion models, copy detection, quality measures, the Q-N score. Knows no chain."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # torch takes seconds to import
-    import torch
+from pdfed_sdk.lazy import exports
 
+if TYPE_CHECKING:
+    from pdfed_sdk.ml.device import (
+        device_of as device_of,
+    )
+    from pdfed_sdk.ml.device import (
+        set_threads as set_threads,
+    )
 
-def set_threads(count: int = 1) -> None:
-    """Set torch's threads in this process. One is right when several nodes share a machine: with one busy
-    neighbour two threads were measured 4-34 times slower than one."""
-    import torch
+_HOMES = {
+    "pdfed_sdk.ml.device": (
+        "device_of",
+        "set_threads",
+    ),
+}
+__all__ = [
+    "device_of",
+    "set_threads",
+]
 
-    from pdfed_sdk.errors import MlError
-
-    if not isinstance(count, int) or not 1 <= count <= 1024:
-        raise MlError(f"count is {count!r}, limits 1 and 1024 threads")
-    torch.set_num_threads(count)
-
-
-def device_of(name: str) -> torch.device:
-    """The device called "cpu", "cuda" (or "cuda:1"), or "auto": a GPU if one can be used. Errors: MlError."""
-    import torch
-
-    from pdfed_sdk.errors import MlError
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise MlError(f"device is {name!r}", hint='one of "cpu", "cuda", "auto"') from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise MlError(f"device is {name}, but no GPU can be used", hint='set device = "cpu" or "auto"')
-    return device
+__getattr__, __dir__ = exports(__name__, _HOMES)

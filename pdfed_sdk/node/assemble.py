@@ -16,15 +16,15 @@ from pdfed_sdk.chain.rpc import Options
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
 from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch, MlError
-from pdfed_sdk.ml import set_threads
-from pdfed_sdk.ml.scoring import ScoringSettings
-from pdfed_sdk.node.board import Board
+from pdfed_sdk.ml.device import set_threads
+from pdfed_sdk.ml.scoring.scorer import ScoringSettings
+from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.money import token_of
-from pdfed_sdk.node.notebook import Notebook
 from pdfed_sdk.node.packaging import SigningPackager
+from pdfed_sdk.node.records import Records
 from pdfed_sdk.node.runner import LoopSettings, Node
-from pdfed_sdk.node.shelf import Shelf
 from pdfed_sdk.node.strategy import LocalStrategy
+from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import Role
 
 log = logging.getLogger("pdfed.node")
@@ -85,9 +85,9 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         options=Options(dry_run=dry_run),
     )
     store = open_store(home, config)
-    board = Board(client)
-    shelf = Shelf(home / "models", store, board, board.params.sponsor)
-    settings = scoring_settings(store, board.params.card_digest)
+    view = TaskView(client)
+    models = ModelCache(home / "models", store, view, view.params.sponsor)
+    settings = scoring_settings(store, view.params.card_digest)
     split = load_class(config.parts.dataset)(home / config.node.data, settings)
     role = ROLES[config.node.role]
     trainer = load_class(config.parts.trainer)(split, config) if Role.TRAINER in role else None
@@ -95,9 +95,9 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
     return Node(
         client=client,
         store=store,
-        board=board,
-        shelf=shelf,
-        notebook=Notebook(home),
+        view=view,
+        models=models,
+        records=Records(home),
         evaluator=load_class(config.parts.evaluator)(split, settings, config),
         trainer=trainer,
         package=SigningPackager(identity, signer.address),

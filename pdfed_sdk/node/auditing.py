@@ -8,8 +8,8 @@ from pathlib import Path
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.audit import AuditReport, SubmissionRecord, audit
 from pdfed_sdk.chain.client import PdfedClient
-from pdfed_sdk.node.board import Board
-from pdfed_sdk.node.shelf import Shelf
+from pdfed_sdk.node.model_cache import ModelCache
+from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import SubmissionId
 
 
@@ -17,12 +17,12 @@ def audit_task(client: PdfedClient, store: Store | None = None) -> AuditReport:
     """Audit a task; with a store, every submitted package is fetched and verified afresh. Raises ChainError."""
     if store is None:
         return audit(client)
-    board = Board(client)
-    board.refresh()
+    view = TaskView(client)
+    view.refresh()
     with tempfile.TemporaryDirectory(prefix="pdfed-audit-") as scratch:
-        shelf = Shelf(Path(scratch), store, board, board.params.sponsor)
+        models = ModelCache(Path(scratch), store, view, view.params.sponsor)
 
         def fetch_and_verify(record: SubmissionRecord) -> None:
-            shelf.get(SubmissionId(record.id))
+            models.get(SubmissionId(record.id))
 
         return audit(client, fetch_and_verify=fetch_and_verify)

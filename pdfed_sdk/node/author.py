@@ -23,13 +23,13 @@ from pdfed_sdk.errors import (
     PublicationRefused,
     StoreError,
 )
-from pdfed_sdk.node.board import Board
 from pdfed_sdk.node.guard import Guard
-from pdfed_sdk.node.notebook import Attempt, Notebook
-from pdfed_sdk.node.ports import Breath, Evaluator, StepHook, Trainer
+from pdfed_sdk.node.model_cache import CachedModel, ModelCache
+from pdfed_sdk.node.parts import Evaluator, Heartbeat, StepHook, Trainer
 from pdfed_sdk.node.publishing import submit_model
-from pdfed_sdk.node.shelf import Shelf, ShelvedModel
+from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import Candidate, LocalStrategy, choose_parents
+from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import GENESIS, Address, Parent, Status
 
 log = logging.getLogger("pdfed.node")
@@ -50,16 +50,16 @@ class Author:
     me: Address
     client: PdfedClient
     store: Store
-    board: Board
-    shelf: Shelf
-    notebook: Notebook
+    view: TaskView
+    models: ModelCache
+    records: Records
     evaluator: Evaluator
     trainer: Trainer
-    package: Callable[[Attempt, Shelf], None]
+    package: Callable[[Attempt, ModelCache], None]
     strategy: LocalStrategy
     guard: Guard
     between_steps: StepHook
-    breathe: Breath
+    heartbeat: Heartbeat
     interrupted: Callable[[], bool]
     gate: bool = True
     lost: set[int] = field(default_factory=set)
@@ -69,7 +69,7 @@ class Author:
         """Bring the current attempt as far as possible. False: nothing to do now. RpcUnavailable passes through."""
         if not self._has_room():
             return False
-        attempt = self.notebook.current() or self._new_attempt()
+        attempt = self.records.current() or self._new_attempt()
         if attempt is None:
             return False
         try:
@@ -83,13 +83,13 @@ class Author:
             raise
         except PdfedError as error:
             log.warning("attempt %d abandoned: %s", attempt.number, error)
-            self.notebook.keep_attempt(replace(attempt, stage="abandoned"))
+            self.records.keep_attempt(replace(attempt, stage="abandoned"))
         return attempt.stage == "training"
 
     # --- choose ---
 
     def _new_attempt(self) -> Attempt | None:
-        number = self.notebook.next_number()
+        number = self.records.next_number()
         pictures = self.strategy.pictures(number)
         if pictures <= 0:
             return None
@@ -98,17 +98,17 @@ class Author:
             return None
         seed = int.from_bytes(bytes.fromhex(self.me[2:])[:6], "big") ^ number
         log.info("attempt %d: %d pictures on %s", number, pictures, " + ".join(f"#{p.id}" for p in parents))
-        return self.notebook.open_attempt(parents, pictures, seed)
+        return self.records.open_attempt(parents, pictures, seed)
 
     def _fetched_parents(self) -> list[Parent]:
         """The strategy's choice among models that are at hand; one that cannot be fetched is never chosen again."""
         while True:
-            parents = choose_parents(self.strategy, self._candidates(), self._genesis(), self.board.roles)
+            parents = choose_parents(self.strategy, self._candidates(), self._genesis(), self.view.roles)
             for parent in parents:
                 try:
-                    self.shelf.get(parent.id)
+                    self.models.get(parent.id)
                 except LOST as error:
-                    self.guard.tell(f"cannot train on #{parent.id}: {error.message}")
+                    self.guard.warn_once(f"cannot train on #{parent.id}: {error.message}")
                     if parent.id == GENESIS:
                         return []
                     self.lost.add(parent.id)
@@ -117,24 +117,24 @@ class Author:
                 return parents
 
     def _has_room(self) -> bool:
-        free = shutil.disk_usage(self.notebook.root).free
+        free = shutil.disk_usage(self.records.root).free
         if free < LEAST_FREE:
-            self.guard.tell(
-                f"not training: {free >> 20} MB are free at {self.notebook.root}, {LEAST_FREE >> 20} MB are needed; "
+            self.guard.warn_once(
+                f"not training: {free >> 20} MB are free at {self.records.root}, {LEAST_FREE >> 20} MB are needed; "
                 "free some space, it goes on by itself"
             )
         return free >= LEAST_FREE
 
     def _affordable(self) -> bool:
         """Whether the free stake covers a reservation: training for nothing would be a pity."""
-        free, params = self.client.account().stake, self.board.params
+        free, params = self.client.account().stake, self.view.params
         needed = params.submission_bond + params.scoring_fee
         if free < needed:
-            self.guard.tell(f"not training: a submission takes {needed} of free stake, this node has {free} now")
+            self.guard.warn_once(f"not training: a submission takes {needed} of free stake, this node has {free} now")
         return free >= needed
 
     def _genesis(self) -> Candidate:
-        return Candidate(GENESIS, self.board.params.sponsor, Status.FINAL, 0, 0, None, {})
+        return Candidate(GENESIS, self.view.params.sponsor, Status.FINAL, 0, 0, None, {})
 
     def _candidates(self) -> list[Candidate]:
         return [
@@ -142,19 +142,19 @@ class Author:
                 id=e.id,
                 author=e.author,
                 status=e.status,
-                reference_level=self.board.level_of(e.reference),
+                reference_level=self.view.level_of(e.reference),
                 level=e.level if e.status is Status.FINAL else None,
-                own_improvement=self.notebook.own_improvement(e.id),
+                own_improvement=self.records.own_improvement(e.id),
                 votes=e.votes,
             )
-            for e in self.board.entries.values()
+            for e in self.view.entries.values()
             if e.status in (Status.OPEN, Status.FINAL) and e.id not in self.lost
         ]
 
     # --- make ---
 
     def _train(self, attempt: Attempt) -> Attempt:
-        parents = [(self.shelf.get(p.id).folder, p.weight_bps) for p in attempt.parents]
+        parents = [(self.models.get(p.id).folder, p.weight_bps) for p in attempt.parents]
         facts = self.trainer.train(
             parents,
             attempt.model,
@@ -165,12 +165,12 @@ class Author:
         )
         if facts is None:
             return attempt
-        return self.notebook.keep_attempt(replace(attempt, stage="trained", facts=dict(facts)))
+        return self.records.keep_attempt(replace(attempt, stage="trained", facts=dict(facts)))
 
     def _pass_gate(self, attempt: Attempt) -> Attempt:
         yardstick, name = self._yardstick(attempt)
         seed = attempt.seed.to_bytes(32, "big")
-        evaluation = self.evaluator.compare(yardstick.folder, attempt.model, seed, self.breathe)
+        evaluation = self.evaluator.compare(yardstick.folder, attempt.model, seed, self.heartbeat)
         attempt = replace(attempt, improvement=evaluation.improvement)
         log.info("attempt %d: own measurement %+d against #%d", attempt.number, evaluation.improvement, name)
         try:
@@ -178,22 +178,22 @@ class Author:
         except PublicationRefused as refusal:
             log.warning("publication gate: %s", refusal)
             if self.gate:
-                return self.notebook.keep_attempt(replace(attempt, stage="refused"))
+                return self.records.keep_attempt(replace(attempt, stage="refused"))
             log.warning("the gate is switched off: publishing all the same")
         if self.gate and not self.strategy.publishes(evaluation.improvement):
             log.info("attempt %d: not worth its fee, not published", attempt.number)
-            return self.notebook.keep_attempt(replace(attempt, stage="abandoned"))
-        self.notebook.keep_gate(attempt, evaluation)
-        self.package(attempt, self.shelf)
-        return self.notebook.keep_attempt(replace(attempt, stage="packaged"))
+            return self.records.keep_attempt(replace(attempt, stage="abandoned"))
+        self.records.keep_gate(attempt, evaluation)
+        self.package(attempt, self.models)
+        return self.records.keep_attempt(replace(attempt, stage="packaged"))
 
-    def _yardstick(self, attempt: Attempt) -> tuple[ShelvedModel, int]:
+    def _yardstick(self, attempt: Attempt) -> tuple[CachedModel, int]:
         """The best model to measure against; the first parent if the best cannot be fetched."""
         try:
-            return self.shelf.get(self.board.best), self.board.best
+            return self.models.get(self.view.best), self.view.best
         except LOST as error:
-            self.guard.tell(f"cannot measure against #{self.board.best}: {error.message}")
-            return self.shelf.get(attempt.parents[0].id), attempt.parents[0].id
+            self.guard.warn_once(f"cannot measure against #{self.view.best}: {error.message}")
+            return self.models.get(attempt.parents[0].id), attempt.parents[0].id
 
     # --- publish ---
 
@@ -203,13 +203,13 @@ class Author:
         except StoreError as error:
             if isinstance(error, LOST):
                 raise
-            self.guard.tell(f"attempt {attempt.number} waits for the store: {error}")
+            self.guard.warn_once(f"attempt {attempt.number} waits for the store: {error}")
             return False
         except ProtocolRevert as error:
             if self._affordable() or error.name != "VaultInsufficientStake":
                 raise
             return False
         log.info("submitted #%d, gas %d", receipt.id, receipt.gas_used)
-        self.notebook.adopt_gate(attempt, receipt.id)
-        self.notebook.keep_attempt(replace(attempt, stage="published"))
+        self.records.adopt_gate(attempt, receipt.id)
+        self.records.keep_attempt(replace(attempt, stage="published"))
         return True

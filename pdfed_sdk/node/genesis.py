@@ -8,11 +8,11 @@ from pathlib import Path
 from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.provenance import BuiltPackage, build_package
 from pdfed_sdk.ml.data import partition
-from pdfed_sdk.ml.model import ModelConfig, save_pipeline
-from pdfed_sdk.ml.scoring import ScoringSettings
+from pdfed_sdk.ml.diffusion.model import ModelConfig, save_pipeline
+from pdfed_sdk.ml.diffusion.training import TrainConfig, train
+from pdfed_sdk.ml.scoring.scorer import ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
-from pdfed_sdk.ml.training import TrainConfig, train
-from pdfed_sdk.node.card import write_card
+from pdfed_sdk.node.model_card import write_card
 from pdfed_sdk.types import Address
 
 

@@ -17,7 +17,7 @@ class Guard:
         self._told: set[str] = set()
         self._silent = False
 
-    def tell(self, text: str) -> None:
+    def warn_once(self, text: str) -> None:
         """Log a problem once, not at every look."""
         if text not in self._told:
             self._told.add(text)
@@ -30,7 +30,7 @@ class Guard:
         except RpcUnavailable:
             raise
         except (PdfedError, OSError) as error:
-            self.tell(f"{what}: {error}")
+            self.warn_once(f"{what}: {error}")
 
     def patiently(self, act: Callable[[], object]) -> bool:
         """Do ``act``; False while the chain cannot be used, which is told when it begins and when it ends."""

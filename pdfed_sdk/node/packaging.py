@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.provenance import ParentLink, build_package
-from pdfed_sdk.node.card import write_card
-from pdfed_sdk.node.notebook import Attempt
-from pdfed_sdk.node.shelf import Shelf
+from pdfed_sdk.node.model_cache import ModelCache
+from pdfed_sdk.node.model_card import write_card
+from pdfed_sdk.node.records import Attempt
 from pdfed_sdk.types import Address
 
 
@@ -16,8 +16,8 @@ class SigningPackager:
     def __init__(self, identity: SigningIdentity, wallet: Address) -> None:
         self._identity, self._wallet = identity, wallet
 
-    def __call__(self, attempt: Attempt, shelf: Shelf) -> None:
-        parents = [ParentLink(p.id, p.weight_bps, shelf.get(p.id).package) for p in attempt.parents]
+    def __call__(self, attempt: Attempt, models: ModelCache) -> None:
+        parents = [ParentLink(p.id, p.weight_bps, models.get(p.id).package) for p in attempt.parents]
         title = f"model {attempt.number} of {self._wallet}"
         facts = attempt.facts or {}
         write_card(attempt.model, title=title, wallet=self._wallet, facts=facts, parents=attempt.parents)

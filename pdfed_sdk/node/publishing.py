@@ -12,9 +12,9 @@ from pdfed_sdk.artifacts.cid import cid_of
 from pdfed_sdk.artifacts.provenance import digests_of
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.chain.client import PdfedClient
-from pdfed_sdk.chain.journal import write_durably
-from pdfed_sdk.chain.logs import Reserved
+from pdfed_sdk.chain.event_types import Reserved
 from pdfed_sdk.errors import PackageInvalid
+from pdfed_sdk.files import write_durably
 from pdfed_sdk.types import ModelRecord, Parent, SubmissionId
 
 

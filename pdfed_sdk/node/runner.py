@@ -16,12 +16,12 @@ from pdfed_sdk.chain.actions import MOST_AT_ONCE
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.node.author import Author
-from pdfed_sdk.node.board import Board, Entry
 from pdfed_sdk.node.guard import Guard
-from pdfed_sdk.node.notebook import Attempt, Notebook
-from pdfed_sdk.node.ports import Evaluator, Trainer
-from pdfed_sdk.node.shelf import Shelf
+from pdfed_sdk.node.model_cache import ModelCache
+from pdfed_sdk.node.parts import Evaluator, Trainer
+from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import LocalStrategy
+from pdfed_sdk.node.task_view import Entry, TaskView
 from pdfed_sdk.node.voter import Voter
 from pdfed_sdk.types import Address, Role
 
@@ -64,38 +64,38 @@ class Node:
         self,
         client: PdfedClient,
         store: Store,
-        board: Board,
-        shelf: Shelf,
-        notebook: Notebook,
+        view: TaskView,
+        models: ModelCache,
+        records: Records,
         evaluator: Evaluator,
         trainer: Trainer | None,
-        package: Callable[[Attempt, Shelf], None],
+        package: Callable[[Attempt, ModelCache], None],
         strategy: LocalStrategy,
         settings: LoopSettings,
     ) -> None:
-        self.client, self.board, self.settings = client, board, settings
+        self.client, self.view, self.settings = client, view, settings
         self.me = voter_of(client)
         self.guard = Guard()
         self.stopping = False
         self._last_tick = 0.0
         self._now = 0
-        self.voter = Voter(self.me, client, board, shelf, notebook, evaluator, self.guard)
+        self.voter = Voter(self.me, client, view, models, records, evaluator, self.guard)
         self.author = None
         if trainer is not None:
             self.author = Author(
                 me=self.me,
                 client=client,
                 store=store,
-                board=board,
-                shelf=shelf,
-                notebook=notebook,
+                view=view,
+                models=models,
+                records=records,
                 evaluator=evaluator,
                 trainer=trainer,
                 package=package,
                 strategy=strategy,
                 guard=self.guard,
                 between_steps=self.between_steps,
-                breathe=self.voter.breathe,
+                heartbeat=self.voter.heartbeat,
                 interrupted=self._interrupted,
                 gate=settings.gate,
             )
@@ -135,7 +135,7 @@ class Node:
         if balance < deposit:
             raise UsageError(
                 f"node {self.me} holds {balance} token units, [node] stake is {deposit}",
-                hint=f"send the task's token ({self.board.params.token}) to this address, or lower the stake",
+                hint=f"send the task's token ({self.view.params.token}) to this address, or lower the stake",
             )
         return Joining(not account.roles, deposit)
 
@@ -148,12 +148,12 @@ class Node:
         if joining.deposit:
             self.client.deposit(joining.deposit)
             log.info("deposited %d", joining.deposit)
-        self.board.refresh()
-        on_chain = self.board.roles.get(self.me, Role(0))
+        self.view.refresh()
+        on_chain = self.view.roles.get(self.me, Role(0))
         if on_chain != self.settings.role:
-            self.guard.tell(f"this node is registered as {on_chain}, which is for good; [node] role is ignored")
+            self.guard.warn_once(f"this node is registered as {on_chain}, which is for good; [node] role is ignored")
         if not self.client.weight():
-            self.guard.tell("this node's votes have no weight yet: it needs a minimum stake, a warm-up old")
+            self.guard.warn_once("this node's votes have no weight yet: it needs a minimum stake, a warm-up old")
 
     def leave(self) -> list[Entry]:
         """Reveal what is sealed if its window comes within ``linger`` seconds; name what is still sealed then."""
@@ -167,7 +167,7 @@ class Node:
         for entry in sealed:
             start, end = entry.windows.reveal_start, entry.windows.reveal_end
             log.warning("the vote on %d is still sealed: run this node again between %d and %d", entry.id, start, end)
-        if self.board.all_settled:
+        if self.view.all_settled:
             self.guard.patiently(lambda: self.guard.run("claim", self._claim))
         return sealed
 
@@ -177,10 +177,10 @@ class Node:
             log.info("claimed in %s", self.client.claim().tx_hash)
 
     def _finished(self) -> bool:
-        return self.settings.until_closed and self.board.closed and self.board.all_settled
+        return self.settings.until_closed and self.view.closed and self.view.all_settled
 
     def _interrupted(self) -> bool:
-        return self.stopping or self.board.closed
+        return self.stopping or self.view.closed
 
     # --- one look at the chain ---
 
@@ -188,7 +188,7 @@ class Node:
         """Read what is new, then do everything that is due, most urgent first. A failed part never stops the rest;
         RpcUnavailable is raised."""
         try:
-            self.board.refresh()
+            self.view.refresh()
             now = self._now = self.client.now()
             self.guard.run("reveal", lambda: self.voter.reveal(now))
             if scoring:
@@ -208,7 +208,7 @@ class Node:
     def _work(self) -> bool:
         """Train and submit, if this node does that. False: nothing to do now."""
         author = self.author
-        if author is None or self.board.closed or Role.TRAINER not in self.board.roles.get(self.me, Role(0)):
+        if author is None or self.view.closed or Role.TRAINER not in self.view.roles.get(self.me, Role(0)):
             return False
         worked: list[bool] = []
         self.guard.patiently(lambda: self.guard.run("training", lambda: worked.append(author.work())))
@@ -218,12 +218,12 @@ class Node:
 
     def _my_turn(self, entry: Entry, now: int, since: int) -> bool:
         """Nodes take turns, so that not all pay for the same act; the next one steps in after a second."""
-        nodes = sorted(self.board.roles)
+        nodes = sorted(self.view.roles)
         place = (nodes.index(self.me) - entry.id) % len(nodes) if self.me in nodes else 0
         return now >= since + place
 
     def _finalise(self, now: int) -> None:
-        due = [e for e in self.board.entries.values() if not e.terminal and now >= e.windows.reveal_end]
+        due = [e for e in self.view.entries.values() if not e.terminal and now >= e.windows.reveal_end]
         if due and self._my_turn(due[0], now, due[0].windows.reveal_end):
             receipt = self.client.finalize_due()
             if receipt:
@@ -231,10 +231,10 @@ class Node:
 
     def _settle(self) -> None:
         now = self.client.now()
-        for entry in list(self.board.entries.values()):  # refreshed below
+        for entry in list(self.view.entries.values()):  # refreshed below
             if entry.unsettled and self._my_turn(entry, now, entry.windows.reveal_end + 1):
                 receipt = self.client.settle(entry.id, entry.unsettled[:MOST_AT_ONCE])
                 if receipt:
                     log.info("settled %d, gas %d", entry.id, receipt.gas_used)
                 self.client.pour()
-                self.board.refresh()
+                self.view.refresh()

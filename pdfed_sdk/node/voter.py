@@ -11,11 +11,11 @@ from pdfed_sdk.chain.actions import Receipt
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.commitments import EvidenceTree
 from pdfed_sdk.errors import ContentMissing, DigestMismatch, MlError, PackageInvalid, PdfedError, ProvenanceInvalid
-from pdfed_sdk.node.board import Board, Entry
 from pdfed_sdk.node.guard import Guard
-from pdfed_sdk.node.notebook import Notebook
-from pdfed_sdk.node.ports import Evaluation, Evaluator
-from pdfed_sdk.node.shelf import Shelf
+from pdfed_sdk.node.model_cache import ModelCache
+from pdfed_sdk.node.parts import Evaluation, Evaluator
+from pdfed_sdk.node.records import Records
+from pdfed_sdk.node.task_view import Entry, TaskView
 from pdfed_sdk.types import LOWEST, Address, Status
 
 log = logging.getLogger("pdfed.node")
@@ -40,21 +40,21 @@ class Voter:
         self,
         me: Address,
         client: PdfedClient,
-        board: Board,
-        shelf: Shelf,
-        notebook: Notebook,
+        view: TaskView,
+        models: ModelCache,
+        records: Records,
         evaluator: Evaluator,
         guard: Guard,
     ) -> None:
-        self._me, self._client, self._board, self._shelf = me, client, board, shelf
-        self._notebook, self._evaluator, self._guard = notebook, evaluator, guard
-        self._breathed = 0.0
+        self._me, self._client, self._view, self._models = me, client, view, models
+        self._records, self._evaluator, self._guard = records, evaluator, guard
+        self._beat_at = 0.0
 
     def sealed(self, now: int) -> list[Entry]:
         """Submissions on which this node's vote is sealed and can still be opened, first deadline first."""
         waiting = [
             e
-            for e in self._board.entries.values()
+            for e in self._view.entries.values()
             if self._me in e.commits and self._me not in e.votes and now < e.windows.reveal_end
         ]
         return sorted(waiting, key=lambda e: e.windows.reveal_end)
@@ -65,21 +65,21 @@ class Voter:
             for receipt in self._client.reveal_due():
                 log.info("revealed in block %d, gas %d", receipt.block, receipt.gas_used)
 
-    def breathe(self) -> None:
+    def heartbeat(self) -> None:
         """Open what is due in the middle of a long evaluation; looks at the chain at most once in a second."""
-        if time.monotonic() - self._breathed >= 1.0:
+        if time.monotonic() - self._beat_at >= 1.0:
             self._guard.patiently(self._look_and_reveal)
-            self._breathed = time.monotonic()
+            self._beat_at = time.monotonic()
 
     def _look_and_reveal(self) -> None:
-        self._board.refresh()
+        self._view.refresh()
         self._guard.run("reveal", partial(self.reveal, self._client.now()))
 
     def score(self, now: int) -> None:
         """Vote on all that is open, first deadline first. Scoring takes seconds: reveals come in between."""
         waiting = [
             e
-            for e in self._board.entries.values()
+            for e in self._view.entries.values()
             if e.status is Status.OPEN
             and e.author != self._me
             and self._me not in e.commits
@@ -98,13 +98,13 @@ class Voter:
 
     def vote(self, entry: Entry) -> SealedVote | None:
         """Measure, unless that is noted already, and seal. None: not now, its bytes may still come."""
-        evaluation = self._notebook.evaluation(entry.id)
+        evaluation = self._records.evaluation(entry.id)
         if evaluation is None:
             seed = self._client.seed(entry.id)
             evaluation = self._evaluate(entry, seed)
             if evaluation is None:
                 return None
-            self._notebook.keep_evaluation(entry.id, evaluation, seed)
+            self._records.keep_evaluation(entry.id, evaluation, seed)
         secrets = self._client.secrets(entry.id)
         evidence = EvidenceTree.build(evaluation.report, evaluation.pairs, key=secrets.evidence_key)
         receipt = self._client.commit_score(entry.id, evaluation.improvement, evidence)
@@ -113,15 +113,15 @@ class Voter:
     def _evaluate(self, entry: Entry, seed: bytes) -> Evaluation | None:
         """Compare with the reference. None: not now, the bytes may still come. An error: no vote, the fault is not the
         candidate's (its reference is lost, the store is down, the disk is full)."""
-        reference = self._shelf.get(entry.reference)
-        late = self._client.now() >= entry.reserved_at + 3 * self._board.params.commit_window // 4
+        reference = self._models.get(entry.reference)
+        late = self._client.now() >= entry.reserved_at + 3 * self._view.params.commit_window // 4
         try:
-            candidate = self._shelf.get(entry.id)
+            candidate = self._models.get(entry.id)
             started = time.monotonic()
-            evaluation = self._evaluator.compare(reference.folder, candidate.folder, seed, self.breathe)
+            evaluation = self._evaluator.compare(reference.folder, candidate.folder, seed, self.heartbeat)
         except ContentMissing as error:
             if not late:
-                self._guard.tell(
+                self._guard.warn_once(
                     f"submission {entry.id} is not in the store yet; it may come until ¾ of the commit window"
                 )
                 return None

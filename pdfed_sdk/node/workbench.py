@@ -1,117 +1,43 @@
-"""The real evaluator and trainer: pdfed_sdk.ml behind the node's protocols."""
+"""The parts that ``[parts]`` of pdfed.toml named before they moved to `picture_parts`."""
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from pdfed_sdk.config import NodeConfig
-from pdfed_sdk.errors import MlError, StoreError
-from pdfed_sdk.ml.data import NodeSplit, PictureSet, split_nodes
-from pdfed_sdk.ml.gate import publication_gate
-from pdfed_sdk.ml.model import DiffusionModel, average, load_pipeline, save_pipeline
-from pdfed_sdk.ml.scoring import QNReport, Scorer, ScoringSettings, improvement
-from pdfed_sdk.ml.sources import load_pictures
-from pdfed_sdk.ml.training import Progress, TrainConfig, train
-from pdfed_sdk.node.ports import Breath, Evaluation, Evaluator, StepHook, Trainer
+from pdfed_sdk.lazy import exports
 
-MAX_PAIR_LEAVES = 255
+if TYPE_CHECKING:
+    from pdfed_sdk.node.picture_parts import (
+        PictureEvaluator as PictureEvaluator,
+    )
+    from pdfed_sdk.node.picture_parts import (
+        PictureTrainer as PictureTrainer,
+    )
+    from pdfed_sdk.node.picture_parts import (
+        load_split as load_split,
+    )
+    from pdfed_sdk.node.picture_parts import (
+        make_evaluator as make_evaluator,
+    )
+    from pdfed_sdk.node.picture_parts import (
+        make_trainer as make_trainer,
+    )
 
+_HOMES = {
+    "pdfed_sdk.node.picture_parts": (
+        "PictureEvaluator",
+        "PictureTrainer",
+        "load_split",
+        "make_evaluator",
+        "make_trainer",
+    ),
+}
+__all__ = [
+    "PictureEvaluator",
+    "PictureTrainer",
+    "load_split",
+    "make_evaluator",
+    "make_trainer",
+]
 
-def breathing(model: DiffusionModel, breathe: Breath) -> DiffusionModel:
-    """The model, with ``breathe`` called before each denoising step."""
-    model.unet.register_forward_pre_hook(lambda *_: breathe())
-    return model
-
-
-class PictureEvaluator:
-    """Scores models on a node's split with the task's frozen settings (paper, section 3; eq. 6)."""
-
-    def __init__(self, scorer: Scorer, gate_ceiling: float) -> None:
-        self._scorer, self._ceiling = scorer, gate_ceiling
-
-    def compare(self, reference: Path, candidate: Path, seed: bytes, breathe: Breath) -> Evaluation:
-        try:
-            before = self._scorer.evaluate(breathing(load_pipeline(reference), breathe), seed)
-        except MlError as error:
-            raise StoreError(f"the reference in {reference} cannot be scored: {error.message}") from error
-        try:
-            after = self._scorer.evaluate(breathing(load_pipeline(candidate), breathe), seed)
-        except RuntimeError as error:  # torch's refusal of a configuration that passed every check
-            raise MlError(f"the model does not run: {str(error).splitlines()[0][:200]}") from error
-        pairs = tuple(json.dumps(pair, sort_keys=True).encode() for pair in after.to_dict()["pairs"][:MAX_PAIR_LEAVES])
-        return Evaluation(
-            improvement=improvement(before, after),
-            reference=before.public(),
-            candidate=after.public(),
-            report=json.dumps({"reference": before.to_dict(), "candidate": after.to_dict()}, sort_keys=True).encode(),
-            pairs=pairs,
-        )
-
-    def gate(self, evaluation: Evaluation) -> None:
-        report = QNReport.from_dict(json.loads(evaluation.report)["candidate"])
-        publication_gate(report, self._ceiling)
-
-
-class PictureTrainer:
-    """Trains the class-conditional DDPM on a node's pictures; ``pace`` below 1 leaves the rest of the time idle."""
-
-    def __init__(self, pictures: PictureSet, config: TrainConfig, pace: float = 1.0) -> None:
-        self._pictures, self._config, self._pace = pictures, config, pace
-
-    def train(
-        self,
-        parents: Sequence[tuple[Path, int]],
-        out: Path,
-        *,
-        pictures: int,
-        seed: int,
-        resume: Path,
-        on_step: StepHook,
-    ) -> Mapping[str, Any] | None:
-        models = [load_pipeline(folder) for folder, _ in parents]
-        start = models[0] if len(models) == 1 else average(models, [float(weight) for _, weight in parents])
-        stepped = time.monotonic()
-
-        def between(progress: Progress) -> bool:
-            nonlocal stepped
-            if self._pace < 1.0:
-                time.sleep((time.monotonic() - stepped) * (1.0 / self._pace - 1.0))
-            go_on = on_step(progress.pictures, progress.total)
-            stepped = time.monotonic()
-            return go_on
-
-        config = dataclasses.replace(self._config, pictures=pictures, seed=seed)
-        result = train(config, self._pictures, parent=start, on_step=between, state_file=resume)
-        if not result.finished:
-            return None
-        save_pipeline(result.model, out)
-        return result.facts.to_dict()
-
-
-# --- what [parts] of pdfed.toml names by default ----------------------------------------------------------------------
-
-
-def load_split(path: Path, settings: ScoringSettings) -> NodeSplit:
-    """A prepared split, or any folder of pictures, which is then split into train, test and held-out, balanced."""
-    if (path / "split.json").exists():
-        return NodeSplit.load(path)
-    pictures = load_pictures(path, size=settings.size, channels=settings.channels)
-    return split_nodes(pictures, 1)[0]
-
-
-def make_evaluator(split: NodeSplit, settings: ScoringSettings, config: NodeConfig) -> Evaluator:
-    """The Q-N score with the task's frozen settings. Takes seconds: fingerprints, thresholds and calibration."""
-    return PictureEvaluator(Scorer(split, settings, device=config.node.device), config.node.gate_ceiling)
-
-
-def make_trainer(split: NodeSplit, config: NodeConfig) -> Trainer:
-    """The reference trainer on the split's training part."""
-    wanted = config.training
-    pictures = split.train.take(split.shared[: wanted.only]) if wanted.only else split.train
-    settings = TrainConfig(batch=wanted.batch, lr=wanted.lr, ema=wanted.ema, device=config.node.device)
-    return PictureTrainer(pictures, settings, config.node.pace)
+__getattr__, __dir__ = exports(__name__, _HOMES)

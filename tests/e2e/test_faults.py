@@ -17,17 +17,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from anvil_federation import FAST, KEYS, ROOT, Anvil, start_anvil
-from node_world import World, build_world, copy_of
 from rich.console import Console
 
 from pdfed_sdk.chain.deploy import deploy_factory
 from pdfed_sdk.chain.signers import LocalSigner
+from pdfed_sdk.demo import processes
 from pdfed_sdk.errors import DemoFailed, EnvironmentProblem
-from pdfed_sdk.node.board import Board
-from pdfed_sdk.node.demo import stage
-
-HERE = Path(__file__).resolve().parent
+from pdfed_sdk.node.task_view import TaskView
+from tests.support.anvil import ROOT, Anvil, start_anvil
+from tests.support.federation import FAST, KEYS
+from tests.support.node_world import World, build_world, copy_of
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +53,22 @@ def world(made: World, tmp_path: Path) -> World:
 def launch(world: World) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
     """Start node ``index`` as a process; its log is ``log(index)``."""
     running: list[subprocess.Popen[str]] = []
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests' / 'sdk'}:{ROOT}"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def start(index: int) -> subprocess.Popen[str]:
         home = world.folder / f"node{index}"
         home.mkdir(exist_ok=True)
-        command = [sys.executable, str(HERE / "node_process.py"), world.anvil.url, world.entry.registry, str(index)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.node_process",
+            world.anvil.url,
+            world.entry.registry,
+            str(index),
+        ]
         with (home / "log").open("a") as log:
             command += [str(home), str(world.folder / "store")]
-            running.append(subprocess.Popen(command, stderr=log, stdout=log, text=True, env=environment))
+            running.append(subprocess.Popen(command, stderr=log, stdout=log, text=True, env=environment, cwd=ROOT))
         return running[-1]
 
     yield start
@@ -151,10 +157,10 @@ def test_interrupted_twice_it_leaves_at_once(world: World, launch):
 
 
 def test_the_end_of_the_chain_ends_the_demo_with_its_name(tmp_path: Path):
-    """Players are sleepers here: what is tested is the director."""
-    from pdfed_sdk.node.demo import play
+    """The nodes are sleepers here: what is tested is the supervisor."""
+    from pdfed_sdk.demo import run as demo
 
-    anvil, url = stage.start_anvil(ROOT, tmp_path / "anvil.log")
+    anvil, url = processes.start_anvil(ROOT, tmp_path / "anvil.log")
     try:
         folder = tmp_path / "task"
         folder.mkdir()
@@ -163,22 +169,22 @@ def test_the_end_of_the_chain_ends_the_demo_with_its_name(tmp_path: Path):
         for signer in signers:
             chain.endow(signer.address)
         world = build_world(chain, deploy_factory(url, signers[0], folder=folder, options=FAST), signers, folder, 1)
-        run = play.Run(tmp_path, ROOT, play.Script(), 0, Console(quiet=True), time.monotonic(), rpc=url)
+        run = demo.DemoRun(tmp_path, ROOT, demo.DemoPlan(), 0, Console(quiet=True), time.monotonic(), rpc=url)
         run.processes["anvil"] = anvil
-        sleeper = stage.Process("sleeper", ["sleep", "100"], tmp_path / "sleeper.log")
+        sleeper = processes.Process("sleeper", ["sleep", "100"], tmp_path / "sleeper.log")
         run.processes["sleeper"] = sleeper
-        run.players = [play.cast(1, 1)[0]]
-        run.addresses = {run.players[0].name: world.signers[1].address, "copyist": world.signers[2].address}
-        run.processes[run.players[0].name] = sleeper
+        run.nodes = [demo.demo_nodes(1, 1)[0]]
+        run.addresses = {run.nodes[0].name: world.signers[1].address, "copyist": world.signers[2].address}
+        run.processes[run.nodes[0].name] = sleeper
         threading.Timer(1.0, lambda: os.kill(anvil.pid, signal.SIGKILL)).start()
         client = world.client(0)
         with pytest.raises(DemoFailed, match="anvil ended too early"):
-            play.play(run, client, Board(client), 60)
+            demo.supervise(run, client, TaskView(client), 60)
         pid = sleeper.pid
     finally:
-        stage.end_all(grace=1.0)
+        processes.end_all(grace=1.0)
     assert not alive(pid)
-    assert stage.Process.started == set()
+    assert processes.Process.started == set()
 
 
 def test_a_taken_port_is_named(tmp_path: Path):
@@ -187,9 +193,9 @@ def test_a_taken_port_is_named(tmp_path: Path):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(EnvironmentProblem, match=f"port {port}: another program listens there") as caught:
-            stage.start_anvil(ROOT, tmp_path / "anvil.log", port=port)
+            processes.start_anvil(ROOT, tmp_path / "anvil.log", port=port)
     assert caught.value.exit_code == 52
-    assert stage.Process.started == set()
+    assert processes.Process.started == set()
 
 
 def test_a_snatched_port_is_not_taken_for_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -198,9 +204,9 @@ def test_a_snatched_port_is_not_taken_for_ours(tmp_path: Path, monkeypatch: pyte
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        real = stage.free_port
+        real = processes.free_port
         ports = iter([port, real()])
-        monkeypatch.setattr(stage, "free_port", lambda: next(ports))
+        monkeypatch.setattr(processes, "free_port", lambda: next(ports))
         seen: list[int] = []
 
         def blind_at_first(asked: int) -> bool:
@@ -210,37 +216,37 @@ def test_a_snatched_port_is_not_taken_for_ours(tmp_path: Path, monkeypatch: pyte
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", asked)) == 0
 
-        monkeypatch.setattr(stage, "_listens", blind_at_first)
-        anvil, url = stage.start_anvil(ROOT, tmp_path / "anvil.log")
-        stage.end_all()
+        monkeypatch.setattr(processes, "_listens", blind_at_first)
+        anvil, url = processes.start_anvil(ROOT, tmp_path / "anvil.log")
+        processes.end_all()
     assert not url.endswith(f":{port}")
     assert not anvil.running
 
 
 def test_no_anvil_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(stage, "tool", lambda _name, _root: None)
+    monkeypatch.setattr(processes, "tool", lambda _name, _root: None)
     with pytest.raises(EnvironmentProblem, match="anvil not found") as caught:
-        stage.start_anvil(ROOT, tmp_path / "anvil.log")
+        processes.start_anvil(ROOT, tmp_path / "anvil.log")
     assert caught.value.exit_code == 52
 
 
 def test_a_failing_script_shows_its_last_lines(tmp_path: Path):
     command = [sys.executable, "-c", "print('so far so good'); raise SystemExit('no compiler')"]
     with pytest.raises(EnvironmentProblem, match=r"scripts/deploy.py failed \(1\):\nso far so good\nno compiler"):
-        stage.run_script("scripts/deploy.py", command, tmp_path / "log", dict(os.environ), tmp_path)
+        processes.run_script("scripts/deploy.py", command, tmp_path / "log", dict(os.environ), tmp_path)
 
 
 def test_a_script_without_end_is_ended(tmp_path: Path):
     with pytest.raises(EnvironmentProblem, match="no end after 0 s"):
-        stage.run_script("slow", ["sleep", "60"], tmp_path / "log", dict(os.environ), tmp_path, limit=0.3)
-    assert stage.Process.started == set()
+        processes.run_script("slow", ["sleep", "60"], tmp_path / "log", dict(os.environ), tmp_path, limit=0.3)
+    assert processes.Process.started == set()
 
 
 def test_children_die_with_a_killed_demo(tmp_path: Path):
     """SIGKILL of the demo itself: the kernel takes its children along."""
     script = (
-        "import sys, time; from pathlib import Path; from pdfed_sdk.node.demo import stage\n"
-        "child = stage.Process('x', ['sleep', '100'], Path(sys.argv[1])); child.start()\n"
+        "import sys, time; from pathlib import Path; from pdfed_sdk.demo import processes\n"
+        "child = processes.Process('x', ['sleep', '100'], Path(sys.argv[1])); child.start()\n"
         "print(child.pid, flush=True); time.sleep(100)"
     )
     demo = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "log")], stdout=subprocess.PIPE, cwd=ROOT)
@@ -267,7 +273,7 @@ def test_an_interrupted_demo_leaves_130_and_no_process(tmp_path: Path):
     folder = tmp_path / "demo"
     with (tmp_path / "err").open("w") as err:
         demo = subprocess.Popen(
-            [sys.executable, str(HERE / "small_demo.py"), str(folder)], stderr=err, stdout=err, cwd=ROOT
+            [sys.executable, "-m", "tests.support.small_demo", str(folder)], stderr=err, stdout=err, cwd=ROOT
         )
         wait_for("anvil and brownie run", lambda: len(children_of(demo.pid)) >= 2, 60)
         children = children_of(demo.pid)

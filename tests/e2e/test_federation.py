@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anvil_federation import ROOT
 
-HERE = Path(__file__).resolve().parent
+from tests.support.anvil import ROOT
+
 SUMMARY = {
     *("schema", "seconds", "task", "best", "nodes", "submissions", "copies", "evaluations", "evaluations_with_pairs"),
     *("payouts", "gas", "killed", "audit", "versions"),
@@ -39,7 +39,7 @@ PAYOUTS = {
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("federation") / "run"
-    command = [sys.executable, str(HERE / "small_demo.py"), str(folder)]
+    command = [sys.executable, "-m", "tests.support.small_demo", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     summary = json.loads(done.stdout)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pdfed_sdk.ml import set_threads
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, partition, split_nodes
-from pdfed_sdk.ml.model import DiffusionModel, ModelConfig, new_model
-from pdfed_sdk.ml.scoring import Scorer, ScoringSettings
+from pdfed_sdk.ml.device import set_threads
+from pdfed_sdk.ml.diffusion.model import DiffusionModel, ModelConfig, new_model
+from pdfed_sdk.ml.scoring.scorer import Scorer, ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
 
 set_threads(1)

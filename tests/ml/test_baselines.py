@@ -8,7 +8,7 @@ import torch
 from scipy.linalg import sqrtm
 
 from pdfed_sdk.errors import DataError
-from pdfed_sdk.ml.baselines import (
+from pdfed_sdk.ml.quality.baselines import (
     auth_pct,
     carlini_ratio,
     ct_score,
@@ -20,7 +20,7 @@ from pdfed_sdk.ml.baselines import (
     pog,
     prdc,
 )
-from pdfed_sdk.ml.frechet import Moments
+from pdfed_sdk.ml.quality.frechet import Moments
 
 ALL = [auth_pct, ct_score, fld, fld_gap, pog, fid, carlini_ratio, prdc]
 

@@ -19,23 +19,22 @@ import torch
 from benchmarks import fingerprint as fingerprint_benchmark
 from benchmarks import replacement
 from pdfed_sdk.errors import DataError, MlError
-from pdfed_sdk.ml import own
-from pdfed_sdk.ml.augment import degrade
-from pdfed_sdk.ml.corpus import public_pictures
+from pdfed_sdk.ml.copies import node_detector
+from pdfed_sdk.ml.copies.augment import degrade
+from pdfed_sdk.ml.copies.corpus import public_pictures
+from pdfed_sdk.ml.copies.detector import DEFAULT_WEIGHTS, Detector, save_detector
+from pdfed_sdk.ml.copies.encoders import encoder_input, new_encoder, normalised, sized, thumbnails
+from pdfed_sdk.ml.copies.node_detector import detector_name, train_fingerprinter
+from pdfed_sdk.ml.copies.registration import CUES, registration
+from pdfed_sdk.ml.copies.train_encoder import EncoderRun, has_bf16, picture_hash, weights_hash
+from pdfed_sdk.ml.copies.train_verifier import rivals, train_verifier
+from pdfed_sdk.ml.copies.verifier import Verifier, calibrate
+from pdfed_sdk.ml.copies.whitening import RIDGE, whiten_head
 from pdfed_sdk.ml.data import PictureSet, partition, reshape_images
-from pdfed_sdk.ml.detector import DEFAULT_WEIGHTS, Detector, save_detector
-from pdfed_sdk.ml.encoders import encoder_input, new_encoder, normalised, sized, thumbnails
-from pdfed_sdk.ml.fitting import EncoderRun, FingerprintConfig, has_bf16, picture_hash, weights_hash
-from pdfed_sdk.ml.matching import rivals, train_verifier
-from pdfed_sdk.ml.own import detector_name, train_fingerprinter
-from pdfed_sdk.ml.registration import CUES, registration
-from pdfed_sdk.ml.report_types import ScoringSettings
-from pdfed_sdk.ml.scoring import Scorer, pinned
+from pdfed_sdk.ml.scoring.reports import ScoringSettings
+from pdfed_sdk.ml.scoring.scorer import Scorer, pinned
 from pdfed_sdk.ml.sources import load_pictures
-from pdfed_sdk.ml.verifier import Verifier, calibrate
-from pdfed_sdk.ml.whitening import RIDGE, whiten_head
-
-TINY = FingerprintConfig(architecture="small", steps=6, batch=8, save_every=2, bf16=False, verifier_rounds=1, whiten=0)
+from tests.support.tiny_detector import TINY
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +125,10 @@ def test_a_snapshot_of_another_run_or_a_damaged_one_is_not_taken_up(few, tmp_pat
 CHILD = """
 import sys
 from pathlib import Path
-from pdfed_sdk.ml import set_threads
+from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.data import PictureSet
-from pdfed_sdk.ml.own import train_fingerprinter
-from tests.ml.test_detector import TINY
+from pdfed_sdk.ml.copies.node_detector import train_fingerprinter
+from tests.support.tiny_detector import TINY
 set_threads(1)
 folder = Path(sys.argv[1])
 train_fingerprinter(PictureSet.load(folder / "p.npz"), folder, TINY, on_step=lambda step, *_: print(step, flush=True))
@@ -162,7 +161,7 @@ def test_own_fingerprinters_are_cached_by_pictures_and_settings(few, tmp_path, m
     def refuse(*_, **__):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(own, "EncoderRun", refuse)
+    monkeypatch.setattr(node_detector, "EncoderRun", refuse)
     assert train_fingerprinter(few, tmp_path, TINY).sha256 == first.sha256
     for pictures, config in ((few.take(range(23)), TINY), (few, dataclasses.replace(TINY, seed=1))):
         with pytest.raises(AssertionError, match="trained again"):
@@ -172,7 +171,7 @@ def test_own_fingerprinters_are_cached_by_pictures_and_settings(few, tmp_path, m
     name = detector_name(few, TINY)
     assert name == detector_name(few, dataclasses.replace(TINY, save_every=9))
     assert name != detector_name(few, dataclasses.replace(TINY, whiten=1))
-    monkeypatch.setattr(own, "RECIPE", own.RECIPE + 1)
+    monkeypatch.setattr(node_detector, "RECIPE", node_detector.RECIPE + 1)
     assert name != detector_name(few, TINY)
 
 
@@ -395,7 +394,7 @@ def test_a_pair_is_verified_in_a_millisecond_or_so(splits):
 
 def test_the_setting_own_trains_a_detector_for_the_node_and_pins_nothing(splits, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(own, "FingerprintConfig", lambda: TINY)
+    monkeypatch.setattr(node_detector, "FingerprintConfig", lambda: TINY)
     settings = ScoringSettings(samples=40, extractor="pixels", fingerprint="own")
     scorer = Scorer(splits[0], settings)
     assert scorer.detector.sha256 != Detector.load().sha256

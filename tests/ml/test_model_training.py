@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pdfed_sdk.errors import DataError, MlError
-from pdfed_sdk.ml.model import ModelConfig, average, load_pipeline, new_model, save_pipeline, weights_file
-from pdfed_sdk.ml.sampling import BLOCK, sample, seeded_normal
-from pdfed_sdk.ml.training import TrainConfig, train
+from pdfed_sdk.ml.diffusion.model import ModelConfig, average, load_pipeline, new_model, save_pipeline, weights_file
+from pdfed_sdk.ml.diffusion.sampling import BLOCK, sample, seeded_normal
+from pdfed_sdk.ml.diffusion.training import TrainConfig, train
 
 SMALL = ModelConfig(widths=(8, 16))
 SEED = bytes(range(32))

@@ -13,21 +13,23 @@ import pytest
 import torch
 
 from pdfed_sdk.errors import DataError, ExtractorMismatch, MlError
-from pdfed_sdk.ml import baselines, scoring, set_threads
+from pdfed_sdk.ml import set_threads
+from pdfed_sdk.ml.copies.detector import Detector
+from pdfed_sdk.ml.copies.verifier import calibrate
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, partition, reshape_images, split_nodes
-from pdfed_sdk.ml.detector import Detector
-from pdfed_sdk.ml.features import Pixels, load_extractor
-from pdfed_sdk.ml.frechet import Moments
-from pdfed_sdk.ml.model import ModelConfig, new_model
+from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
+from pdfed_sdk.ml.diffusion.sampling import sample
+from pdfed_sdk.ml.diffusion.training import TrainConfig
 from pdfed_sdk.ml.neighbours import nearest
-from pdfed_sdk.ml.noise import noop_noise, summarise
-from pdfed_sdk.ml.report import grid_png, write_report
-from pdfed_sdk.ml.report_types import ScoringSettings
-from pdfed_sdk.ml.sampling import sample
-from pdfed_sdk.ml.scoring import Scorer, dedup_exclusions, improvement, improvement_of, qn_score
+from pdfed_sdk.ml.quality import baselines
+from pdfed_sdk.ml.quality.features import Pixels, load_extractor
+from pdfed_sdk.ml.quality.frechet import Moments
+from pdfed_sdk.ml.scoring import scorer as scorer_module
+from pdfed_sdk.ml.scoring.noop_retrain import noop_noise, summarise
+from pdfed_sdk.ml.scoring.page import grid_png, write_report
+from pdfed_sdk.ml.scoring.reports import ScoringSettings
+from pdfed_sdk.ml.scoring.scorer import Scorer, dedup_exclusions, improvement, improvement_of, qn_score
 from pdfed_sdk.ml.sources import load_pictures
-from pdfed_sdk.ml.training import TrainConfig
-from pdfed_sdk.ml.verifier import calibrate
 
 GOOD = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
 FEATURES = {
@@ -179,5 +181,9 @@ def test_what_the_modules_export_is_among_the_cases():
     tried = {name_of(measure) for measure, _ in MEASURES}
     assert {name for name in baselines.__all__ if name[0].islower()} <= tried
     named = " ".join(name for name, _, _ in CASES)
-    exported = set(scoring.__all__) - {"QNReport", "ScoringSettings", "pinned"}  # tried as a report and as settings
+    exported = set(scorer_module.__all__) - {
+        "QNReport",
+        "ScoringSettings",
+        "pinned",
+    }  # tried as a report and as settings
     assert [name for name in exported if name not in named] == []

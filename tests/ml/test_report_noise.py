@@ -11,10 +11,10 @@ from PIL import Image
 
 from benchmarks.replacement import POOL, SHARES, STRENGTHS, summary
 from pdfed_sdk.errors import DataError, MlError
-from pdfed_sdk.ml.model import ModelConfig, new_model
-from pdfed_sdk.ml.noise import noop_noise, summarise
-from pdfed_sdk.ml.report import grid_png, resemblances_png, write_report
-from pdfed_sdk.ml.training import TrainConfig
+from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
+from pdfed_sdk.ml.diffusion.training import TrainConfig
+from pdfed_sdk.ml.scoring.noop_retrain import noop_noise, summarise
+from pdfed_sdk.ml.scoring.page import grid_png, resemblances_png, write_report
 
 
 def test_the_report_is_one_private_page_with_its_pictures_inside(scorer, splits, noise, tmp_path):

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdfed_sdk.errors import DataError
-from pdfed_sdk.ml import baselines
 from pdfed_sdk.ml.data import NodeSplit, PictureSet
-from pdfed_sdk.ml.model import ModelConfig, new_model
-from pdfed_sdk.ml.report_types import QNReport, ScoringSettings
-from pdfed_sdk.ml.scoring import Scorer, improvement, qn_score
+from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
+from pdfed_sdk.ml.quality import baselines
+from pdfed_sdk.ml.scoring.reports import QNReport, ScoringSettings
+from pdfed_sdk.ml.scoring.scorer import Scorer, improvement, qn_score
 
 
 def numbers(value: Any, name: str = "") -> list[tuple[str, float]]:

@@ -10,22 +10,19 @@ import pytest
 import torch
 
 from pdfed_sdk.errors import DataError, ExtractorMismatch, MlError, PublicationRefused
-from pdfed_sdk.ml import device_of
-from pdfed_sdk.ml.augment import degrade
-from pdfed_sdk.ml.comparing import deviation
+from pdfed_sdk.ml.copies.augment import degrade
+from pdfed_sdk.ml.copies.detector import DEFAULT_WEIGHTS, Detector
+from pdfed_sdk.ml.copies.encoders import encoder_input
+from pdfed_sdk.ml.copies.losses import contrastive_loss
+from pdfed_sdk.ml.copies.search import LEAST_THRESHOLD, class_thresholds, deduplicated
+from pdfed_sdk.ml.copies.verifier import Verifier, calibrate, windows
 from pdfed_sdk.ml.data import PictureSet
-from pdfed_sdk.ml.detector import DEFAULT_WEIGHTS, Detector
-from pdfed_sdk.ml.encoders import encoder_input
-from pdfed_sdk.ml.features import LADDER, Pixels, load_extractor
-from pdfed_sdk.ml.fingerprint import (
-    LEAST_THRESHOLD,
-    class_thresholds,
-    contrastive_loss,
-    deduplicated,
-)
-from pdfed_sdk.ml.gate import publication_gate
-from pdfed_sdk.ml.report_types import Publication, QNReport, ScoringSettings
-from pdfed_sdk.ml.scoring import (
+from pdfed_sdk.ml.device import device_of
+from pdfed_sdk.ml.quality.features import LADDER, Pixels, load_extractor
+from pdfed_sdk.ml.scoring.gate import publication_gate
+from pdfed_sdk.ml.scoring.improvements import deviation
+from pdfed_sdk.ml.scoring.reports import Publication, QNReport, ScoringSettings
+from pdfed_sdk.ml.scoring.scorer import (
     Scorer,
     dedup_exclusions,
     improvement,
@@ -34,7 +31,6 @@ from pdfed_sdk.ml.scoring import (
     pinned,
     qn_score,
 )
-from pdfed_sdk.ml.verifier import Verifier, calibrate, windows
 
 
 def finite(report):

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis.stateful import invariant
 from support.task import HIGHEST, LOWEST, OPEN, RESERVED
 
-from pdfed_sdk.chain import logs
+from pdfed_sdk.chain import event_types
 from pdfed_sdk.chain.commitments import EvidenceTree, verify_membership
 
 from .base import Plumbing, Side
@@ -118,7 +118,7 @@ class Asked(Plumbing):
                     m = side.g.models[key[1]]
                     kept = record_hash(m.name, m.parents) if m.parents else m.reservation
                     assert value[13] == word(kept)
-            for e in events(side, logs.Revealed):
+            for e in events(side, event_types.Revealed):
                 model, voter = side.g.models[e.id], low(e.voter)
                 vote = (voter, e.id, content(model.name)[2], e.improvement, e.evidence_root)
                 assert digest_of(side, (*vote, side.openings[e.id, voter][5])) == side.commitments[e.id, voter]
@@ -204,7 +204,7 @@ class Asked(Plumbing):
                     continue
                 vote = side.g.models[args[0]].votes[args[1]]
                 assert value[3:5] == ([word(vote.improvement), 1] if vote.revealed else [0, 0])
-            for e in events(side, logs.Committed):
+            for e in events(side, event_types.Committed):
                 vote = side.g.models[e.id].votes[low(e.voter)]
                 assert (e.weight, e.rate, e.bond) == (vote.weight, vote.rate, side.g.bond(vote.weight))
                 assert e.commitment == side.commitments[e.id, low(e.voter)]

@@ -21,7 +21,7 @@ from support.task import FINAL
 from support.wire import GAS, call, returned
 
 from pdfed_sdk.audit.reducer import Reducer
-from pdfed_sdk.chain.logs import Event, decode_log
+from pdfed_sdk.chain.event_types import Event, decode_log
 
 from .reading import Reading, read
 from .target import Target, interface_of

@@ -9,7 +9,7 @@ from hypothesis.stateful import invariant
 from support.reference import BPS, WAD, poured, quantile, reward
 from support.task import FINAL, LOWEST, OPEN, RESERVED, VOID
 
-from pdfed_sdk.chain import logs
+from pdfed_sdk.chain import event_types
 
 from .base import Plumbing, Side
 from .reading import Reading, watched, word, words
@@ -99,16 +99,16 @@ class Money(Plumbing):
         """A vote loses at most the bond that was locked for it, the voters of an id get at most its fee, a reward is at
         most the allowance; a submission costs its author at most bond and fee. Told by the events alone."""
         for side, _ in self.seen():
-            for e in events(side, logs.Committed):
+            for e in events(side, event_types.Committed):
                 side.bonds[e.id, low(e.voter)] = e.bond
-            for e in events(side, logs.VoteSettled):
+            for e in events(side, event_types.VoteSettled):
                 assert e.bond_released + e.bond_forfeited == side.bonds[e.id, low(e.voter)]
                 side.paid[e.id] += e.paid
                 assert side.paid[e.id] <= side.p["scoringFee"]
-            for e in events(side, logs.SubmissionSettled):
+            for e in events(side, event_types.SubmissionSettled):
                 assert e.bond_released + e.bond_forfeited == side.p["submissionBond"]
                 assert e.fee_returned + e.fee_to_pool <= side.p["scoringFee"]
-            for e in events(side, logs.Rewarded):
+            for e in events(side, event_types.Rewarded):
                 assert e.reward <= side.g.models[e.id].rewarded[1]
 
     @invariant()
@@ -116,18 +116,18 @@ class Money(Plumbing):
         """Beside the exact rational value payouts are rounded down and forfeits up, by less than one unit; powers of
         a share lose at most one part in 10^16 of what they multiply."""
         for side, _ in self.seen():
-            for e in events(side, logs.Committed):
+            for e in events(side, event_types.Committed):
                 self._up(e.bond, Fraction(e.weight * side.p["minStake"] * side.p["voteBondBps"], BPS))
-            for e in events(side, logs.VoteSettled):
+            for e in events(side, event_types.VoteSettled):
                 self._vote_rounding(side, e)
-            for e in events(side, logs.Rewarded):
+            for e in events(side, event_types.Rewarded):
                 _, allowance = side.g.models[e.id].rewarded
                 share = 1 - Fraction(BPS - side.p["stepRateBps"], BPS) ** side.g.models[e.id].gain
                 self._down(e.reward, allowance * share, allowance)
-            for e in events(side, logs.Poured):
+            for e in events(side, event_types.Poured):
                 share = 1 - Fraction(side.p["decayBps"], BPS) ** side.g.models[e.id].gain
                 self._down(e.to_author, (e.to_author + e.passed) * share, e.to_author + e.passed)
-            for e in events(side, logs.RewardShared):
+            for e in events(side, event_types.RewardShared):
                 self._down(e.to_lineage, Fraction((e.to_author + e.to_lineage) * side.p["lineageBps"], BPS))
 
     def _vote_rounding(self, side: Side, e: Any) -> None:
@@ -177,12 +177,12 @@ class Money(Plumbing):
                 assert id == 0 or r["submission", id][7] < id
                 assert (r["owed", id], r["pending", id]) == ([model.owed], [model.pending])
             flows = side.flows
-            flows["in"] += sum(e.reward for e in events(side, logs.Rewarded))
-            flows["in"] += sum(e.amount for e in events(side, logs.RoyaltyPaid))
-            flows["authors"] += sum(e.to_author for e in events(side, logs.RewardShared))
-            flows["authors"] += sum(e.to_author for e in events(side, logs.Poured))
-            flows["pool"] += sum(e.passed for e in events(side, logs.Poured) if e.reference_id == 0)
-            flows["pool"] += sum(e.amount for e in events(side, logs.LineageShared) if e.to == 0)
+            flows["in"] += sum(e.reward for e in events(side, event_types.Rewarded))
+            flows["in"] += sum(e.amount for e in events(side, event_types.RoyaltyPaid))
+            flows["authors"] += sum(e.to_author for e in events(side, event_types.RewardShared))
+            flows["authors"] += sum(e.to_author for e in events(side, event_types.Poured))
+            flows["pool"] += sum(e.passed for e in events(side, event_types.Poured) if e.reference_id == 0)
+            flows["pool"] += sum(e.amount for e in events(side, event_types.LineageShared) if e.to == 0)
             left = r["balances",][2]
             assert flows["in"] == flows["authors"] + flows["pool"] + left
             assert left == side.g.committed == sum(m.owed + m.pending for m in side.g.models)
@@ -192,13 +192,13 @@ class Money(Plumbing):
         """What a gain was paid, two gains that make it up are paid too, of the reward and of a pour, whatever the
         split. At most the rounding of the powers lies between."""
         for side, _ in self.seen():
-            for e in events(side, logs.Rewarded):
+            for e in events(side, event_types.Rewarded):
                 gain, allowance = side.g.models[e.id].gain, side.g.models[e.id].rewarded[1]
                 for a in range(1, gain):
                     first = reward(allowance, side.p["stepRateBps"], a)
                     both = first + reward(allowance - first, side.p["stepRateBps"], gain - a)
                     assert abs(both - e.reward) <= 2 + allowance // 10**16
-            for e in events(side, logs.Poured):
+            for e in events(side, event_types.Poured):
                 gain, pot = side.g.models[e.id].gain, e.to_author + e.passed
                 for a in range(1, gain):
                     first = poured(pot, side.p["decayBps"], a)
@@ -248,7 +248,7 @@ class Facts(Plumbing):
         less than kappa: shown for every subset of the voters as the attackers."""
         for side, r in self.seen():
             id, kappa = side.g.next - 1, side.p["kappaBps"]
-            if not id or not events(side, logs.Finalized):
+            if not id or not events(side, event_types.Finalized):
                 continue
             m, s = side.g.models[id], r["submission", id]
             found = (s[2], s[3], s[4], s[6], s[8], s[11], s[12])
@@ -282,7 +282,7 @@ class Facts(Plumbing):
         """Had any voter come as two, with any split of its weight, the outcome would be the same, its slices of the fee
         the same, and its bonds at most the rounding higher."""
         for side, _ in self.seen():
-            for e in events(side, logs.VoteSettled):
+            for e in events(side, event_types.VoteSettled):
                 m, vote = side.g.models[e.id], side.g.models[e.id].votes[low(e.voter)]
                 if vote.weight < 2 or not vote.revealed or m.status != FINAL:
                     continue
@@ -301,8 +301,8 @@ class Facts(Plumbing):
         """Settling, pouring and claiming again moves nothing: nobody is settled twice, and all that is emitted is that
         something was skipped. The other invariants see that the ledgers stand still: the ghost model did not move."""
         for side, _ in self.seen():
-            assert all(isinstance(e, logs.SettleSkipped | logs.PourSkipped) for e in side.repeated)
-            settled = [(e.id, e.voter) for e in events(side, logs.VoteSettled)]
+            assert all(isinstance(e, event_types.SettleSkipped | event_types.PourSkipped) for e in side.repeated)
+            settled = [(e.id, e.voter) for e in events(side, event_types.VoteSettled)]
             assert len(set(settled)) == len(settled)
 
     @invariant()

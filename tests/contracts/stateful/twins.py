@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
 from support.task import FINAL, HIGHEST, UNIT
 
-from pdfed_sdk.chain import logs
+from pdfed_sdk.chain import event_types
 
 from .base import Side
 from .books import events, low
@@ -75,8 +75,8 @@ class CheckpointMachine(Time, Pots, Votes):
         if one.g.models[first].status != FINAL or any(many.g.models[i].status != FINAL for i in ids):
             return
         assert one.g.models[first].gain == sum(many.g.models[i].gain for i in ids) == sum(parts)
-        paid = [e.reward for e in events(one, logs.Rewarded) if e.id == first]
-        split = [e.reward for e in events(many, logs.Rewarded) if e.id in ids]
+        paid = [e.reward for e in events(one, event_types.Rewarded) if e.id == first]
+        split = [e.reward for e in events(many, event_types.Rewarded) if e.id in ids]
         assert (len(paid), len(split)) == (1, len(parts))
         mine, theirs = one.g.models[first].rewarded[1], many.g.models[ids[0]].rewarded[1]
         units = (len(parts) + 2) * max(mine, theirs)
@@ -106,7 +106,7 @@ class CheckpointMachine(Time, Pots, Votes):
             start = len(side.events)
             self.pour(side, list(reversed(line)))
             self.collected()
-            poured = [e for e in side.events[start:] if isinstance(e, logs.Poured)]
+            poured = [e for e in side.events[start:] if isinstance(e, event_types.Poured)]
             below = side.g.models[line[0]].reference
             earned.append((sum(e.to_author for e in poured), sum(e.passed for e in poured if e.reference_id == below)))
         for x, y in zip(*earned, strict=True):
@@ -209,10 +209,10 @@ class SybilMachine(Time):
         """The result, and what is at stake: the sum of min(slice, bond) up to a unit for each account."""
         results, stakes = [], []
         for side, id, names in zip(self.sides, ids, (her, sybils), strict=True):
-            (e,) = (e for e in events(side, logs.Finalized) if e.id == id)
+            (e,) = (e for e in events(side, event_types.Finalized) if e.id == id)
             results.append((e.status, e.outcome, e.median, e.level, e.gain, e.revealed_weight, e.yes_weight))
-            bonds = [e.bond for e in events(side, logs.Committed) if e.id == id and low(e.voter) in names]
-            settled = [e for e in events(side, logs.VoteSettled) if e.id == id and low(e.voter) in names]
+            bonds = [e.bond for e in events(side, event_types.Committed) if e.id == id and low(e.voter) in names]
+            settled = [e for e in events(side, event_types.VoteSettled) if e.id == id and low(e.voter) in names]
             slices = [e.paid + e.fee_to_pool for e in settled]
             forfeits = sum(e.bond_forfeited for e in settled) if not any(slices) else 0
             beta = sum(min(s, b) for s, b in zip(slices, bonds, strict=True)) if slices else 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 from support.task import FINAL, HIGHEST, LOWEST, OPEN, RESERVED
 
-from pdfed_sdk.chain import logs
+from pdfed_sdk.chain import event_types
 
 from .acts import ALL, Acts
 from .asked import ORDER
@@ -203,7 +203,7 @@ class Batches(Acts):
             else:
                 self.keep(side, *sealed[i])
         self.collected()
-        assert [(e.id, e.reason) for e in side.events if isinstance(e, logs.CommitSkipped)] == skipped
+        assert [(e.id, e.reason) for e in side.events if isinstance(e, event_types.CommitSkipped)] == skipped
 
     @rule(t=task, which=some, wrong=st.integers(0, 6), offset=st.integers(-1, 2))
     def reveal_many(self, t: int, which: int, wrong: int, offset: int) -> None:
@@ -227,7 +227,7 @@ class Batches(Acts):
             else:
                 side.g.reveal(vote[0], id)
         self.collected()
-        found = [(str(e.voter).lower(), e.reason) for e in side.events if isinstance(e, logs.RevealSkipped)]
+        found = [(str(e.voter).lower(), e.reason) for e in side.events if isinstance(e, event_types.RevealSkipped)]
         assert found == skipped
 
 

@@ -10,8 +10,8 @@ from eth_utils import keccak
 from support.task import DEFAULTS, GENESIS, PARAMETERS, digest
 
 from pdfed_sdk.chain import commitments
+from pdfed_sdk.chain.calls import TaskParams
 from pdfed_sdk.chain.codec import snake
-from pdfed_sdk.chain.protocol import TaskParams
 from pdfed_sdk.types import ModelDigests
 
 from .target import Chain, Target, interface_of

@@ -6,14 +6,12 @@ second needs all calls of a block in one request and all reads of a step in one 
 
 from __future__ import annotations
 
-import atexit
 import http.client
 import itertools
 import json
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -21,6 +19,8 @@ from typing import Any
 
 from eth_abi import decode, encode
 from eth_utils import keccak
+
+from tests.support import anvil
 
 ROOT = Path(__file__).resolve().parents[3]
 ACCOUNTS = 80
@@ -37,27 +37,10 @@ class Reverted(AssertionError):
 
 
 def launch(*options: str, accounts: int = ACCOUNTS) -> tuple[subprocess.Popen[bytes], int]:
-    """Start anvil; it ends with this process. Its port comes second."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = int(s.getsockname()[1])
-    # the program itself: its npm launcher would leave it running when killed
-    own = os.environ.get("PDFED_ANVIL")  # a stand-in that records, for coverage
-    anvil = own or str(next((ROOT / "node_modules" / "@foundry-rs").glob("anvil-*/bin/anvil")))
-    command = [anvil, "--port", str(port), "--base-fee", "0", "--hardfork", "cancun"]
-    command += ["--accounts", str(accounts), "--balance", "1000000", "--gas-limit", "200000000", "--quiet"]
-    command += ["--auto-impersonate", "--order", "fifo", *options]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    atexit.register(process.kill)
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return process, port
-        except OSError:
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("anvil did not start") from None
-            time.sleep(0.02)
+    """Start an anvil without a base fee, with rich accounts that need no signature; its port comes second."""
+    chosen = ["--base-fee", "0", "--hardfork", "cancun", "--accounts", str(accounts), "--balance", "1000000"]
+    chosen += ["--gas-limit", "200000000", "--auto-impersonate", "--order", "fifo", *options]
+    return anvil.launch(*chosen)
 
 
 class Wire:

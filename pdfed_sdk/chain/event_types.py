@@ -1,0 +1,371 @@
+"""Logs → typed events: one frozen dataclass an event, named and filled by the ABI; an unknown topic fails loudly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from enum import IntEnum
+from functools import cache
+from typing import Any
+
+from eth_utils.address import to_checksum_address
+
+from pdfed_sdk.chain.calls import TaskParams
+from pdfed_sdk.chain.codec import CONTRACTS, Param, artifact, decode, fill, signature, snake, topic_of
+from pdfed_sdk.errors import ChainError
+from pdfed_sdk.types import Address, ModelDigests, ModelRecord, Status, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where an event stands on the chain. ``timestamp`` is None where the endpoint does not say."""
+
+    block: int
+    block_hash: str
+    tx_hash: str
+    log_index: int
+    contract: Address
+    timestamp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events; the fields of each are those of the Solidity event, in snake_case."""
+
+    where: Where
+
+
+# --- ModelRegistry ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved(Event):
+    id: int
+    author: Address
+    reservation: bytes
+    reference_id: int
+    tau: int
+    q: int
+    eligible: int
+    reserved_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted(Event):
+    id: int
+    author: Address
+    record: ModelRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Finalized(Event):
+    id: int
+    status: Status
+    outcome: int
+    median: int
+    level: int
+    gain: int
+    revealed_weight: int
+    yes_weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class BestChanged(Event):
+    id: int
+    previous: int
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Closed(Event):
+    closed_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paused(Event):
+    until: int
+
+
+# --- RewardPool ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Funded(Event):
+    sponsor: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarded(Event):
+    id: int
+    author: Address
+    reward: int
+
+
+@dataclass(frozen=True, slots=True)
+class RewardShared(Event):
+    id: int
+    author: Address
+    to_author: int
+    to_lineage: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineageShared(Event):
+    from_: int
+    to: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Poured(Event):
+    id: int
+    author: Address
+    to_author: int
+    passed: int
+    reference_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PourSkipped(Event):
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoyaltyPaid(Event):
+    id: int
+    payer: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reclaimed(Event):
+    to: Address
+    amount: int
+
+
+# --- ScoreBook -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Event):
+    id: int
+    voter: Address
+    commitment: bytes
+    weight: int
+    rate: int
+    bond: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revealed(Event):
+    id: int
+    voter: Address
+    improvement: int
+    evidence_root: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VoteSettled(Event):
+    """``paid`` goes to the voter's credit, ``bond_forfeited`` is what it is charged, for a vote or for silence."""
+
+    id: int
+    voter: Address
+    paid: int
+    bond_released: int
+    bond_forfeited: int
+    fee_to_pool: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionSettled(Event):
+    id: int
+    author: Address
+    bond_released: int
+    bond_forfeited: int
+    fee_returned: int
+    fee_to_pool: int
+
+
+@dataclass(frozen=True, slots=True)
+class CommitSkipped(Event):
+    id: int
+    voter: Address
+    reason: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class RevealSkipped(Event):
+    id: int
+    voter: Address
+    reason: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SettleSkipped(Event):
+    id: int
+    voter: Address
+
+
+# --- StakeVault ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRegistered(Event):
+    node: Address
+    roles: int
+    voting_key: Address
+    metadata_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VotingKeyChanged(Event):
+    node: Address
+    voting_key: Address
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataChanged(Event):
+    node: Address
+    metadata_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Deposited(Event):
+    node: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnstakeRequested(Event):
+    node: Address
+    amount: int
+    withdrawable_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn(Event):
+    node: Address
+    to: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed(Event):
+    node: Address
+    to: Address
+    amount: int
+
+
+# --- TaskFactory, and what OpenZeppelin's bases emit -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCreated(Event):
+    registry: Address
+    sponsor: Address
+    task: Task
+    params: TaskParams
+    genesis: ModelDigests
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Initialized(Event):
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EIP712DomainChanged(Event):
+    pass
+
+
+EVENTS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
+
+
+@cache
+def _entries() -> dict[bytes, Param]:
+    """Topic → ABI entry, for all contracts of the protocol."""
+    found: dict[bytes, Param] = {}
+    for contract in CONTRACTS:
+        for entry in artifact(contract).abi:
+            if entry["type"] == "event":
+                found[topic_of(signature(entry))] = entry
+    return found
+
+
+def topic(event: type[Event]) -> bytes:
+    """Topic 0 of an event class, for log filters."""
+    for found, entry in _entries().items():
+        if entry["name"] == event.__name__:
+            return found
+    raise KeyError(f"no contract emits {event.__name__}")
+
+
+def decode_log(log: Mapping[str, Any]) -> Event:
+    """A JSON-RPC log as a typed event. ChainError for an unknown topic or a log that is not well formed."""
+    try:
+        topics = [bytes.fromhex(item[2:]) for item in log["topics"]]
+        data = bytes.fromhex(log["data"][2:])
+        where = _where(log)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ChainError(f"the endpoint sent a log that cannot be read: {error!r}") from error
+    entry = _entries().get(topics[0]) if topics else None
+    if entry is None or entry["name"] not in EVENTS:
+        shown = "none" if not topics else "0x" + topics[0].hex()
+        raise ChainError(
+            f"unknown event with topic {shown} from {where.contract} in block {where.block}",
+            hint="the contracts are newer than this SDK: upgrade it",
+        )
+    return _build(entry, topics[1:], data, where)
+
+
+def _where(log: Mapping[str, Any]) -> Where:
+    stamp = log.get("blockTimestamp")
+    return Where(
+        block=int(log["blockNumber"], 16),
+        block_hash=str(log["blockHash"]),
+        tx_hash=str(log["transactionHash"]),
+        log_index=int(log["logIndex"], 16),
+        contract=Address(to_checksum_address(log["address"])),
+        timestamp=None if stamp is None else int(stamp, 16),
+    )
+
+
+def _build(entry: Param, topics: list[bytes], data: bytes, where: Where) -> Event:
+    indexed = [part for part in entry["inputs"] if part["indexed"]]
+    inline = [part for part in entry["inputs"] if not part["indexed"]]
+    if len(topics) != len(indexed):
+        raise ChainError(f"{entry['name']} from {where.contract} has {len(topics)} topics, not {len(indexed)}")
+    values: dict[str, Any] = {"where": where}
+    for part, word in zip(indexed, topics, strict=True):
+        values[_field(part)] = decode([part], word, str(entry["name"]))[0]
+    for part, value in zip(inline, decode(inline, data, str(entry["name"])), strict=True):
+        values[_field(part)] = value
+    return fill(EVENTS[str(entry["name"])], values)
+
+
+def _field(part: Param) -> str:
+    name = snake(str(part["name"]))
+    return "from_" if name == "from" else name
+
+
+def event_to_dict(event: Event) -> dict[str, Any]:
+    """JSON-ready: the event's name, its fields (bytes as 0x…, enums by name), and where it stands."""
+    shown = {field.name: jsonable(getattr(event, field.name)) for field in fields(event) if field.name != "where"}
+    return {"event": type(event).__name__, **shown, "where": jsonable(event.where)}
+
+
+def jsonable(value: Any) -> Any:
+    """Dataclasses, bytes and enums as plain JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: jsonable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, IntEnum):
+        return value.name.lower()
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,92 @@
+"""Who plays in the demo: five nodes, their roles, speeds and private pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+STAKE = 400
+"""Whole tokens each node joins with."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoNode:
+    """One node. ``holds_artwork``: its training part contains the shared artwork (pictures that others hold too).
+    ``pace``: share of the time its training may use. ``joins_after``: seconds after the others."""
+
+    name: str
+    role: str
+    tells: str
+    pace: float = 1.0
+    joins_after: float = 0.0
+    holds_artwork: bool = False
+    only_artwork: bool = False
+    gate: bool = True
+    strategy: dict[str, Any] = field(default_factory=dict)
+
+    def config(self, rpc: str, task: str, store: Path, threads: int = 1) -> str:
+        """The node's pdfed.toml."""
+        lines: dict[str, dict[str, Any]] = {
+            "chain": {"rpc": rpc, "task": task, "password_file": "password"},
+            "store": {"path": str(store)},
+            "node": {
+                "role": self.role,
+                "data": "data",
+                "stake": float(STAKE),
+                "pace": self.pace,
+                "gate": self.gate,
+                "threads": threads,
+                "until_closed": True,
+            },
+            "training": {"only": ARTWORK, "batch": ARTWORK} if self.only_artwork else {},
+            "strategy": self.strategy,
+        }
+        text = []
+        for section, values in lines.items():
+            text.append(f"[{section}]")
+            text += [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+        return "\n".join(text) + "\n"
+
+
+ARTWORK = 16
+"""Pictures that the copyist, its honest twin and two more nodes hold alike, as duplicates of an artwork would be."""
+
+
+def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode]:
+    """The five nodes; ``pictures`` a submission, ``overtrain`` for the copyist's one submission."""
+    return [
+        DemoNode(
+            "atelier",
+            "trainer",
+            "fast; trains on from the best model",
+            strategy={"budget": pictures, "submissions": most},
+        ),
+        DemoNode(
+            "clinic",
+            "trainer",
+            "holds the artwork and honest pictures beside it: the copyist's honest twin; averages two models",
+            holds_artwork=True,
+            strategy={"budget": pictures, "submissions": most, "average": 2},
+        ),
+        DemoNode(
+            "studio",
+            "trainer",
+            "slow and late; averages two models, listens to validators only; holds the artwork",
+            pace=0.8,
+            joins_after=20.0,
+            holds_artwork=True,
+            strategy={"budget": pictures, "submissions": most, "average": 2},
+        ),
+        DemoNode(
+            "copyist",
+            "trainer",
+            "over-trains on the artwork alone, with its publication gate switched off",
+            holds_artwork=True,
+            only_artwork=True,
+            gate=False,
+            strategy={"budget": overtrain, "submissions": 2, "least_level": 4.0},
+        ),
+        DemoNode("museum", "validator", "never trains; holds the artwork", holds_artwork=True),
+    ]

@@ -1,0 +1,344 @@
+"""What happened, as data and in words: who trained what on what, who earned what and why, and whether it adds up."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pdfed_sdk.artifacts.store import LocalStore
+from pdfed_sdk.chain import event_types
+from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.demo import plots
+from pdfed_sdk.demo.nodes import DemoNode
+from pdfed_sdk.demo.quality import model_quality
+from pdfed_sdk.errors import AuditFailed, DemoFailed
+from pdfed_sdk.node.auditing import audit_task
+from pdfed_sdk.node.task_view import Entry, TaskView
+from pdfed_sdk.types import GENESIS, Address, Status
+
+SCHEMA = 1
+PARTS = ("fid", "fid_floor", "v_a", "v_c", "r_c", "novelty", "novelty_floor", "qn", "objective")
+PACKAGES = ("torch", "diffusers", "web3", "eth-brownie", "c2pa-python", "numpy")
+
+
+def sum_up(
+    folder: Path,
+    client: PdfedClient,
+    nodes: Sequence[DemoNode],
+    addresses: Mapping[str, Address],
+    notes: Mapping[str, Any],
+    started: float,
+) -> dict[str, Any]:
+    """Gather, draw, audit; writes summary.json and the pictures into ``folder``, and returns the summary."""
+    events = list(client.events.replay(from_block=0))
+    view = TaskView(client)
+    view.apply(events)
+    names = {address: name for name, address in addresses.items()}
+    opinions = read_evaluations(folder, nodes)
+    earned = earnings(events)
+    submissions = [describe(entry, names, opinions, earned) for entry in view.entries.values()]
+    gas, gas_by_node = gas_used(client, events)
+    report = audit_task(client, LocalStore(folder / "store"))
+    summary: dict[str, Any] = {
+        "schema": SCHEMA,
+        "seconds": 0.0,
+        "task": client.task.registry,
+        "best": {"id": view.best, "level": view.best_level, **model_quality(folder, nodes, view.best)},
+        "nodes": [describe_node(client, p, addresses[p.name], earned, gas_by_node) for p in nodes],
+        "submissions": submissions,
+        "copies": describe_copies(submissions, opinions),
+        "evaluations": sum(len(by_node) for by_node in opinions.values()),
+        "evaluations_with_pairs": sum(bool(note["pairs"]) for by in opinions.values() for note in by.values()),
+        "payouts": payouts(events, earned, names),
+        "gas": gas,
+        "killed": dict(notes.get("killed", {})),
+        "audit": {"ok": report.ok, "checks": [asdict(check) for check in report.checks]},
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+    }
+    plots.draw_all(folder, summary, view, opinions, nodes)
+    summary["seconds"] = round(time.monotonic() - started, 1)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=1, default=str), encoding="utf-8")
+    return summary
+
+
+CREDITS = ("votes", "rewards", "lineage", "returned")
+"""Why a node is credited: pay for votes, own rewards, shares of descendants, scoring fees nobody voted for."""
+Opinions = dict[int, dict[str, dict[str, Any]]]
+"""Submission id -> node name -> that node's private evaluation."""
+
+
+def read_evaluations(folder: Path, nodes: Sequence[DemoNode]) -> Opinions:
+    """The nodes' private evaluations. Only a demo can read them all: the homes lie on one machine."""
+    found: Opinions = defaultdict(dict)
+    for node in nodes:
+        for path in (folder / "nodes" / node.name / "evaluations").glob("*.json"):
+            note = json.loads(path.read_text(encoding="utf-8"))
+            note["pairs"] = [json.loads(bytes.fromhex(pair)) for pair in note["pairs"]]
+            found[int(path.stem)][node.name] = note
+    return dict(found)
+
+
+def earnings(events: Sequence[event_types.Event]) -> dict[Address, Counter[str]]:
+    """What was credited to whom, by reason, and what was charged to votes' bonds; in token units."""
+    earned: dict[Address, Counter[str]] = defaultdict(Counter)
+    for event in events:
+        match event:
+            case event_types.VoteSettled():
+                earned[event.voter]["votes"] += event.paid
+                earned[event.voter]["charged"] += event.bond_forfeited
+            case event_types.SubmissionSettled():
+                earned[event.author]["returned"] += event.fee_returned
+            case event_types.RewardShared():
+                earned[event.author]["rewards"] += event.to_author
+                earned[event.author][f"reward #{event.id}"] += event.to_author
+            case event_types.Poured():
+                earned[event.author]["lineage"] += event.to_author
+            case event_types.Claimed():
+                earned[event.node]["claimed"] += event.amount
+            case _:
+                pass
+    return earned
+
+
+def describe(
+    entry: Entry, names: Mapping[Address, str], opinions: Opinions, earned: Mapping[Address, Counter[str]]
+) -> dict[str, Any]:
+    """One submission for summary.json; objective parts are medians over the voters, each on its own pictures."""
+    voters = {name: note for name, note in opinions.get(entry.id, {}).items() if name != names[entry.author]}
+    notes = [note["candidate"] for note in voters.values() if "objective" in note["candidate"]]
+    return {
+        "id": entry.id,
+        "author": entry.author,
+        "name": names[entry.author],
+        "parents": [{"id": p.id, "weight_bps": p.weight_bps} for p in entry.record.parents] if entry.record else [],
+        "reference": entry.reference,
+        "status": {Status.FINAL: "final", Status.VOID: "void"}.get(entry.status, "open"),
+        "level": entry.level if entry.status is Status.FINAL else None,
+        "improvement": entry.outcome,
+        "gain": entry.gain,
+        "votes": {names[voter]: value for voter, value in entry.votes.items()},
+        "sealed": len(entry.commits),
+        "objective_parts": {part: statistics.median(note[part] for note in notes) for part in PARTS} if notes else {},
+        "by_node": {
+            name: {
+                "improvement": note["improvement"],
+                "pairs": len(note["pairs"]),
+                **{part: note["candidate"].get(part) for part in PARTS},
+                "novelty_ratio": novelty_ratio(note["candidate"]),
+            }
+            for name, note in voters.items()
+        },
+        "reward": earned.get(entry.author, Counter())[f"reward #{entry.id}"],
+    }
+
+
+def novelty_ratio(report: Mapping[str, Any]) -> float | None:
+    """Novelty over that of held-out real pictures, both with the settings' epsilon; 1 or less: nothing is copied."""
+    if "objective" not in report:
+        return None
+    epsilon = float(report["settings"]["epsilon_novelty"]) or 1e-9
+    return (float(report["novelty"]) + epsilon) / (float(report["novelty_floor"]) + epsilon)
+
+
+def describe_copies(submissions: Sequence[Mapping[str, Any]], opinions: Opinions) -> dict[str, Any]:
+    """The copyist's model: who found which copies, how the votes went."""
+    mine = sorted((s for s in submissions if s["name"] == "copyist"), key=lambda s: s["status"] != "final")
+    if not mine:
+        return {}
+    found = {
+        name: len(note["pairs"]) for name, note in opinions.get(mine[0]["id"], {}).items() if name != mine[0]["name"]
+    }
+    own = opinions.get(mine[0]["id"], {}).get("copyist", {}).get("candidate", {})
+    return {
+        "id": mine[0]["id"],
+        "outcome": mine[0]["improvement"],
+        "votes": mine[0]["votes"],
+        "pairs_found": found,
+        "own_novelty": own.get("novelty"),
+        "own_novelty_floor": own.get("novelty_floor"),
+    }
+
+
+def describe_node(
+    client: PdfedClient,
+    node: DemoNode,
+    address: Address,
+    earned: Mapping[Address, Counter[str]],
+    gas: Mapping[Address, int],
+) -> dict[str, Any]:
+    account, mine = client.account(address), earned.get(address, Counter())
+    return {
+        "address": address,
+        "name": node.name,
+        "role": node.role,
+        "tells": node.tells,
+        "earned": sum(mine[reason] for reason in CREDITS),
+        "earned_for": {reason: mine[reason] for reason in (*CREDITS, "charged")},
+        "claimed": mine["claimed"],
+        "credit": account.credit,
+        "stake": account.stake + account.locked,
+        "gas": gas.get(address, 0),
+    }
+
+
+def payouts(
+    events: Sequence[event_types.Event], earned: Mapping[Address, Counter[str]], names: Mapping[Address, str]
+) -> dict[str, Any]:
+    """All money that moved out of the pool and the scoring fees, in token units."""
+    total: Counter[str] = Counter()
+    for mine in earned.values():
+        total.update({reason: mine[reason] for reason in (*CREDITS, "charged", "claimed")})
+    returned = sum(e.passed for e in events if isinstance(e, event_types.Poured) and e.reference_id == GENESIS)
+    return {
+        "voters": total["votes"],
+        "charged": total["charged"],
+        "returned": total["returned"],
+        "authors": total["rewards"],
+        "lineage": total["lineage"],
+        "claimed": total["claimed"],
+        "lineage_returned_to_pool": returned,
+        "claims": {names[e.node]: e.amount for e in events if isinstance(e, event_types.Claimed) and e.node in names},
+    }
+
+
+VERBS = {
+    "Submitted": "submit",
+    "Reserved": "reserve",
+    "Committed": "commit",
+    "Revealed": "reveal",
+    "Finalized": "finalize",
+    "VoteSettled": "settle",
+    "Poured": "pour",
+    "RewardShared": "pour",
+    "LineageShared": "pour",
+    "Claimed": "claim",
+    "NodeRegistered": "register",
+    "Deposited": "deposit",
+    "Funded": "fund",
+}
+
+
+def gas_used(client: PdfedClient, events: Sequence[event_types.Event]) -> tuple[dict[str, Any], dict[Address, int]]:
+    """Gas by act (median, number, total) and by node, from the receipts of all transactions that left an event."""
+    acts: dict[str, str] = {}
+    for event in events:
+        verb = VERBS.get(type(event).__name__)
+        if verb and acts.get(event.where.tx_hash) != "finalize":
+            acts[event.where.tx_hash] = verb
+    receipts = client.receipts(list(acts))
+    used: dict[str, list[int]] = defaultdict(list)
+    by_node: Counter[Address] = Counter()
+    for tx_hash, verb in acts.items():
+        used[verb].append(receipts[tx_hash].gas_used)
+        by_node[receipts[tx_hash].sender] += receipts[tx_hash].gas_used
+    table = {
+        verb: {"median": int(statistics.median(g)), "transactions": len(g), "total": sum(g)} for verb, g in used.items()
+    }
+    return {"by_act": table, "total": sum(sum(g) for g in used.values())}, dict(by_node)
+
+
+def whole(amount: int) -> str:
+    return f"{amount / 1e18:,.3f}"
+
+
+def print_summary(console: Console, summary: Mapping[str, Any], folder: Path) -> None:
+    """The summary for a person."""
+    console.print(_models_table(summary))
+    console.print(_nodes_table(summary))
+    best, copies = summary["best"], summary["copies"]
+    console.print(
+        f"best model #{best['id']}, level {best['level']}: FID {best['fid']:.3g}, genesis {best['genesis_fid']:.3g} "
+        f"({best['fid_ratio']:.0%} of it), on all nodes' test pictures"
+    )
+    if copies:
+        found = ", ".join(f"{name} {count}" for name, count in copies["pairs_found"].items() if count)
+        told = f"outcome {copies['outcome']}; its copies were recognised by: {found or 'nobody'}"
+        console.print(f"the copyist's model #{copies['id']}: {told}")
+    gas = summary["gas"]["by_act"]
+    console.print("gas (median): " + ", ".join(f"{verb} {row['median']:,}" for verb, row in gas.items()))
+    for check in summary["audit"]["checks"]:
+        console.print(f"  {'ok ' if check['ok'] else 'BAD'} {check['name']}: {check['detail']}")
+    console.print(
+        f"{summary['seconds']:.0f} s; summary.json, samples.png, pairs.png, progress.png, lineage.png in {folder}"
+    )
+
+
+def _models_table(summary: Mapping[str, Any]) -> Table:
+    models = Table(
+        title="Models (objective parts: median over the voters, each on its own pictures)", title_justify="left"
+    )
+    for column in ("model", "author", "trained on", "votes", "outcome", "level", "FID", "copies R_C", "novelty", "J"):
+        models.add_column(column)
+    for s in summary["submissions"]:
+        parts = s["objective_parts"]
+        star = "*" if s["id"] == summary["best"]["id"] else ""
+        models.add_row(
+            f"#{s['id']}{star}",
+            s["name"],
+            " + ".join(f"#{p['id']}" for p in s["parents"]),
+            " ".join(f"{v:+d}" for v in s["votes"].values()),
+            s["status"] if s["improvement"] is None else f"{s['improvement']:+d}",
+            "" if s["level"] is None else str(s["level"]),
+            *(f"{parts[k]:.3g}" if parts else "" for k in ("fid", "r_c", "novelty", "objective")),
+        )
+    return models
+
+
+def _nodes_table(summary: Mapping[str, Any]) -> Table:
+    nodes = Table(title="Nodes (tokens)", title_justify="left")
+    for column in ("node", "role", "votes", "charged", "rewards", "lineage", "earned", "claimed", "stake", "gas"):
+        nodes.add_column(column)
+    for n in summary["nodes"]:
+        for_what = n["earned_for"]
+        money = [for_what[why] for why in ("votes", "charged", "rewards", "lineage")]
+        money += [n["earned"], n["claimed"], n["stake"]]
+        nodes.add_row(n["name"], n["role"], *(whole(m) for m in money), f"{n['gas']:,}")
+    return nodes
+
+
+def check_promises(summary: Mapping[str, Any], *, full: bool) -> None:
+    """Raise AuditFailed when something does not add up, DemoFailed when the demo did not show what it promises."""
+    if not summary["audit"]["ok"]:
+        bad = [check["name"] for check in summary["audit"]["checks"] if not check["ok"]]
+        raise AuditFailed(f"the audit failed: {', '.join(bad)}", hint="read the lines marked BAD above")
+    if not full:
+        return
+    broken = [text for text, kept in promises(summary).items() if not kept]
+    if broken:
+        raise DemoFailed(
+            "; ".join(broken), hint="read summary.json and the logs beside it; a slow machine may need a rerun"
+        )
+
+
+def promises(summary: Mapping[str, Any]) -> dict[str, bool]:
+    """What the demo promises, each with whether it was kept."""
+    final = [s for s in summary["submissions"] if s["status"] == "final"]
+    by_name = {n["name"]: n for n in summary["nodes"]}
+    copies, best = summary["copies"], summary["best"]
+    return {
+        "fewer than 8 final submissions": len(final) >= 8,
+        "fewer than 4 authors": len({s["author"] for s in final}) >= 4,
+        "no final model has two parents": any(len(s["parents"]) > 1 for s in final),
+        "a final model has votes of fewer than 3 nodes": all(len(s["votes"]) >= 3 for s in final),
+        "fewer than 4 evaluations have verified pairs": summary["evaluations_with_pairs"] >= 4,
+        "fewer than two nodes caught the copyist": sum(
+            bool(copies.get("pairs_found", {}).get(name)) and vote < 0 for name, vote in copies.get("votes", {}).items()
+        )
+        >= 2,
+        "the copyist's model was not voted down": (copies.get("outcome") or 0) < 0,
+        "the copyist earned as much as its honest twin": by_name["copyist"]["earned"] < by_name["clinic"]["earned"],
+        "the best model's FID is above half of the genesis model's": best["fid_ratio"] <= 0.5,
+        "a node did not claim what it earned": all(n["claimed"] == n["earned"] for n in summary["nodes"]),
+        "no node was killed": bool(summary["killed"]),
+    }

@@ -1,0 +1,1 @@
+"""Recognising copies of training pictures: augmentation, fingerprints, verification, and their training."""

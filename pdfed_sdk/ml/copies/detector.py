@@ -1,0 +1,96 @@
+"""The copy detector a node scores with: fingerprinter and verifier under one weights hash, loaded from safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load, save_file
+from torch import Tensor
+
+from pdfed_sdk.errors import ExtractorMismatch, MlError
+from pdfed_sdk.ml.copies.encoders import Encoder, encoder_input, new_encoder, normalised, thumbnails
+from pdfed_sdk.ml.copies.verifier import Prints, Verifier
+
+__all__ = ["DEFAULT_WEIGHTS", "Detector", "Prints", "save_detector"]
+
+DEFAULT_WEIGHTS = Path(__file__).parents[1] / "weights" / "fingerprint-small.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Detector:
+    """Frozen encoder and verifier; ``sha256`` is the hash of the weights file they came from."""
+
+    encoder: Encoder
+    verifier: Verifier
+    sha256: str
+
+    @staticmethod
+    def load(path: Path = DEFAULT_WEIGHTS, *, sha256: str | None = None) -> Detector:
+        """Read weights; ExtractorMismatch if the file does not have the wanted hash."""
+        try:
+            content = path.read_bytes()
+            tensors = load(content)
+            with safe_open(str(path), framework="pt") as file:
+                architecture = (file.metadata() or {}).get("architecture", "small")
+        except (OSError, SafetensorError) as error:
+            raise MlError(f"{path} cannot be read: {error}", hint="run make fingerprint") from error
+        found = hashlib.sha256(content).hexdigest()
+        if sha256 and found != sha256:
+            raise ExtractorMismatch(f"{path.name} has sha-256 {found}, expected {sha256}")
+        encoder = new_encoder(architecture).eval()
+        verifier = Verifier(encoder.map_channels).eval()
+        for prefix, module in (("encoder.", encoder), ("verifier.", verifier)):
+            part = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+            try:
+                module.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in part.items()})
+            except RuntimeError as error:
+                raise MlError(f"{path.name} does not hold a fingerprinter of this version: {error}") from error
+        return Detector(encoder.requires_grad_(False), verifier.requires_grad_(False), found)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.encoder.parameters()).device
+
+    def to(self, device: torch.device) -> Detector:
+        """Compute there from now on; itself. What goes in and comes out stays on the CPU."""
+        self.encoder.to(device)
+        self.verifier.to(device)
+        return self
+
+    @torch.no_grad()
+    def prints(self, images: Tensor) -> Prints:
+        """Fingerprint pictures (N, C, S, S) uint8, in blocks of at most 512 pictures or 32 million values."""
+        parts = []
+        block = max(1, min(512, (1 << 25) // images[0].numel())) if len(images) else 1
+        for start in range(0, len(images), block):
+            some = images[start : start + block]
+            vectors, maps = self.encoder(normalised(encoder_input(some)).to(self.device))
+            parts.append(Prints(vectors.cpu(), self.verifier.descriptors(maps).cpu(), thumbnails(some)))
+        return Prints.joined(parts)
+
+    @torch.no_grad()
+    def score(self, query: Prints, item: Prints, block: int = 512) -> Tensor:
+        """Similarity (N,) float64 in [0, 1] of N pairs."""
+        rows = torch.split(torch.arange(len(query.vectors)), block)
+        there = self.device
+        parts = [
+            self.verifier(query.take(part).to(there), item.take(part).to(there)).cpu() for part in rows if len(part)
+        ]
+        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+
+
+def save_detector(encoder: Encoder, verifier: Verifier, path: Path) -> None:
+    """Write both in half precision as one safetensors file."""
+    tensors = {}
+    for prefix, module in (("encoder.", encoder), ("verifier.", verifier)):
+        for name, tensor in module.state_dict().items():
+            tensors[prefix + name] = (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_suffix(".part")
+    save_file(tensors, fresh, {"architecture": encoder.name})
+    fresh.replace(path)

@@ -1,0 +1,1 @@
+"""The diffusion model, and how it is trained and sampled."""

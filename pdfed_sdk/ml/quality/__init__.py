@@ -1,0 +1,1 @@
+"""How good samples are: features, the Fréchet distance, baseline measures."""

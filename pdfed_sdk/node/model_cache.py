@@ -1,0 +1,62 @@
+"""Downloaded models: fetched from the store, verified against the chain, unpacked once, kept by id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdfed_sdk.artifacts.cid import Cid
+from pdfed_sdk.artifacts.package import open_package
+from pdfed_sdk.artifacts.provenance import Expected, ExpectedModel, verify_package
+from pdfed_sdk.artifacts.store import Store
+from pdfed_sdk.errors import ContentMissing
+from pdfed_sdk.node.task_view import TaskView
+from pdfed_sdk.types import GENESIS, Address, ModelDigests, SubmissionId
+
+
+@dataclass(frozen=True, slots=True)
+class CachedModel:
+    package: Path
+    folder: Path
+
+
+class ModelCache:
+    """Gives a verified model by id: bytes, manifest and parents match the chain, or it is not given."""
+
+    def __init__(self, root: Path, store: Store, view: TaskView, sponsor: Address) -> None:
+        self._root, self._store, self._view, self._sponsor = root, store, view, sponsor
+
+    def get(self, submission: SubmissionId) -> CachedModel:
+        """Raises ContentMissing while the store does not hold it, and DigestMismatch, PackageInvalid or
+        ProvenanceInvalid when what it holds is not what the chain names."""
+        place = self._root / str(submission)
+        model = CachedModel(place / "package.zip", place / "model")
+        if model.folder.is_dir():
+            return model
+        digests = self._view.digests_of(submission)
+        if digests is None:
+            raise ContentMissing(
+                f"submission {submission} is reserved but not submitted: there is nothing to fetch yet",
+                hint="wait for its submit, or until its submit window is over",
+            )
+        place.mkdir(parents=True, exist_ok=True)
+        package = self._store.fetch(Cid(digests.package_codec, digests.package_digest), model.package)
+        verify_package(package, self.expected(submission, digests))
+        open_package(package, model.folder)
+        return model
+
+    def expected(self, submission: SubmissionId, digests: ModelDigests) -> Expected:
+        """What the chain says a package must be: author, digests, and the same of each of its parents."""
+        if submission == GENESIS:
+            return Expected(author=self._sponsor, digests=digests, parents={})
+        entry = self._view.entries[submission]
+        parents = {int(parent.id): self._model(parent.id) for parent in (entry.record.parents if entry.record else ())}
+        return Expected(author=entry.author, digests=digests, parents=parents)
+
+    def _model(self, submission: SubmissionId) -> ExpectedModel:
+        digests = self._view.digests_of(submission)
+        assert digests is not None, "a parent on chain was submitted"
+        author = self._sponsor if submission == GENESIS else self._view.entries[submission].author
+        return ExpectedModel(
+            wallet=author, weights_digest=digests.weights_digest, manifest_digest=digests.manifest_digest
+        )

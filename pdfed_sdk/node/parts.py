@@ -1,0 +1,72 @@
+"""What a node needs of training and scoring, as protocols: an integrator swaps either by a dotted path.
+
+The real ones live in ``workbench.py`` and are wired by the command line; nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One node's private comparison of a candidate with a reference, both sampled from one seed (protocol, rule 4).
+
+    ``improvement`` is in eighths of an octave of the objective, within [-8, 23]; positive is better.
+    ``reference`` and ``candidate`` are publishable numbers (FID, V_A, V_C, R_C, objective, …). ``report`` and
+    ``pairs`` are private: they become salted leaves of the evidence tree and never leave the node in clear.
+    """
+
+    improvement: int
+    reference: Mapping[str, Any]
+    candidate: Mapping[str, Any]
+    report: bytes
+    pairs: tuple[bytes, ...]
+
+
+Heartbeat = Callable[[], None]
+"""Called in the middle of long work, so that a vote is opened in its window; returns at once most of the time."""
+
+
+class Evaluator(Protocol):
+    """Scores models on the node's own pictures."""
+
+    def compare(self, reference: Path, candidate: Path, seed: bytes, heartbeat: Heartbeat) -> Evaluation:
+        """Compare two diffusers folders; ``seed`` is 32 bytes. Calls ``heartbeat`` at least once a second or so.
+
+        Raises MlError when the *candidate* cannot be used (the vote is then -8); what is not its fault is another
+        error, and no vote.
+        """
+        ...
+
+    def gate(self, evaluation: Evaluation) -> None:
+        """Raise PublicationRefused when the candidate hands out this node's own pictures."""
+        ...
+
+
+StepHook = Callable[[int, int], bool]
+"""Called between training steps with (pictures done, pictures wanted); False stops the training early."""
+
+
+class Trainer(Protocol):
+    """Trains on the node's own pictures."""
+
+    def train(
+        self,
+        parents: Sequence[tuple[Path, int]],
+        out: Path,
+        *,
+        pictures: int,
+        seed: int,
+        resume: Path,
+        on_step: StepHook,
+    ) -> Mapping[str, Any] | None:
+        """Train from the weighted average of ``parents`` (diffusers folders, basis points) and save to ``out``.
+
+        ``resume`` is a snapshot file: training killed half-way goes on from it. Returns the training facts for the
+        manifest, JSON-ready; None if ``on_step`` ended it before the last picture. MlError abandons the attempt.
+        """
+        ...

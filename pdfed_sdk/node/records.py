@@ -1,0 +1,157 @@
+"""A node's private notes: its evaluations and its current attempt, on disk, atomic. They never leave the node."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdfed_sdk.files import write_durably
+from pdfed_sdk.node.parts import Evaluation
+from pdfed_sdk.types import Parent, SubmissionId
+
+log = logging.getLogger("pdfed.node")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """A note; None if there is none. A damaged one is put aside, so that the node makes it anew."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        aside = path.with_suffix(".damaged")
+        log.warning("%s is damaged (%s): put aside as %s", path, error, aside.name)
+        path.replace(aside)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One model in the making. ``folder`` holds its snapshot, its pipeline, its package and its publishing state."""
+
+    number: int
+    folder: Path
+    parents: tuple[Parent, ...]
+    pictures: int
+    seed: int
+    stage: str = "training"
+    """training → trained → packaged → published; or refused (by the gate), or abandoned. The last three are ends."""
+    facts: dict[str, Any] | None = None
+    improvement: int | None = None
+
+    @property
+    def snapshot(self) -> Path:
+        return self.folder / "training.safetensors"
+
+    @property
+    def model(self) -> Path:
+        return self.folder / "model"
+
+    @property
+    def package(self) -> Path:
+        return self.folder / "package.zip"
+
+
+class Records:
+    """Evaluations by submission id, and attempts in order."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._evaluations = root / "evaluations"
+        self._attempts = root / "attempts"
+
+    def evaluation(self, submission: SubmissionId) -> Evaluation | None:
+        return self._evaluation(self._evaluations / f"{submission}.json")
+
+    def _evaluation(self, path: Path) -> Evaluation | None:
+        note = _read(path)
+        if note is None:
+            return None
+        return Evaluation(
+            improvement=note["improvement"],
+            reference=note["reference"],
+            candidate=note["candidate"],
+            report=bytes.fromhex(note["report"]),
+            pairs=tuple(bytes.fromhex(pair) for pair in note["pairs"]),
+        )
+
+    def keep_evaluation(self, submission: SubmissionId, evaluation: Evaluation, seed: bytes) -> None:
+        self._keep(self._evaluations / f"{submission}.json", evaluation, seed)
+
+    def keep_gate(self, attempt: Attempt, evaluation: Evaluation) -> None:
+        """A trainer's own measurement of its candidate, before it has an id."""
+        self._keep(attempt.folder / "gate.json", evaluation, attempt.seed.to_bytes(32, "big"))
+
+    def adopt_gate(self, attempt: Attempt, submission: SubmissionId) -> None:
+        """The candidate got its id: its own measurement becomes the evaluation of that submission."""
+        evaluation = self._evaluation(attempt.folder / "gate.json")
+        if evaluation is not None:
+            self.keep_evaluation(submission, evaluation, attempt.seed.to_bytes(32, "big"))
+
+    @staticmethod
+    def _keep(path: Path, evaluation: Evaluation, seed: bytes) -> None:
+        note = {
+            "improvement": evaluation.improvement,
+            "seed": seed.hex(),
+            "reference": dict(evaluation.reference),
+            "candidate": dict(evaluation.candidate),
+            "report": evaluation.report.hex(),
+            "pairs": [pair.hex() for pair in evaluation.pairs],
+        }
+        write_durably(path, json.dumps(note).encode())
+
+    def own_improvement(self, submission: SubmissionId) -> int | None:
+        evaluation = self.evaluation(submission)
+        return None if evaluation is None else evaluation.improvement
+
+    def attempts(self) -> list[Attempt]:
+        """All attempts, oldest first."""
+        read = (self._attempt(self._attempts / str(number)) for number in self._numbers())
+        return [attempt for attempt in read if attempt is not None]
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(place.name) for place in self._attempts.glob("*") if place.name.isdigit())
+
+    def next_number(self) -> int:
+        return max(self._numbers(), default=0) + 1
+
+    def current(self) -> Attempt | None:
+        """The attempt that was interrupted, if any."""
+        unfinished = [a for a in self.attempts() if a.stage not in ("published", "refused", "abandoned")]
+        return unfinished[-1] if unfinished else None
+
+    def open_attempt(self, parents: list[Parent], pictures: int, seed: int) -> Attempt:
+        number = self.next_number()
+        attempt = Attempt(number, self._attempts / str(number), tuple(parents), pictures, seed)
+        return self.keep_attempt(attempt)
+
+    def keep_attempt(self, attempt: Attempt) -> Attempt:
+        note = {
+            "parents": [[p.id, p.weight_bps] for p in attempt.parents],
+            "pictures": attempt.pictures,
+            "seed": attempt.seed,
+            "stage": attempt.stage,
+            "facts": attempt.facts,
+            "improvement": attempt.improvement,
+        }
+        write_durably(attempt.folder / "attempt.json", json.dumps(note).encode())
+        return attempt
+
+    @staticmethod
+    def _attempt(folder: Path) -> Attempt | None:
+        note = _read(folder / "attempt.json")
+        if note is None:
+            return None
+        return Attempt(
+            number=int(folder.name),
+            folder=folder,
+            parents=tuple(Parent(SubmissionId(i), w) for i, w in note["parents"]),
+            pictures=note["pictures"],
+            seed=note["seed"],
+            stage=note["stage"],
+            facts=note["facts"],
+            improvement=note["improvement"],
+        )

@@ -1,0 +1,136 @@
+"""What a node knows of a task, from events alone: submissions, windows, votes, who is registered. No decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pdfed_sdk.chain import event_types
+from pdfed_sdk.chain.calls import TaskParams, Windows
+from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.replay import Cursor, Rewound
+from pdfed_sdk.types import GENESIS, Address, ModelDigests, ModelRecord, Role, Status, SubmissionId
+
+
+@dataclass(slots=True)
+class Entry:
+    """One submission as the event log tells it."""
+
+    id: SubmissionId
+    author: Address
+    reference: SubmissionId
+    reserved_at: int
+    windows: Windows
+    status: Status = Status.RESERVED
+    record: ModelRecord | None = None
+    level: int = 0
+    outcome: int | None = None
+    gain: int = 0
+    commits: dict[Address, int] = field(default_factory=dict)
+    """Frozen weight by voter."""
+    votes: dict[Address, int] = field(default_factory=dict)
+    settled: set[Address] = field(default_factory=set)
+
+    @property
+    def terminal(self) -> bool:
+        return self.status in (Status.FINAL, Status.VOID)
+
+    @property
+    def unsettled(self) -> list[Address]:
+        return [voter for voter in self.commits if voter not in self.settled] if self.terminal else []
+
+
+class TaskView:
+    """The read model of a node loop. ``refresh`` reads what is new; a reorg rebuilds it from the start."""
+
+    def __init__(self, client: PdfedClient) -> None:
+        self._client = client
+        self.params: TaskParams = client.params()
+        self.genesis: ModelDigests = client.genesis()
+        self._clear()
+
+    def _clear(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.roles: dict[Address, Role] = {}
+        self.best: SubmissionId = GENESIS
+        self.best_level = 0
+        self.closed = False
+        self._cursor = Cursor(self._client.flows.at.start)
+
+    def refresh(self) -> list[event_types.Event]:
+        """Read new events; returns them in order."""
+        events: list[event_types.Event] = []
+        while True:
+            before = self._cursor.next_block
+            news = self._client.events.poll(self._cursor)
+            if any(isinstance(item, Rewound) for item in news):
+                self._clear()
+                events.clear()
+                continue
+            fresh = [item for item in news if not isinstance(item, Rewound)]
+            self.apply(fresh)
+            events += fresh
+            if self._cursor.next_block == before:
+                return events
+
+    def apply(self, events: Iterable[event_types.Event]) -> None:
+        for event in events:
+            match event:
+                case event_types.NodeRegistered():
+                    self.roles[event.node] = Role(event.roles)
+                case event_types.Reserved():
+                    self._reserved(event)
+                case event_types.Submitted():
+                    entry = self.entries[event.id]
+                    entry.status, entry.record = Status.OPEN, event.record
+                case event_types.Committed():
+                    self.entries[event.id].commits[event.voter] = event.weight
+                case event_types.Revealed():
+                    self.entries[event.id].votes[event.voter] = event.improvement
+                case event_types.Finalized():
+                    entry = self.entries[event.id]
+                    entry.status = Status(event.status)
+                    if entry.status is Status.FINAL:
+                        entry.outcome, entry.level, entry.gain = event.outcome, event.level, event.gain
+                case event_types.BestChanged():
+                    self.best, self.best_level = SubmissionId(event.id), event.level
+                case event_types.VoteSettled():
+                    self.entries[event.id].settled.add(event.voter)
+                case event_types.Closed():
+                    self.closed = True
+                case _:
+                    pass
+
+    def _reserved(self, event: event_types.Reserved) -> None:
+        p, at = self.params, event.reserved_at
+        commit_end = at + p.commit_window
+        reveal_start = commit_end + p.reveal_gap
+        self.entries[event.id] = Entry(
+            id=SubmissionId(event.id),
+            author=event.author,
+            reference=SubmissionId(event.reference_id),
+            reserved_at=at,
+            windows=Windows(
+                submit_end=at + p.submit_window,
+                commit_end=commit_end,
+                reveal_start=reveal_start,
+                reveal_end=reveal_start + p.reveal_window,
+            ),
+        )
+
+    def level_of(self, submission: SubmissionId) -> int:
+        return 0 if submission == GENESIS else self.entries[submission].level
+
+    def digests_of(self, submission: SubmissionId) -> ModelDigests | None:
+        if submission == GENESIS:
+            return self.genesis
+        record = self.entries[submission].record
+        return record.digests if record else None
+
+    @property
+    def all_terminal(self) -> bool:
+        return all(entry.terminal for entry in self.entries.values())
+
+    @property
+    def all_settled(self) -> bool:
+        return self.all_terminal and not any(entry.unsettled for entry in self.entries.values())

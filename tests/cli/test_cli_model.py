@@ -1,0 +1,116 @@
+"""``pdfed model``: package, verify, submit, list, lineage, fetch; on good and on bad packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli_runner import PASSWORD, Cli, keystore_of, runner
+from tests.support.node_world import World, damage
+from tests.support.pipelines import folder_of, parts
+
+VERDICT = {"path", "ok", "problem"}
+GOOD = VERDICT | {
+    *("cid", "size", "parameters", "package_digest", "weights_digest", "manifest_digest", "title", "wallet"),
+    *("signer", "trusted", "generations", "training", "parents"),
+}
+
+
+@pytest.fixture
+def cli(world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Cli:
+    run = runner(monkeypatch, capsys)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PDFED_RPC", world.anvil.url)
+    monkeypatch.setenv("PDFED_TASK", world.entry.registry)
+    monkeypatch.setenv("PDFED_PASSWORD", PASSWORD)
+    monkeypatch.setenv("PDFED_STORE", str(world.folder / "store"))
+    return run
+
+
+def test_package_verify_submit_fetch_list_lineage(world: World, cli: Cli, tmp_path: Path):
+    keystore, package = keystore_of(world, 1, tmp_path), tmp_path / "mine.zip"
+    genesis = tmp_path / "genesis.zip"
+    done = cli("model", "fetch", 0, "--out", genesis, "--json")
+    assert (done.code, set(done.json)) == (0, {"package", "cid"}), done.err
+    facts = tmp_path / "facts.json"
+    facts.write_text('{"steps": 7}')
+    folder = folder_of(tmp_path / "folder", parts())
+    parent = f"0:10000:{genesis}"
+    made = cli(
+        *("model", "package", folder, "--out", package, "--keystore", keystore, "--facts", facts),
+        *("--parent", parent, "--title", "first", "--json"),
+    )
+    assert made.code == 0, made.err
+    assert set(made.json) == {"package", "cid", "size", "digests"}
+    verdict = cli("model", "verify", package, "--json")
+    assert (verdict.code, set(verdict.json)) == (0, GOOD)
+    assert verdict.json["training"]["steps"] == 7
+    text = cli("model", "verify", package).out
+    assert "good" in text
+    assert "parent #0" in text
+    submit = ("model", "submit", package, "--keystore", keystore, "--parent", "0:10000")
+    dry = cli(*submit, "--dry-run", "--json").json
+    assert dry == {"sent": False, "id": None, "cid": made.json["cid"], "gas_used": dry["gas_used"]}
+    sent = cli(*submit, "--json")
+    assert sent.code == 0, sent.err
+    assert (sent.json["sent"], sent.json["id"], sent.json["cid"]) == (True, 1, made.json["cid"])
+    assert cli(*submit, "--json").json["id"] == 1, "given again, it is the same submission"
+    rows = cli("model", "list", "--json").json
+    keys = {"id", "author", "status", "parents", "reference", "outcome", "level", "gain", "votes", "best"}
+    assert [set(row) for row in rows] == [keys, keys]
+    assert rows[1]["parents"] == [[0, 10_000]]
+    table = cli("model", "list").out
+    assert world.signers[1].address in table
+    assert "#0 best" in table
+    tree = cli("model", "lineage", package, "--json").json
+    assert (tree["title"], [p["title"] for p in tree["parents"]]) == ("first", ["genesis"])
+    assert "first by" in cli("model", "lineage", package).out
+    assert cli("model", "fetch", 1, "--out", tmp_path / "again.zip").code == 0
+    assert (tmp_path / "again.zip").read_bytes() == package.read_bytes()
+
+
+def test_verify_on_bad_packages(cli: Cli, world: World, tmp_path: Path):
+    garbage = tmp_path / "garbage.zip"
+    garbage.write_bytes(b"not a zip")
+    done = cli("model", "verify", garbage, "--json")
+    assert done.code == 33
+    assert set(done.json) == VERDICT
+    assert done.json["ok"] is False
+    assert set(done.json["problem"]) == {"error", "message", "next"}
+    genesis = tmp_path / "genesis.zip"
+    cli("model", "fetch", 0, "--out", genesis)
+    data = bytearray(genesis.read_bytes())
+    data[len(data) // 2] ^= 1
+    genesis.write_bytes(bytes(data))
+    done = cli("model", "verify", genesis)
+    assert done.code in (32, 33, 34)
+    assert "BAD" in done.out
+    assert "next:" in done.err
+    assert cli("model", "verify", tmp_path / "nothing.zip").code == 2
+
+
+def test_fetch_refuses_what_the_chain_does_not_name(cli: Cli, world: World, tmp_path: Path):
+    submission = world.submit(1)
+    damage(world, submission)
+    done = cli("model", "fetch", submission, "--out", tmp_path / "bad.zip")
+    assert done.code in (32, 33, 34)
+    assert cli("model", "fetch", 9, "--out", tmp_path / "none.zip").code == 2
+
+
+@pytest.mark.parametrize("parent", ["0", "a:b", "0:9999", "-1:10000", "0:10000:x"])
+def test_impossible_parents(cli: Cli, world: World, tmp_path: Path, parent: str):
+    package = tmp_path / "p.zip"
+    package.write_bytes(b"")
+    done = cli("model", "submit", package, "--keystore", tmp_path / "k.json", f"--parent={parent}")
+    assert done.code == 2, done.err
+    assert "parent" in done.err
+
+
+def test_facts_that_are_no_json(cli: Cli, world: World, tmp_path: Path):
+    (tmp_path / "facts.json").write_text("{")
+    keystore = keystore_of(world, 1, tmp_path)
+    done = cli("model", "package", tmp_path, "--out", tmp_path / "p.zip", "--keystore", keystore, "--facts",
+               tmp_path / "facts.json")  # fmt: skip
+    assert done.code == 2
+    assert "cannot read the facts" in done.err
