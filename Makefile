@@ -132,6 +132,10 @@ coverage-contracts: setup  ## both outcomes of every branch of the contracts tak
 mutation: setup  ## are small wrong changes of the contracts noticed? a seeded sample; 95 % killed, or fail
 	$(PRIVATE) $(PY) scripts/quality/mutation.py
 
+.PHONY: planted
+planted: setup  ## which layer of tests notices each planted bug? MINUTES=n for a seeded part; docs/audit/planted.*
+	$(PRIVATE) $(PY) scripts/quality/planted.py $(if $(MINUTES),--minutes $(MINUTES))
+
 .tools/slither/.installed: scripts/quality/slither.txt
 	python=$$(scripts/toolchain/check_versions.sh); "$$python" -m venv --clear .tools/slither
 	.tools/slither/bin/python -m pip install --quiet --requirement $<

@@ -26,6 +26,21 @@ MATHS = {name: f"tests/contracts/forge/test/{name.removesuffix('Test')}.t.sol" f
 """Tests that hold libraries by themselves, without a contract that uses them."""
 
 
+def first_failure(out: str) -> str | None:
+    """The first failing test in what forge prints; None if there is none.
+
+    A test's name stands in the line of its failure. An invariant's comes lines later, after the acts that led to it.
+    """
+    failing = False
+    for line in out.splitlines():
+        if line.startswith("["):
+            failing = line.startswith("[FAIL") or (failing and not line.startswith(("[PASS]", "[SKIP")))
+        named = re.search(r"(\w+)\([^()]*\) \((?:gas|runs):", line)
+        if failing and named:
+            return named[1]
+    return None
+
+
 class Forge:
     """The Solidity suites, run on swapped artefacts. Random inputs come from one seed."""
 
@@ -36,7 +51,7 @@ class Forge:
         self.environment = os.environ | {
             "FOUNDRY_OUT": str(self.out),
             "FOUNDRY_CACHE_PATH": str(work / "forge-cache"),
-            "FOUNDRY_FUZZ_SEED": "0x1",
+            "FOUNDRY_INVARIANT_SHRINK_RUN_LIMIT": "0",  # that it fails is enough
             "FOUNDRY_FUZZ_FAILURE_PERSIST_DIR": str(self.failures),
             "FOUNDRY_INVARIANT_FAILURE_PERSIST_DIR": str(self.failures),
         }
@@ -48,27 +63,26 @@ class Forge:
             if killer := self.kill(suite, {}):
                 raise RuntimeError(f"forge's {suite} tests fail without a mutant: {killer}")
 
-    def kill(self, suite: str, codes: dict[str, str]) -> str | None:
-        """The first test of a suite that fails on these codes; None if all pass."""
+    def kill(self, suite: str, codes: dict[str, str], seed: int = 1) -> str | None:
+        """The first test of a suite that fails on these codes; None if all pass. Random inputs come from `seed`."""
         path = {"unit": "test/unit/*", "maths": "test/{Maths,History}.t.sol", "invariants": "test/invariant/*"}[suite]
         command = [self.program, "test", *self.options, "--match-path", path, "--fail-fast"]
         shutil.rmtree(self.failures, ignore_errors=True)  # what failed on another mutant is not replayed
         seconds = FORGE_SECONDS[suite]
         with self._swapped(codes):
             try:
-                done = subprocess.run(
-                    command, cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=seconds
-                )
+                env = self.environment | {"FOUNDRY_FUZZ_SEED": hex(seed)}
+                done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=seconds)
             except subprocess.TimeoutExpired:
                 if suite == "invariants":
                     raise RuntimeError(f"forge's invariants took more than {seconds} s: is the machine busy?") from None
                 return f"an endless loop: {seconds} s"
         if done.returncode == 0:
             return None
-        failed = re.search(r"^\[FAIL[^\]]*.*?\] (\w+)\(", done.stdout, re.M)
+        failed = first_failure(done.stdout)
         if failed is None:
             raise RuntimeError(f"forge failed without a failing test:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        return failed[1]
+        return failed
 
     @contextlib.contextmanager
     def _swapped(self, codes: dict[str, str]) -> Any:

@@ -49,6 +49,32 @@ def test_who_may_commit(task: Any, nodes: list[Any], id: int, chain: Any) -> Non
     task.reverts("BookAlreadyCommitted", id, voter, call=commit, args=(voter, id, b"\2" * 32), sender=voter)
 
 
+def test_an_author_does_not_vote_through_its_voting_key(task: Any, nodes: list[Any], id: int) -> None:
+    """Not by a call of the key, nor in a batch; and the key's own node may vote, as it is another."""
+    author, key = nodes[:2]
+    task.send(task.vault.setVotingKey, key, sender=author)
+    commit, c = task.book.commit, b"\1" * 32
+    for sender in (author, key):
+        task.reverts("BookAuthorCannotVote", id, author, call=commit, args=(author, id, c), sender=sender)
+    receipt = task.send(task.book.commitMany, author, [id], [c], sender=key)
+    assert "Committed" not in receipt.events
+    assert (
+        receipt.events["CommitSkipped"]["reason"]
+        == "0x" + keccak(text="BookAuthorCannotVote(uint256,address)")[:4].hex()
+    )
+    task.commit(key, id, 3)
+
+
+def test_a_forfeit_lowers_the_weight_of_all(task: Any, nodes: list[Any], id: int, chain: Any) -> None:
+    """What the silent lose neither votes nor counts as eligible any more."""
+    task.score(id, dict.fromkeys(nodes[1:], 3), silent=nodes[3:])
+    assert [task.vault.weightNow(n) for n in nodes[1:]] == [10, 10, 9, 9]
+    own = [task.vault.weightNow(n) for n in nodes]
+    assert task.vault.totalWeightAt(chain.now) == sum(own)
+    chain.travel(chain.now + task.params["warmUp"])
+    assert task.submission(task.reserve(nodes[1]))["eligible"] == sum(own) - own[1]
+
+
 def test_stake_counts_when_it_is_warm(task: Any, nodes: list[Any], chain: Any) -> None:
     late, cold = chain.accounts[60:62]
     task.join(late)

@@ -166,6 +166,25 @@ def test_declared_parents_share_by_weight_and_a_void_one_leaves_its_part_to_the_
     task.solvent(nodes)
 
 
+def test_a_pour_that_pays_nobody_still_gives_genesis_part_back(task: Any, nodes: list[Any]) -> None:
+    """A model without gain passes all it holds to its reference, genesis: nothing of it stays committed."""
+    a, b, *_ = nodes
+    idle = task.open(a)
+    task.score(idle, {n: 0 for n in nodes if n != a})
+    child = task.open(b, [(idle, 10_000)])
+    task.score(child, {n: 4 for n in nodes if n != b})
+    task.send(task.pool.pour, child, sender=b)
+    held = task.pool.pending(idle)
+    free, committed, earned = sum(task.balances()), task.pool.balances()[2], task.account(a)["credit"]
+    assert held == committed > 0
+    receipt = task.send(task.pool.pour, idle, sender=b)
+    assert (receipt.events["Poured"]["toAuthor"], receipt.events["Poured"]["passed"]) == (0, held)
+    assert (task.pool.balances()[2], task.pool.pending(idle)) == (0, 0)
+    assert sum(task.balances()) == free + held
+    assert task.account(a)["credit"] == earned
+    task.solvent(nodes)
+
+
 def test_parents_that_are_not_final_leave_their_part_to_the_reference(task: Any, nodes: list[Any]) -> None:
     a, b, *voters = nodes
     dead = task.open(a)

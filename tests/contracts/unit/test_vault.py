@@ -108,6 +108,20 @@ def test_unbonding_takes_weight_at_once_and_pays_at_its_end(task: Any, nodes: li
     assert v.weightNow(node) == 0
 
 
+def test_a_second_unbonding_waits_until_the_first_is_taken_out(task: Any, nodes: list[Any], chain: Any) -> None:
+    """Also when the first has matured: it would be overwritten, and nobody's any more."""
+    v, node = task.vault, nodes[0]
+    task.send(v.requestUnstake, 4 * UNIT, sender=node)
+    end = chain.now + task.params["unbonding"]
+    pending = (node, 4 * UNIT, end)
+    for at in (end - 1, end, end + 1, end + 10 * task.params["unbonding"]):
+        task.reverts("VaultUnbondingPending", *pending, call=v.requestUnstake, args=(UNIT,), sender=node, at=at)
+    task.send(v.withdraw, node, sender=node, at=end)
+    task.send(v.requestUnstake, UNIT, sender=node)
+    assert (task.account(node)["unbonding"], task.account(node)["stake"]) == (UNIT, 5 * UNIT)
+    task.solvent(nodes)
+
+
 def test_deposits_are_counted_as_received(task: Any, nodes: list[Any]) -> None:
     v, node = task.vault, nodes[0]
     task.reverts("VaultZeroAmount", call=v.deposit, args=(0,), sender=node)
