@@ -100,8 +100,8 @@ test-deep: setup  ## 200,000 transactions of the property tests and more (SEED=n
 	$(PRIVATE) PYTHONPATH=tests/contracts:. $(PY) -m stateful.deep $(if $(SEED),--seed $(SEED))
 
 .PHONY: test-sdk
-test-sdk: setup  ## chain, artifacts, node, CLI
-	$(PYTEST) tests/chain tests/artifacts tests/audit tests/node tests/cli
+test-sdk: setup  ## chain, artifacts, node, CLI, demo
+	$(PYTEST) tests/chain tests/artifacts tests/audit tests/node tests/cli tests/demo
 
 .PHONY: test-ml
 test-ml: setup  ## data, training, scoring

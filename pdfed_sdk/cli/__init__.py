@@ -22,6 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,  # help is plain text: markup would swallow the name of a section such as [node]
 )
 host.add_to(app)
 app.add_typer(chain.task, name="task")

@@ -51,7 +51,8 @@ def task_create(
     store: StorePath = Path("store"),
     token: Annotated[str, typer.Option(help="ERC-20 of the task (default: the manifest's test token).")] = "",
     profile: Annotated[Profile, typer.Option(help="Parameter defaults.")] = Profile.DEVELOPMENT,
-    param: Annotated[list[str] | None, typer.Option(help="Override, NAME=VALUE, may be repeated.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="One parameter, NAME=VALUE; repeatable.")] = None,
+    former: Annotated[list[str] | None, typer.Option("--param", hidden=True, help="The former name of --set.")] = None,
     password_file: PasswordFile = None,
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -65,7 +66,7 @@ def task_create(
 
     signer = LocalSigner.from_keystore(keystore, password=read_password(password_file))
     digests = deploy.read_genesis(genesis)
-    overrides: dict[str, Any] = {"card_digest": cid_of(card).digest, **_overrides(param or [])}
+    overrides: dict[str, Any] = {"card_digest": cid_of(card).digest, **_overrides([*(settings or []), *(former or [])])}
     if dry_run:
         test_token = token or "0x" + "11" * 20
         params = deploy.task_params(test_token, signer.address, profile=profile.value, **overrides)
@@ -90,7 +91,7 @@ def _overrides(items: list[str]) -> dict[str, int]:
         try:
             found[name] = int(value, 0)
         except ValueError as error:
-            raise UsageError(f'--param is "{item}"', hint="write NAME=WHOLE NUMBER, e.g. commit_window=60") from error
+            raise UsageError(f'--set is "{item}"', hint="write NAME=WHOLE NUMBER, e.g. commit_window=60") from error
     return found
 
 

@@ -43,7 +43,7 @@ class Progress:
             self._live = None
 
     def say(self, text: str, style: str = "") -> None:
-        self.console.print(f"[dim]{time.monotonic() - self.started:5.0f}s[/] {text}", style=style, highlight=False)
+        self.console.print(f"[dim]{time.monotonic() - self.started:5.0f}s[/] {text}", style=style, soft_wrap=True)
 
     def name(self, address: Address) -> str:
         return self.names.get(address, address[:10])
@@ -69,7 +69,7 @@ class Progress:
     def nodes(self) -> Table:
         table = Table(title="nodes", title_justify="left")
         table.add_column("node")
-        table.add_column("what it did last")
+        table.add_column("what it did last", no_wrap=True, overflow="ellipsis")
         for name, doing in self.doing().items():
             table.add_row(name, doing)
         return table

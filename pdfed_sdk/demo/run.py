@@ -38,6 +38,8 @@ from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import Address, Status
 
 MARK = ".pdfed-demo"
+LOG_WIDTH = 80
+"""Columns of the tables where there is no terminal."""
 POOL = 1_000_000
 """Whole tokens the sponsor puts into the pool."""
 
@@ -113,7 +115,7 @@ def run_demo(folder: Path, *, seconds: int, quick: bool, seed: int, quiet: bool 
     clear(folder)
     set_threads(1)
     script = DemoPlan.quick() if quick else DemoPlan()
-    console = Console(stderr=True, highlight=False, quiet=quiet, width=None if sys.stderr.isatty() else 150)
+    console = Console(stderr=True, highlight=False, quiet=quiet, width=None if sys.stderr.isatty() else LOG_WIDTH)
     run = DemoRun(folder, root, script, seed, console, time.monotonic())
     with closing():
         client, view = prepare_task(run)
@@ -181,7 +183,7 @@ def prepare_task(run: DemoRun) -> tuple[PdfedClient, TaskView]:
 
 
 def say(run: DemoRun, text: str) -> None:
-    run.console.print(f"[dim]{time.monotonic() - run.started:5.0f}s[/] {text}", highlight=False)
+    run.console.print(f"[dim]{time.monotonic() - run.started:5.0f}s[/] {text}", soft_wrap=True)
 
 
 def private_file(path: Path, text: str) -> Path:

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -248,45 +249,48 @@ def gas_used(client: PdfedClient, events: Sequence[event_types.Event]) -> tuple[
     return {"by_act": table, "total": sum(sum(g) for g in used.values())}, dict(by_node)
 
 
-def whole(amount: int) -> str:
-    return f"{amount / 1e18:,.3f}"
-
-
 def print_summary(console: Console, summary: Mapping[str, Any], folder: Path) -> None:
-    """The summary for a person."""
-    console.print(_models_table(summary))
-    console.print(_nodes_table(summary))
+    """The summary for a person: two tables that fit into 80 columns, and sentences that the terminal wraps."""
+    console.print(models_table(summary))
+    console.print(nodes_table(summary))
+
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True)
+
     best, copies = summary["best"], summary["copies"]
-    console.print(
+    say(
         f"best model #{best['id']}, level {best['level']}: FID {best['fid']:.3g}, genesis {best['genesis_fid']:.3g} "
         f"({best['fid_ratio']:.0%} of it), on all nodes' test pictures"
     )
     if copies:
         found = ", ".join(f"{name} {count}" for name, count in copies["pairs_found"].items() if count)
         told = f"outcome {copies['outcome']}; its copies were recognised by: {found or 'nobody'}"
-        console.print(f"the copyist's model #{copies['id']}: {told}")
+        say(f"the copyist's model #{copies['id']}: {told}")
     gas = summary["gas"]["by_act"]
-    console.print("gas (median): " + ", ".join(f"{verb} {row['median']:,}" for verb, row in gas.items()))
+    say("gas (median): " + ", ".join(f"{verb} {row['median']:,}" for verb, row in gas.items()))
     for check in summary["audit"]["checks"]:
-        console.print(f"  {'ok ' if check['ok'] else 'BAD'} {check['name']}: {check['detail']}")
-    console.print(
-        f"{summary['seconds']:.0f} s; summary.json, samples.png, pairs.png, progress.png, lineage.png in {folder}"
-    )
+        say(f"  {'ok ' if check['ok'] else 'BAD'} {check['name']}: {check['detail']}")
+    say(f"{summary['seconds']:.0f} s; summary.json, samples.png, pairs.png, progress.png, lineage.png in {folder}")
 
 
-def _models_table(summary: Mapping[str, Any]) -> Table:
-    models = Table(
-        title="Models (objective parts: median over the voters, each on its own pictures)", title_justify="left"
-    )
-    for column in ("model", "author", "trained on", "votes", "outcome", "level", "FID", "copies R_C", "novelty", "J"):
-        models.add_column(column)
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    for column in columns:
+        table.add_column(column)
+    return table
+
+
+def models_table(summary: Mapping[str, Any]) -> Table:
+    """Every submission; the objective's parts are medians over the voters, each on its own pictures."""
+    columns = ("model", "author", "parents", "votes", "outcome", "level", "FID", "R_C", "novelty", "J")
+    models = _table("Models (FID to J: medians over the voters, each on its own pictures)", columns)
     for s in summary["submissions"]:
         parts = s["objective_parts"]
         star = "*" if s["id"] == summary["best"]["id"] else ""
         models.add_row(
             f"#{s['id']}{star}",
             s["name"],
-            " + ".join(f"#{p['id']}" for p in s["parents"]),
+            " ".join(f"#{p['id']}" for p in s["parents"]),
             " ".join(f"{v:+d}" for v in s["votes"].values()),
             s["status"] if s["improvement"] is None else f"{s['improvement']:+d}",
             "" if s["level"] is None else str(s["level"]),
@@ -295,15 +299,15 @@ def _models_table(summary: Mapping[str, Any]) -> Table:
     return models
 
 
-def _nodes_table(summary: Mapping[str, Any]) -> Table:
-    nodes = Table(title="Nodes (tokens)", title_justify="left")
-    for column in ("node", "role", "votes", "charged", "rewards", "lineage", "earned", "claimed", "stake", "gas"):
-        nodes.add_column(column)
+def nodes_table(summary: Mapping[str, Any]) -> Table:
+    """What every node earned and why, in tokens."""
+    columns = ("node", "votes", "charged", "rewards", "lineage", "earned", "claimed", "stake", "gas")
+    nodes = _table("Nodes (tokens; gas in millions)", columns)
     for n in summary["nodes"]:
         for_what = n["earned_for"]
         money = [for_what[why] for why in ("votes", "charged", "rewards", "lineage")]
         money += [n["earned"], n["claimed"], n["stake"]]
-        nodes.add_row(n["name"], n["role"], *(whole(m) for m in money), f"{n['gas']:,}")
+        nodes.add_row(n["name"], *(f"{m / 1e18:,.2f}" for m in money), f"{n['gas'] / 1e6:,.2f}")
     return nodes
 
 

@@ -112,6 +112,22 @@ def test_every_command_and_option_says_what_it_is(name: str, cli: Cli):
     assert "Usage: pdfed " + name in done.out
 
 
+def test_help_prints_the_names_of_settings_in_brackets(cli: Cli):
+    text = cli("node", "run", "--help").out
+    assert all(f"Instead of {name}" in text for name in ("[node] role", "[chain] rpc", "[store] path")), text
+
+
+def test_a_parameter_is_set_in_the_cli_as_in_the_script():
+    said = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "create_task.py"), "--help"],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert "--set NAME=VALUE" in said.stdout
+    shown = {name for parameter in COMMANDS["task create"].params if not parameter.hidden for name in parameter.opts}
+    assert "--set" in shown
+    assert "--param" not in shown
+
+
 def test_help_is_quick_because_nothing_heavy_is_imported():
     script = (
         "import sys, pdfed_sdk.cli as c; print([m for m in ('torch', 'eth_abi', 'numpy', 'c2pa') if m in sys.modules])"
@@ -405,9 +421,11 @@ def test_task_create_dry_run_prints_the_plan(signed: Cli, world: World, tmp_path
     done = signed("task", "create", *common, "--keystore", keystore_of(world, 0, tmp_path), "--json")
     assert done.code == 0, done.err
     assert set(done.json) == {"created", "deploys_if_missing", "params"}
-    bad = signed("task", "create", *common, "--keystore", keystore_of(world, 0, tmp_path), "--param", "commit_windw=5")
+    bad = signed("task", "create", *common, "--keystore", keystore_of(world, 0, tmp_path), "--set", "commit_windw=5")
     assert bad.code == 2
     assert "did you mean commit_window" in bad.err
+    former = signed("task", "create", *common, "--keystore", keystore_of(world, 0, tmp_path), "--param", "min_voters=4")
+    assert "min_voters" in former.out, "the former name of --set still works"
     assert world.anvil.ask("eth_blockNumber") == before
 
 
