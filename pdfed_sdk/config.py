@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pdfed_sdk.errors import ConfigError
+from pdfed_sdk.ml.scoring.gate import DEFAULT_CEILING
 from pdfed_sdk.types import Role
 
 ROLES = {"trainer": Role.TRAINER, "validator": Role.VALIDATOR, "both": Role.TRAINER | Role.VALIDATOR}
@@ -32,10 +33,9 @@ class ChainSection:
 
 @dataclass(frozen=True, slots=True)
 class StoreSection:
-    """``path`` of a local store, or ``kubo`` the RPC address of a Kubo node (it wins)."""
+    """``uri`` of the store: "local:DIR" or "kubo:http://HOST:PORT"; a relative folder lies in the node's home."""
 
-    path: str = "store"
-    kubo: str = ""
+    uri: str = "local:store"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class NodeSection:
     poll: float = 0.7
     pace: float = 1.0
     gate: bool = True
-    gate_ceiling: float = 5.0
+    gate_ceiling: float = DEFAULT_CEILING
     threads: int = 1
     device: str = "cpu"
     until_closed: bool = False

@@ -2,7 +2,7 @@
 
 Every call has a time limit (no wait is longer; a whole call at most twice that), every answer a size limit, and what
 the node says is not believed: the CID of what was sent and of what came back is computed here. Tested against a
-contract server of our own (``tests/artifacts/test_store_kubo.py``), not a running Kubo; only CIDs are checked against one.
+contract server of our own (``tests/artifacts/test_store_kubo.py``), not a running Kubo; CIDs are checked against one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The package of a model: a diffusers pipeline folder in one ZIP, checked before a byte of it is used.
+"""The package of a model: the folder of its family in one ZIP, checked before a byte of it is used.
 
-Unzipped it is a folder that ``DDPMPipeline.from_pretrained`` loads. Signing and lineage are provenance.py's; the
-container's bytes are archive.py's. Everything about a stranger's package is refused unless it is expected here:
-names, sizes, classes, shapes, values.
+Which files there are and what their configurations may say is the family's (``PackageRules``). Signing and lineage are
+provenance.py's; the container's bytes are archive.py's. Everything about a stranger's package is refused unless it is
+expected: names, sizes, classes, shapes, values.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,18 +23,11 @@ from pdfed_sdk.artifacts.cid import Cid, cid_of
 from pdfed_sdk.artifacts.store import storage_errors, sync_folder, temporary_file
 from pdfed_sdk.artifacts.tensors import TensorInfo, read_tensors
 from pdfed_sdk.errors import PackageInvalid
+from pdfed_sdk.family import CARD, LICENSE, ModelFamily, PackageRules, family_in, family_of
 from pdfed_sdk.types import ModelDigests
 
-MODEL_INDEX, CARD, LICENSE = "model_index.json", "README.md", "LICENSE"
-UNET_CONFIG, SCHEDULER_CONFIG = "unet/config.json", "scheduler/scheduler_config.json"
-WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
-REQUIRED = frozenset({MODEL_INDEX, CARD, UNET_CONFIG, SCHEDULER_CONFIG, WEIGHTS})
-ALLOWED = REQUIRED | {LICENSE}
-PIPELINES = ("DDPMPipeline", "DDIMPipeline")
-
-_SCHEDULER = re.compile(r"[A-Z][A-Za-z0-9]{0,60}Scheduler")
 _MAX_INT = 1_000_000
-_HINT = "a package is made by build_package from a folder that DDPMPipeline.save_pretrained wrote, plus README.md"
+_HINT = "a package is made by build_package from the folder of a saved model, plus README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +42,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class PackageContents:
-    """What a checked package holds. ``manifest`` is the embedded C2PA manifest, empty if the package is unsigned."""
+    """What a checked package holds. ``family`` is the name of its model family; ``manifest`` is the embedded C2PA
+    manifest, empty if the package is unsigned."""
 
+    family: str
     size: int
     files: dict[str, int]
     weights_digest: bytes
@@ -86,8 +80,8 @@ def pack_folder(folder: Path, out: Path, limits: Limits = Limits()) -> PackageCo
 def read_package(source: Path | bytes, limits: Limits = Limits()) -> PackageContents:
     """Check a package from the first byte to the last, without writing anything. Raises PackageInvalid."""
     with opened(source, limits) as data:
-        entries = _checked_entries(data, limits)
-        return _contents(data, entries)
+        family, entries = _checked_entries(data, limits)
+        return _contents(data, family, entries)
 
 
 def open_package(source: Path | bytes, into: Path, limits: Limits = Limits()) -> PackageContents:
@@ -96,8 +90,8 @@ def open_package(source: Path | bytes, into: Path, limits: Limits = Limits()) ->
     Raises PackageInvalid (also if ``into`` exists and is not empty) and StoreError (no space, not writable).
     """
     with opened(source, limits) as data, storage_errors("unpacking the model", into):
-        entries = _checked_entries(data, limits)
-        contents = _contents(data, entries)
+        family, entries = _checked_entries(data, limits)
+        contents = _contents(data, family, entries)
         if into.exists() and any(into.iterdir()):
             raise PackageInvalid(f"{into} is not empty", hint="unpack each model into a folder of its own")
         into.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +110,7 @@ def open_package(source: Path | bytes, into: Path, limits: Limits = Limits()) ->
 
 def weights_digest(path: Path) -> bytes:
     """sha-256 of the safetensors weights of an unpacked folder, or of the weights file itself."""
-    with (path / WEIGHTS if path.is_dir() else path).open("rb") as file:
+    with (path / family_in(path).rules.weights if path.is_dir() else path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
 
 
@@ -167,17 +161,17 @@ def _folder_files(folder: Path) -> dict[str, Path]:
             raise PackageInvalid(f"{path} is a link; a package holds plain files", hint=_HINT)
         if path.is_file() and name != MANIFEST:
             files[name] = path
-    _check_names(set(files))
+    _check_names(set(files), family_of(set(files)).rules)
     return files
 
 
-def _check_names(names: set[str]) -> None:
-    if extra := sorted(names - ALLOWED - {MANIFEST}):
+def _check_names(names: set[str], rules: PackageRules) -> None:
+    if extra := sorted(names - rules.allowed - {MANIFEST}):
         raise PackageInvalid(
-            f"{extra[0]!r} has no place in a package (allowed: {', '.join(sorted(ALLOWED))})",
+            f"{extra[0]!r} has no place in a package (allowed: {', '.join(sorted(rules.allowed))})",
             hint="weights are safetensors only, pickles are never opened; remove the file",
         )
-    if missing := sorted(REQUIRED - names):
+    if missing := sorted(rules.required - names):
         raise PackageInvalid(f"{missing[0]!r} is missing from the package", hint=_HINT)
 
 
@@ -186,24 +180,24 @@ def _check_size(subject: str, size: int, limit: int) -> None:
         raise PackageInvalid(f"{subject} has {size} bytes, the limit is {limit}", hint=_HINT)
 
 
-def _checked_entries(data: memoryview, limits: Limits) -> dict[str, Entry]:
+def _checked_entries(data: memoryview, limits: Limits) -> tuple[ModelFamily, dict[str, Entry]]:
     entries = read_archive(data)
-    _check_names(set(entries))
-    bounds = {CARD: limits.text, LICENSE: limits.text, MANIFEST: limits.manifest, WEIGHTS: limits.package}
+    family = family_of(set(entries))
+    _check_names(set(entries), family.rules)
+    bounds = {CARD: limits.text, LICENSE: limits.text, MANIFEST: limits.manifest, family.rules.weights: limits.package}
     for name, entry in entries.items():
         _check_size(name, entry.size, bounds.get(name, limits.config))
-    return entries
+    return family, entries
 
 
-def _contents(data: memoryview, entries: dict[str, Entry]) -> PackageContents:
-    weights = entries[WEIGHTS].of(data)
-    tensors = tuple(read_tensors(weights, WEIGHTS))
-    scheduler = _check_index(_json(data, entries[MODEL_INDEX]))
-    _check_class(_json(data, entries[SCHEDULER_CONFIG]), SCHEDULER_CONFIG, scheduler)
-    unet = _json(data, entries[UNET_CONFIG])
-    _check_class(unet, UNET_CONFIG, "UNet2DModel")
-    _check_unet_fits(unet, sum(tensor.elements for tensor in tensors))
+def _contents(data: memoryview, family: ModelFamily, entries: dict[str, Entry]) -> PackageContents:
+    rules = family.rules
+    weights = entries[rules.weights].of(data)
+    tensors = tuple(read_tensors(weights, rules.weights))
+    configs = {name: _json(data, entries[name]) for name in rules.configs}
+    rules.check(configs, sum(tensor.elements for tensor in tensors))
     return PackageContents(
+        family=family.name,
         size=len(data),
         files={name: entry.size for name, entry in entries.items()},
         weights_digest=hashlib.sha256(weights).digest(),
@@ -231,50 +225,3 @@ def _json(data: memoryview, entry: Entry) -> dict[str, Any]:
 
 def _no_constant(text: str) -> float:
     raise ValueError(f"{text} is not a number")
-
-
-def _check_index(index: dict[str, Any]) -> str:
-    """The classes a pipeline names decide what code loading it runs: only these. Returns the scheduler's class."""
-    kind, unet, scheduler = index.get("_class_name"), index.get("unet"), index.get("scheduler")
-    parts = {key for key in index if not key.startswith("_")}
-    if kind not in PIPELINES or parts != {"unet", "scheduler"} or unet != ["diffusers", "UNet2DModel"]:
-        raise PackageInvalid(
-            f"{MODEL_INDEX} names {kind!r} of {sorted(parts)} with unet {unet!r}; allowed are {', '.join(PIPELINES)} "
-            "of a diffusers UNet2DModel and a scheduler",
-            hint=_HINT,
-        )
-    if (
-        not isinstance(scheduler, list)
-        or len(scheduler) != 2
-        or scheduler[0] != "diffusers"
-        or not isinstance(scheduler[1], str)
-        or not _SCHEDULER.fullmatch(scheduler[1])
-    ):
-        raise PackageInvalid(f"{MODEL_INDEX} names scheduler {scheduler!r}, not one of diffusers", hint=_HINT)
-    return scheduler[1]
-
-
-def _check_class(config: dict[str, Any], name: str, expected: str) -> None:
-    if config.get("_class_name") != expected:
-        raise PackageInvalid(f"{name} is of {config.get('_class_name')!r}, {MODEL_INDEX} says {expected!r}", hint=_HINT)
-
-
-def _check_unet_fits(config: dict[str, Any], elements: int) -> None:
-    """A bound from below on the parameters the configuration asks for, so that loading cannot exhaust the memory.
-
-    Each of the ``layers_per_block`` residual blocks at width C holds a 3×3 convolution C → C, that is 9·C² numbers.
-    """
-    widths, layers = config.get("block_out_channels"), config.get("layers_per_block", 2)
-    if (
-        not isinstance(widths, list)
-        or not 1 <= len(widths) <= 16
-        or any(type(n) is not int or n < 1 for n in [*widths, layers])
-    ):
-        raise PackageInvalid(f"{UNET_CONFIG}: block_out_channels {widths!r} × {layers!r} layers cannot be", hint=_HINT)
-    classes = config.get("num_class_embeds") or 0
-    needed = max(layers * sum(9 * width * width for width in widths), classes if type(classes) is int else elements + 1)
-    if needed > elements:
-        raise PackageInvalid(
-            f"{UNET_CONFIG} asks for at least {needed} parameters, {WEIGHTS} holds {elements}",
-            hint="configuration and weights are of different models",
-        )

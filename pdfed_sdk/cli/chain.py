@@ -13,7 +13,7 @@ import typer
 from rich.markup import escape
 
 from pdfed_sdk.cli.common import connect, read_password
-from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, StorePath, TaskAddress
+from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, StoreUri, TaskAddress
 from pdfed_sdk.cli.output import emit, err, out, show_table
 from pdfed_sdk.cli.sending import event_text, sends
 from pdfed_sdk.errors import AuditFailed, UsageError
@@ -48,7 +48,7 @@ def task_create(
     card: Annotated[Path, typer.Option(help="Task card JSON: the frozen scoring settings.")],
     keystore: Keystore,
     rpc: Rpc = LOCAL_RPC,
-    store: StorePath = Path("store"),
+    store: StoreUri = "local:store",
     token: Annotated[str, typer.Option(help="ERC-20 of the task (default: the manifest's test token).")] = "",
     profile: Annotated[Profile, typer.Option(help="Parameter defaults.")] = Profile.DEVELOPMENT,
     settings: Annotated[list[str] | None, typer.Option("--set", help="One parameter, NAME=VALUE; repeatable.")] = None,
@@ -59,7 +59,7 @@ def task_create(
 ) -> None:
     """Deploy the contracts where they are missing, publish the card, and create a task."""
     from pdfed_sdk.artifacts.cid import cid_of
-    from pdfed_sdk.artifacts.store import LocalStore
+    from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.chain import deploy
     from pdfed_sdk.chain.calls import ZERO_ADDRESS
     from pdfed_sdk.chain.signers import LocalSigner
@@ -74,7 +74,7 @@ def task_create(
         _show_plan(steps, params, as_json)
         return
     manifest = deploy.deploy_factory(rpc, signer, token=not token)
-    LocalStore(store).put(card)
+    open_store(store).put(card)
     address = token or manifest.token or ZERO_ADDRESS
     params = deploy.task_params(address, signer.address, profile=profile.value, **overrides)
     made = deploy.create_task(rpc, signer, params, digests, manifest)
@@ -253,12 +253,12 @@ def events_tail(
             out.print(f"{event.where.block:>7} {event_text(data, token)}")
 
 
-def run_audit(client: PdfedClient, store: Path | None, as_json: bool) -> None:
+def run_audit(client: PdfedClient, store: str, as_json: bool) -> None:
     """Shared by ``pdfed audit`` and its tests: events -> state -> money, packages -> digests -> manifests."""
-    from pdfed_sdk.artifacts.store import LocalStore
+    from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.node.auditing import audit_task
 
-    report = audit_task(client, LocalStore(store) if store else None)
+    report = audit_task(client, open_store(store) if store else None)
     data = {"ok": report.ok, "checks": [asdict(check) for check in report.checks]}
 
     def show() -> None:
@@ -277,7 +277,7 @@ def add_to(app: typer.Typer) -> None:
     def audit_command(
         task: TaskAddress,
         rpc: Rpc = LOCAL_RPC,
-        store: Annotated[Path | None, typer.Option(help="Local store: also verify every package.")] = None,
+        store: Annotated[str, typer.Option(help="Store (local:DIR, kubo:URL): also verify every package.")] = "",
         as_json: Json = False,
     ) -> None:
         """Rebuild state and money from events alone, compare with the chain; with --store verify the packages."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ from rich.tree import Tree
 
 from pdfed_sdk import errors
 from pdfed_sdk.cli.common import connect, read_json, read_password
-from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, StorePath, TaskAddress
+from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, StoreUri, TaskAddress
 from pdfed_sdk.cli.output import emit, err, out, show_table, text
 from pdfed_sdk.errors import ProvenanceInvalid, UsageError
 from pdfed_sdk.types import BPS, GENESIS, Status, SubmissionId
@@ -47,22 +46,25 @@ def init(
     data: Annotated[str, typer.Option(help='"mnist" or a folder; only its public part is used.')] = "mnist",
     size: Annotated[int, typer.Option(help="Pixels a side.")] = 16,
     pictures: Annotated[int, typer.Option(help="Training pictures; 0 leaves the model untrained.")] = 1500,
-    store: StorePath = Path("store"),
+    store: StoreUri = "local:store",
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
     """Make the genesis model of a task: a first, barely trained model that everything descends from."""
-    from pdfed_sdk.artifacts.store import LocalStore
+    from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.chain.deploy import write_genesis
     from pdfed_sdk.ml.scoring.scorer import ScoringSettings, pinned
-    from pdfed_sdk.node.genesis import make_genesis, write_task_card
+    from pdfed_sdk.node.genesis import make_genesis
+    from pdfed_sdk.node.task_card import TaskCard
 
     signer, identity = unlock(keystore, password_file)
-    made = make_genesis(out_dir, data=data, size=size, pictures=pictures, identity=identity, wallet=signer.address)
-    LocalStore(store).put(made.path)
+    made, shape = make_genesis(
+        out_dir, data=data, size=size, pictures=pictures, identity=identity, wallet=signer.address
+    )
+    open_store(store).put(made.path)
     write_genesis(out_dir / "genesis.json", made.digests)
-    channels = json.loads((out_dir / "model" / "unet" / "config.json").read_text(encoding="utf-8"))["in_channels"]
-    card = write_task_card(out_dir / "card.json", pinned(ScoringSettings(size=size, channels=channels)))
+    settings = ScoringSettings(size=shape.size, channels=shape.channels)
+    card = TaskCard(pinned(settings)).write(out_dir / "card.json")
     result = {
         "package": str(made.path),
         "cid": str(made.cid),
@@ -152,15 +154,15 @@ def submit(
     keystore: Keystore,
     parent: Annotated[list[str], typer.Option("--parent", help="ID:BPS, may be repeated; shares sum to 10000.")],
     rpc: Rpc = LOCAL_RPC,
-    store: StorePath = Path("store"),
+    store: StoreUri = "local:store",
     password_file: PasswordFile = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Reserve, publish and submit a package. Interrupted, run it again: it goes on where it was."""
     from pdfed_sdk.artifacts.cid import cid_of
+    from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.artifacts.provenance import digests_of
-    from pdfed_sdk.artifacts.store import LocalStore
     from pdfed_sdk.node.publishing import submit_model
 
     links = shares(parent)
@@ -172,7 +174,7 @@ def submit(
         data = {"sent": False, "id": None, "cid": str(cid_of(path)), "gas_used": gas}
         emit(data, True, lambda: None) if as_json else out.print(f"dry run: would reserve with about {gas:,} gas")
         return
-    receipt = submit_model(client, LocalStore(store), path, links)
+    receipt = submit_model(client, open_store(store), path, links)
     data = {"sent": True, "id": receipt.id, "cid": receipt.cid, "gas_used": receipt.gas_used}
     emit(data, as_json, lambda: out.print(f"submission #{receipt.id}, {receipt.cid}, gas {receipt.gas_used:,}"))
 
@@ -257,13 +259,13 @@ def fetch(
     to: Annotated[Path, typer.Option("--out", help="File to write.")],
     task: TaskAddress,
     rpc: Rpc = LOCAL_RPC,
-    store: StorePath = Path("store"),
+    store: StoreUri = "local:store",
     as_json: Json = False,
 ) -> None:
     """Fetch a model's package and check it against the chain."""
     from pdfed_sdk.artifacts.cid import Cid
+    from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.artifacts.provenance import verify_package
-    from pdfed_sdk.artifacts.store import LocalStore
     from pdfed_sdk.node.model_cache import ModelCache
     from pdfed_sdk.node.task_view import TaskView
 
@@ -276,7 +278,7 @@ def fetch(
     if digests is None:
         raise UsageError(f"submission {submission} is reserved, not submitted", hint="wait, or see: pdfed model list")
     cid = Cid(digests.package_codec, digests.package_digest)
-    kept = LocalStore(store)
+    kept = open_store(store)
     kept.fetch(cid, to)
     verify_package(
         to, ModelCache(to.parent, kept, view, view.params.sponsor).expected(SubmissionId(submission), digests)

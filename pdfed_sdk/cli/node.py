@@ -47,7 +47,7 @@ rpc = {rpc}
 task = {task}
 
 [store]
-path = "store"
+uri = "local:store"
 
 [node]
 role = {role}
@@ -182,7 +182,7 @@ def run(
     data: Annotated[str, typer.Option(help="Instead of [node] data: a folder of pictures, or a prepared split.")] = "",
     rpc: Annotated[str, typer.Option(help="Instead of [chain] rpc.")] = "",
     task: Annotated[str, typer.Option(help="Instead of [chain] task.")] = "",
-    store: Annotated[str, typer.Option(help="Instead of [store] path.")] = "",
+    store: Annotated[str, typer.Option(help="Instead of [store] uri.")] = "",
     password_file: PasswordFile = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also tell training progress.")] = False,
     dry_run: DryRun = False,
@@ -240,6 +240,14 @@ def stop_on_signals(node: Node) -> None:
         signal.signal(number, on_signal)
 
 
+def absolute_uri(uri: str) -> str:
+    """A store named on the command line: a relative folder lies where the command was typed, not in the home."""
+    scheme, colon, rest = uri.partition(":")
+    if not colon:
+        scheme, rest = "local", uri
+    return f"local:{Path(rest).expanduser().resolve()}" if scheme == "local" and rest else uri
+
+
 def overridden(config: NodeConfig, *, role: str, data: str, rpc: str, task: str, store: str) -> NodeConfig:
     """The configuration with the command line's wishes on top; paths are taken as given."""
     if role:
@@ -247,5 +255,5 @@ def overridden(config: NodeConfig, *, role: str, data: str, rpc: str, task: str,
     place = str(Path(data).resolve()) if data else config.node.data
     node = dataclasses.replace(config.node, role=role or config.node.role, data=place)
     chain = dataclasses.replace(config.chain, rpc=rpc or config.chain.rpc, task=task or config.chain.task)
-    kept = dataclasses.replace(config.store, path=str(Path(store).resolve())) if store else config.store
+    kept = dataclasses.replace(config.store, uri=absolute_uri(store)) if store else config.store
     return dataclasses.replace(config, node=node, chain=chain, store=kept)

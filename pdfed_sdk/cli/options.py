@@ -15,7 +15,9 @@ Keystore = Annotated[Path, typer.Option(envvar="PDFED_KEYSTORE", help="Web3 v3 k
 PasswordFile = Annotated[
     Path | None, typer.Option(help=f"File with the keystore's password (else ${PASSWORD_ENV}, else a prompt).")
 ]
-StorePath = Annotated[Path, typer.Option("--store", envvar="PDFED_STORE", help="Folder of the local store.")]
+StoreUri = Annotated[
+    str, typer.Option("--store", envvar="PDFED_STORE", help="Store: local:DIR or kubo:http://HOST:PORT.")
+]
 RoleName = Annotated[str, typer.Option(help='"trainer", "validator" or "both".')]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Home = Annotated[Path | None, typer.Option(help="The node's folder: names rpc, task and keystore.")]

@@ -30,7 +30,7 @@ class DemoNode:
         """The node's pdfed.toml."""
         lines: dict[str, dict[str, Any]] = {
             "chain": {"rpc": rpc, "task": task, "password_file": "password"},
-            "store": {"path": str(store)},
+            "store": {"uri": f"local:{store}"},
             "node": {
                 "role": self.role,
                 "data": "data",
@@ -77,7 +77,7 @@ def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode
             pace=0.8,
             joins_after=20.0,
             holds_artwork=True,
-            strategy={"budget": pictures, "submissions": most, "average": 2},
+            strategy={"budget": pictures, "submissions": most, "average": 2, "listen": "validators"},
         ),
         DemoNode(
             "copyist",
@@ -86,7 +86,7 @@ def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode
             holds_artwork=True,
             only_artwork=True,
             gate=False,
-            strategy={"budget": overtrain, "submissions": 2, "least_level": 4.0},
+            strategy={"budget": overtrain, "submissions": 2, "least_level": 4.0, "least_own": -8},
         ),
         DemoNode("museum", "validator", "never trains; holds the artwork", holds_artwork=True),
     ]

@@ -15,9 +15,8 @@ from matplotlib.ticker import MaxNLocator
 
 from pdfed_sdk.demo.nodes import DemoNode
 from pdfed_sdk.demo.quality import SEED, model_folder
+from pdfed_sdk.family import load_model
 from pdfed_sdk.ml.data import NodeSplit
-from pdfed_sdk.ml.diffusion.model import load_pipeline
-from pdfed_sdk.ml.diffusion.sampling import sample
 from pdfed_sdk.ml.scoring.scorer import ScoringSettings
 from pdfed_sdk.node.task_view import TaskView
 
@@ -44,8 +43,8 @@ def draw_samples(folder: Path, nodes: Sequence[DemoNode], best: int) -> None:
     """Ten of each class by the best model; three of each by genesis beside it, from the same seed."""
     figure, axes = plt.subplots(1, 2, figsize=(11, 8.4), width_ratios=[10, 3])
     for axis, submission, each in zip(axes, (best, 0), (10, 3), strict=True):
-        model = load_pipeline(model_folder(folder, nodes, submission))
-        images, labels = sample(model, 10 * each, SEED, steps=GRID_STEPS)
+        model = load_model(model_folder(folder, nodes, submission))
+        images, labels = model.family.sample(model, 10 * each, SEED, steps=GRID_STEPS)
         order = np.argsort(labels.numpy(), kind="stable")
         tiles = images.numpy()[order, 0].reshape(10, each, *images.shape[2:])
         axis.imshow(
@@ -66,8 +65,9 @@ def draw_pairs(
         note = opinions.get(submission, {}).get(node.name) if submission else None
         if not note or not note["pairs"] or node.name == "copyist":
             continue
-        images, _ = sample(
-            load_pipeline(model_folder(folder, nodes, submission)),
+        model = load_model(model_folder(folder, nodes, submission))
+        images, _ = model.family.sample(
+            model,
             ScoringSettings().samples,
             bytes.fromhex(note["seed"]),
             steps=ScoringSettings().sampler_steps,

@@ -8,9 +8,8 @@ from pathlib import Path
 import torch
 
 from pdfed_sdk.demo.nodes import DemoNode
+from pdfed_sdk.family import load_model
 from pdfed_sdk.ml.data import NodeSplit
-from pdfed_sdk.ml.diffusion.model import load_pipeline
-from pdfed_sdk.ml.diffusion.sampling import sample
 from pdfed_sdk.ml.quality.features import load_extractor
 from pdfed_sdk.ml.quality.frechet import fid
 from pdfed_sdk.ml.scoring.scorer import ScoringSettings
@@ -36,7 +35,7 @@ def model_quality(folder: Path, nodes: Sequence[DemoNode], best: int) -> dict[st
     real = extractor(torch.cat(tests))
     values = []
     for submission in (best, 0):
-        model = load_pipeline(model_folder(folder, nodes, submission))
-        images, _ = sample(model, SAMPLES, SEED, steps=settings.sampler_steps)
+        model = load_model(model_folder(folder, nodes, submission))
+        images, _ = model.family.sample(model, SAMPLES, SEED, steps=settings.sampler_steps)
         values.append(fid(extractor(images), real))
     return {"fid": values[0], "genesis_fid": values[1], "fid_ratio": values[0] / values[1]}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import secrets
 import shutil
@@ -34,6 +32,7 @@ from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.scoring.scorer import ScoringSettings, pinned
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.genesis import make_genesis
+from pdfed_sdk.node.task_card import TaskCard
 from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import Address, Status
 
@@ -236,7 +235,7 @@ def prepare_genesis(run: DemoRun) -> Path:
     """Train the genesis model on public pictures, sign it, store it; write the task card with the frozen settings."""
     assert run.sponsor is not None
     identity = SigningIdentity.load_or_create(run.folder / "sponsor" / "identity.json", run.password)
-    made = make_genesis(
+    made, _ = make_genesis(
         run.folder / "genesis",
         data="mnist",
         size=16,
@@ -245,17 +244,10 @@ def prepare_genesis(run: DemoRun) -> Path:
         wallet=run.sponsor.address,
         seed=run.seed,
     )
-    card = {
-        "title": "handwritten digits, 16 x 16, in one command",
-        "scoring": json.loads(pinned(ScoringSettings()).to_json()),
-        "model": "genesis",
-    }
-    text = json.dumps(card, indent=1, sort_keys=True)
-    (run.folder / "card.json").write_text(text, encoding="utf-8")
+    card = TaskCard(pinned(ScoringSettings()), "handwritten digits, 16 x 16, in one command")
     store = LocalStore(run.store)
     store.put(made.path)
-    kept = store.put(text.encode())
-    assert kept.digest == hashlib.sha256(text.encode()).digest()
+    store.put(card.write(run.folder / "card.json"))
     path = run.folder / "genesis" / "genesis.json"
     write_genesis(path, made.digests)
     say(run, f"genesis trained on {run.plan.genesis} public pictures, {made.size:,} bytes, {made.cid}")

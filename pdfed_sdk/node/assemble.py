@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from pathlib import Path
 
-from pdfed_sdk.artifacts.cid import RAW, Cid
 from pdfed_sdk.artifacts.identity import SigningIdentity
-from pdfed_sdk.artifacts.kubo import KuboStore
-from pdfed_sdk.artifacts.store import LocalStore, Store
+from pdfed_sdk.artifacts.open_store import open_store
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.rpc import Options
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
-from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch, MlError
+from pdfed_sdk.errors import ConfigError
 from pdfed_sdk.ml.device import set_threads
-from pdfed_sdk.ml.scoring.scorer import ScoringSettings
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.packaging import SigningPackager
 from pdfed_sdk.node.records import Records
 from pdfed_sdk.node.runner import LoopSettings, Node
 from pdfed_sdk.node.strategy import LocalStrategy
+from pdfed_sdk.node.task_card import TaskCard
 from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import Role
 
 log = logging.getLogger("pdfed.node")
-
-CARD_BYTES = 1 << 20
-
-
-def task_card(store: Store, digest: bytes) -> str:
-    """The task's card: JSON text whose sha2-256 stands on chain. Its "scoring" part freezes the settings."""
-    card = store.get(Cid(RAW, digest), max_bytes=CARD_BYTES)
-    if hashlib.sha256(card).digest() != digest:
-        raise DigestMismatch("the task's card is not the one named on chain", hint="use another store")
-    return card.decode()
-
-
-def open_store(home: Path, config: NodeConfig) -> Store:
-    return KuboStore(config.store.kubo) if config.store.kubo else LocalStore(home / config.store.path)
 
 
 def make_strategy(config: NodeConfig) -> LocalStrategy:
@@ -54,21 +36,6 @@ def make_strategy(config: NodeConfig) -> LocalStrategy:
     if not isinstance(strategy, LocalStrategy):
         raise ConfigError(f"[strategy] {name} is no LocalStrategy", hint="subclass node.strategy.LocalStrategy")
     return strategy
-
-
-def scoring_settings(store: Store, digest: bytes) -> ScoringSettings:
-    """The scoring settings a task's card freezes."""
-    try:
-        return ScoringSettings.from_json(json.dumps(json.loads(task_card(store, digest))["scoring"]))
-    except ContentMissing as error:
-        raise ContentMissing(
-            f"the store does not hold the task's card {Cid(RAW, digest)}",
-            hint="use the store the sponsor published to: [store] path or kubo in pdfed.toml",
-        ) from error
-    except (ValueError, KeyError, TypeError, MlError) as error:
-        raise ConfigError(
-            f"the task's card {Cid(RAW, digest)} has no readable scoring settings: {error}", hint="ask the sponsor"
-        ) from error
 
 
 def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool = False) -> Node:
@@ -84,10 +51,10 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         from_block=config.chain.from_block,
         options=Options(dry_run=dry_run),
     )
-    store = open_store(home, config)
+    store = open_store(config.store.uri, home)
     view = TaskView(client)
     models = ModelCache(home / "models", store, view, view.params.sponsor)
-    settings = scoring_settings(store, view.params.card_digest)
+    settings = TaskCard.fetch(store, view.params.card_digest).scoring
     split = load_class(config.parts.dataset)(home / config.node.data, settings)
     role = ROLES[config.node.role]
     trainer = load_class(config.parts.trainer)(split, config) if Role.TRAINER in role else None

@@ -180,7 +180,7 @@ class Author:
             if self.gate:
                 return self.records.keep_attempt(replace(attempt, stage="refused"))
             log.warning("the gate is switched off: publishing all the same")
-        if self.gate and not self.strategy.publishes(evaluation.improvement):
+        if not self.strategy.publishes(evaluation.improvement):
             log.info("attempt %d: not worth its fee, not published", attempt.number)
             return self.records.keep_attempt(replace(attempt, stage="abandoned"))
         self.records.keep_gate(attempt, evaluation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.provenance import ParentLink, build_package
+from pdfed_sdk.family import family_in
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.model_card import write_card
 from pdfed_sdk.node.records import Attempt
@@ -20,7 +21,8 @@ class SigningPackager:
         parents = [ParentLink(p.id, p.weight_bps, models.get(p.id).package) for p in attempt.parents]
         title = f"model {attempt.number} of {self._wallet}"
         facts = attempt.facts or {}
-        write_card(attempt.model, title=title, wallet=self._wallet, facts=facts, parents=attempt.parents)
+        family = family_in(attempt.model)
+        write_card(attempt.model, family=family, title=title, wallet=self._wallet, facts=facts, parents=attempt.parents)
         build_package(
             attempt.model,
             attempt.package,

@@ -11,8 +11,8 @@ from typing import Any
 
 from pdfed_sdk.config import NodeConfig
 from pdfed_sdk.errors import MlError, StoreError
+from pdfed_sdk.family import Model, load_model
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, split_nodes
-from pdfed_sdk.ml.diffusion.model import DiffusionModel, average, load_pipeline, save_pipeline
 from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
 from pdfed_sdk.ml.scoring.gate import publication_gate
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
@@ -22,9 +22,10 @@ from pdfed_sdk.node.parts import Evaluation, Evaluator, Heartbeat, StepHook, Tra
 MAX_PAIR_LEAVES = 255
 
 
-def with_heartbeat(model: DiffusionModel, heartbeat: Heartbeat) -> DiffusionModel:
-    """The model, with ``heartbeat`` called before each denoising step."""
-    model.unet.register_forward_pre_hook(lambda *_: heartbeat())
+def load_with_heartbeat(folder: Path, heartbeat: Heartbeat) -> Model:
+    """The model in ``folder``, with ``heartbeat`` called before each pass through its network."""
+    model = load_model(folder)
+    model.family.on_forward(model, heartbeat)
     return model
 
 
@@ -36,11 +37,15 @@ class PictureEvaluator:
 
     def compare(self, reference: Path, candidate: Path, seed: bytes, heartbeat: Heartbeat) -> Evaluation:
         try:
-            before = self._scorer.evaluate(with_heartbeat(load_pipeline(reference), heartbeat), seed)
+            known = load_with_heartbeat(reference, heartbeat)
+            before = self._scorer.evaluate(known, seed)
         except MlError as error:
             raise StoreError(f"the reference in {reference} cannot be scored: {error.message}") from error
         try:
-            after = self._scorer.evaluate(with_heartbeat(load_pipeline(candidate), heartbeat), seed)
+            fresh = load_with_heartbeat(candidate, heartbeat)
+            if fresh.family.name != known.family.name:
+                raise MlError(f"the model is of the family {fresh.family.name}, the task's is {known.family.name}")
+            after = self._scorer.evaluate(fresh, seed)
         except RuntimeError as error:  # torch's refusal of a configuration that passed every check
             raise MlError(f"the model does not run: {str(error).splitlines()[0][:200]}") from error
         pairs = tuple(json.dumps(pair, sort_keys=True).encode() for pair in after.to_dict()["pairs"][:MAX_PAIR_LEAVES])
@@ -73,8 +78,9 @@ class PictureTrainer:
         resume: Path,
         on_step: StepHook,
     ) -> Mapping[str, Any] | None:
-        models = [load_pipeline(folder) for folder, _ in parents]
-        start = models[0] if len(models) == 1 else average(models, [float(weight) for _, weight in parents])
+        models = [load_model(folder) for folder, _ in parents]
+        family = models[0].family
+        start = models[0] if len(models) == 1 else family.average(models, [float(weight) for _, weight in parents])
         stepped = time.monotonic()
 
         def between(progress: Progress) -> bool:
@@ -89,7 +95,7 @@ class PictureTrainer:
         result = train(config, self._pictures, parent=start, on_step=between, state_file=resume)
         if not result.finished:
             return None
-        save_pipeline(result.model, out)
+        family.save(result.model, out)
         return result.facts.to_dict()
 
 

@@ -11,15 +11,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pdfed_sdk.artifacts.package import MODEL_INDEX, open_package
+from pdfed_sdk.artifacts.package import open_package
 from pdfed_sdk.errors import DataError, MlError, PackageInvalid, UsageError
+from pdfed_sdk.family import Model, families, load_model
 from pdfed_sdk.ml.data import NodeSplit, PictureSet
-from pdfed_sdk.ml.diffusion.model import DiffusionModel, load_pipeline
 from pdfed_sdk.ml.scoring.improvements import YARDSTICK
 from pdfed_sdk.ml.scoring.page import write_report
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.picture_parts import load_split
+from pdfed_sdk.node.task_card import TaskCard
 
 HISTORY = "history.jsonl"
 """Earlier reports of a report folder, one a line. Private, as the page is."""
@@ -38,10 +39,10 @@ class Judgement:
 class Case:
     """What is judged, on which pictures, with which settings."""
 
-    subject: DiffusionModel | PictureSet
+    subject: Model | PictureSet
     split: NodeSplit
     settings: ScoringSettings
-    reference: DiffusionModel | PictureSet | None
+    reference: Model | PictureSet | None
 
 
 def prepare(
@@ -55,7 +56,7 @@ def prepare(
 ) -> Case:
     """Read everything. Settings are those of the card; without one the defaults, in the shape of the node's prepared
     split or else of the subject. Errors: UsageError, DataError, MlError, PackageInvalid."""
-    frozen = card_settings(card) if card else None
+    frozen = TaskCard.read(card).scoring if card else None
     if frozen and (samples or extractor):
         raise UsageError(f"{card} freezes samples and extractor", hint="leave out --samples and --extractor")
     shape = (frozen.size, frozen.channels) if frozen else prepared_shape(Path(data))
@@ -65,30 +66,22 @@ def prepare(
     return Case(judged, data_of(data, settings), settings, other)
 
 
-def open_subject(path: Path, shape: tuple[int, int] | None = None) -> DiffusionModel | PictureSet:
+def open_subject(path: Path, shape: tuple[int, int] | None = None) -> Model | PictureSet:
     """What lies at ``path``: a model package, a pipeline folder, an .npz archive, or a folder of pictures, which are
     brought to ``shape`` (size, channels)."""
     if not path.exists():
         raise UsageError(f"{path} does not exist", hint="name a model package or folder, or generated pictures")
-    if path.is_dir() and (path / MODEL_INDEX).is_file():
-        return load_pipeline(path)
+    if path.is_dir() and any((path / name).is_file() for family in families() for name in family.rules.configs):
+        return load_model(path)
     if path.is_file() and path.suffix == ".zip":
         with tempfile.TemporaryDirectory(prefix="pdfed-") as place:
             try:
                 open_package(path, Path(place) / "model")
             except PackageInvalid as error:
                 raise PackageInvalid(f"{path}: {error.message}", hint=error.hint) from error
-            return load_pipeline(Path(place) / "model")
+            return load_model(Path(place) / "model")
     size, channels = shape if shape and path.is_dir() else (None, None)
     return load_pictures(path, size=size, channels=channels)
-
-
-def card_settings(card: Path) -> ScoringSettings:
-    """The settings a task's card freezes."""
-    try:
-        return ScoringSettings.from_json(json.dumps(json.loads(card.read_text(encoding="utf-8"))["scoring"]))
-    except (OSError, ValueError, KeyError, TypeError, MlError) as error:
-        raise UsageError(f"{card} has no readable scoring settings: {error}", hint="name a task card") from error
 
 
 def prepared_shape(data: Path) -> tuple[int, int] | None:
@@ -100,10 +93,10 @@ def prepared_shape(data: Path) -> tuple[int, int] | None:
 
 
 def free_settings(
-    subject: DiffusionModel | PictureSet, shape: tuple[int, int] | None, samples: int | None, extractor: str | None
+    subject: Model | PictureSet, shape: tuple[int, int] | None, samples: int | None, extractor: str | None
 ) -> ScoringSettings:
     """The defaults where no card freezes them: in the shape of the data or else of the subject, all of its pictures."""
-    own = subject.config if isinstance(subject, DiffusionModel) else subject
+    own = subject if isinstance(subject, PictureSet) else subject.config
     size, channels = shape or (own.size, own.channels)
     count = samples or (len(subject) if isinstance(subject, PictureSet) else ScoringSettings.samples)
     try:
@@ -113,9 +106,9 @@ def free_settings(
         raise UsageError(f"these settings cannot be used: {error.message}", hint="see docs/scoring.md") from error
 
 
-def generated(subject: DiffusionModel | PictureSet, scorer: Scorer, seed: bytes) -> tuple[Tensor, Tensor]:
+def generated(subject: Model | PictureSet, scorer: Scorer, seed: bytes) -> tuple[Tensor, Tensor]:
     """The pictures to score and their labels: sampled from a model, or the first ``samples`` of a heap."""
-    if isinstance(subject, DiffusionModel):
+    if not isinstance(subject, PictureSet):
         return scorer.sample(subject, seed)
     settings = scorer.settings
     if len(subject) < settings.samples:

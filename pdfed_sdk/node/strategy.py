@@ -61,7 +61,8 @@ class TrainFromBest(LocalStrategy):
 
     ``listen``: "all", "validators" or "trainers". The node's own measurement counts like the median of the others';
     a model it found unusable on its own pictures is never trained on. ``least_level``: wait until a model of that level
-    is there. ``submissions``: how many to make at most.
+    is there. ``submissions``: how many to make at most. ``least_own``: publish what the node's own measurement puts at
+    this bucket or a higher one; the lowest bucket, -8, publishes everything that the gate lets pass.
     """
 
     budget: int = 14_000
@@ -70,6 +71,7 @@ class TrainFromBest(LocalStrategy):
     listen: str = "all"
     submissions: int = 1_000_000
     least_level: float = float("-inf")
+    least_own: int = LOWEST + 1
 
     def __post_init__(self) -> None:
         if self.listen not in ("all", "validators", "trainers"):
@@ -110,7 +112,7 @@ class TrainFromBest(LocalStrategy):
         return self.budget if attempt <= self.submissions else 0
 
     def publishes(self, improvement: int) -> bool:
-        return improvement > LOWEST
+        return improvement >= self.least_own
 
 
 def choose_parents(

@@ -17,11 +17,6 @@ import pytest
 
 from pdfed_sdk.artifacts import package as package_module
 from pdfed_sdk.artifacts.package import (
-    CARD,
-    MODEL_INDEX,
-    SCHEDULER_CONFIG,
-    UNET_CONFIG,
-    WEIGHTS,
     Limits,
     digests_of,
     open_package,
@@ -30,6 +25,8 @@ from pdfed_sdk.artifacts.package import (
     weights_digest,
 )
 from pdfed_sdk.errors import PackageInvalid, StoreError
+from pdfed_sdk.family import CARD
+from pdfed_sdk.ml.diffusion.ddpm import MODEL_INDEX, SCHEDULER_CONFIG, UNET_CONFIG, WEIGHTS
 from tests.support.pipelines import INDEX, SCHEDULER, UNET, folder_of, parts, weights
 
 

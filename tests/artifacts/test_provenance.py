@@ -24,7 +24,7 @@ from pdfed_sdk.artifacts.archive import MANIFEST
 from pdfed_sdk.artifacts.cid import cid_of
 from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.manifests import MAX_DEPTH, ParentClaim, _boxes, model_assertion
-from pdfed_sdk.artifacts.package import CARD, WEIGHTS, open_package, pack_folder, read_package
+from pdfed_sdk.artifacts.package import open_package, pack_folder, read_package
 from pdfed_sdk.artifacts.provenance import (
     BuiltPackage,
     Expected,
@@ -37,6 +37,8 @@ from pdfed_sdk.artifacts.provenance import (
     verify_package,
 )
 from pdfed_sdk.errors import DigestMismatch, KeystoreError, PackageInvalid, ProvenanceInvalid, StoreError, UsageError
+from pdfed_sdk.family import CARD
+from pdfed_sdk.ml.diffusion.ddpm import WEIGHTS
 from tests.support.pipelines import folder_of, parts, weights
 
 SAYS = ("org.pdfed.model", "c2pa.actions.v2")

@@ -15,7 +15,7 @@ from pdfed_sdk.ml.data import NodeSplit, partition, split_nodes
 from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model, save_pipeline
 from pdfed_sdk.ml.scoring.reports import QNReport, ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
-from pdfed_sdk.node.genesis import write_task_card
+from pdfed_sdk.node.task_card import TaskCard
 from tests.support.cli_runner import PASSWORD, RECEIPT, Cli, keystore_of, runner
 from tests.support.node_world import BOTH, PARTS, STAKE, World
 
@@ -39,7 +39,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save_pipeline(new_model(ModelConfig(widths=(8, 16)), seed), folder / f"model{seed}")
     (folder / "model0" / "README.md").write_text("a model")
     pack_folder(folder / "model0", folder / "package.zip")
-    write_task_card(folder / "card.json", ScoringSettings(samples=40, extractor="pixels", resamples=8))
+    TaskCard(ScoringSettings(samples=40, extractor="pixels", resamples=8)).write(folder / "card.json")
     made = torch.cat([splits[0].train.images[:10], splits[1].train.images[:30]])
     np.savez(folder / "made.npz", made.permute(0, 2, 3, 1).numpy())
     load_pictures("mnist", size=16).take(range(0, 5_000, 4)).save(folder / "few.npz")
@@ -96,11 +96,29 @@ def test_the_same_seed_gives_the_same_score_and_history_grows_a_curve(cli: Cli, 
 
 def test_without_a_card_the_data_give_the_shape_and_all_pictures_count(cli: Cli, tmp_path: Path):
     done = cli(
-        *("score", "run", "made", "--data", "data", "--extractor", "own", "--out", tmp_path, "--title", "<b>", "--json")
+        *(
+            "score",
+            "run",
+            "made",
+            "--data",
+            "data",
+            "--extractor",
+            "fingerprint",
+            "--out",
+            tmp_path,
+            "--title",
+            "<b>",
+            "--json",
+        )
     )
     assert done.code == 0, done.err
     settings = done.json["report"]["settings"]
-    assert (settings["samples"], settings["size"], settings["channels"], settings["extractor"]) == (40, 16, 1, "own")
+    assert (settings["samples"], settings["size"], settings["channels"], settings["extractor"]) == (
+        40,
+        16,
+        1,
+        "fingerprint",
+    )
     assert "<h1>&lt;b&gt;</h1>" in (tmp_path / "report.html").read_text()
 
 
@@ -171,7 +189,7 @@ def home(world: World, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     (home / "pdfed.toml").write_text(
         f'[chain]\nrpc = "{world.anvil.url}"\ntask = "{world.entry.registry}"\n'
-        f'[store]\npath = "{world.folder / "store"}"\n[parts]\n{parts}\n'
+        f'[store]\nuri = "local:{world.folder / "store"}"\n[parts]\n{parts}\n'
     )
     world.client(6).register(BOTH)
     world.client(6).deposit(STAKE)

@@ -19,7 +19,9 @@ SEED = bytes(range(32))
 
 
 def same(a, b):
-    return all(x.equal(y) for x, y in zip(a.unet.state_dict().values(), b.unet.state_dict().values(), strict=True))
+    return all(
+        x.equal(y) for x, y in zip(a.network.state_dict().values(), b.network.state_dict().values(), strict=True)
+    )
 
 
 def test_training_spends_its_budget_learns_and_leaves_the_parent(splits):
@@ -134,8 +136,8 @@ def test_average_is_linear_and_checked(tiny):
     other = new_model(tiny.config, 4)
     mean = average([tiny, other], [3, 1])
     name = "conv_in.weight"
-    expected = 0.75 * tiny.unet.state_dict()[name] + 0.25 * other.unet.state_dict()[name]
-    assert torch.allclose(mean.unet.state_dict()[name], expected, atol=1e-7)
+    expected = 0.75 * tiny.network.state_dict()[name] + 0.25 * other.network.state_dict()[name]
+    assert torch.allclose(mean.network.state_dict()[name], expected, atol=1e-7)
     assert same(average([tiny, other], [1, 0]), tiny)
     for weights in ([1], [1, -1], [0, 0], [float("nan"), 1]):
         with pytest.raises(MlError):
@@ -153,7 +155,7 @@ def test_diffusers_loads_what_we_save_and_so_do_we(tiny, tmp_path):
     ours = load_pipeline(folder, expect=tiny.config)
     assert ours.config == tiny.config
     assert same(ours, tiny)
-    assert all(theirs.unet.state_dict()[k].equal(v) for k, v in tiny.unet.state_dict().items())
+    assert all(theirs.unet.state_dict()[k].equal(v) for k, v in tiny.network.state_dict().items())
     images, _ = sample(ours, 2, SEED, steps=2)
     assert images.equal(sample(tiny, 2, SEED, steps=2)[0])
 
@@ -219,7 +221,7 @@ def test_damaged_folders_are_refused(tiny, tmp_path, damage):
         path.unlink()
     elif damage == "pickle":
         path.unlink()
-        torch.save(tiny.unet.state_dict(), folder / "unet" / "diffusion_pytorch_model.bin")
+        torch.save(tiny.network.state_dict(), folder / "unet" / "diffusion_pytorch_model.bin")
     elif damage == "config":
         (folder / "unet" / "config.json").write_text("{")
     else:

@@ -135,7 +135,7 @@ CASES: list[tuple[str, Callable[[], Any], str]] = [
     ("grid_png", lambda: grid_png(OK.float()), "images is torch.float32"),
     ("write_report", lambda: write_report(report(), OK[:3], SPLIT.train, Path()), "samples has 3 .*about 12"),
     ("Pixels", lambda: Pixels(8, 1)(OK), r"images are \(1, 16, 16\), pixels-8x8x1 takes \(1, 8, 8\)"),
-    ("own", lambda: load_extractor("own")(OK.float()), "images is torch.float32"),
+    ("fingerprint", lambda: load_extractor("fingerprint")(OK.float()), "images is torch.float32"),
     ("efficientnet", lambda: load_extractor("efficientnet-lite0")(OK[:0]), "images is empty"),
     ("load_extractor name", lambda: load_extractor("vgg"), "extractor 'vgg' is unknown"),
     ("load_extractor hash", lambda: load_extractor("pixels", sha256="00"), "pixels has weights e3b0.*, expected 00"),

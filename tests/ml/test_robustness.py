@@ -83,7 +83,7 @@ def cases(draw: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Te
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases(), st.sampled_from(["qn", "qn-normalised"]), st.sampled_from(["pixels", "own"]))
+@given(cases(), st.sampled_from(["qn", "qn-normalised"]), st.sampled_from(["pixels", "fingerprint"]))
 def test_a_score_is_finite_or_refused(case, objective, extractor):
     generated, train, test, labels = case
     chosen = ScoringSettings(objective=objective, extractor=extractor, resamples=4)
@@ -137,7 +137,7 @@ def test_baselines_are_finite_or_refused(sets):
 
 
 @pytest.mark.parametrize(("size", "channels"), [(512, 1), (512, 3), (256, 3)])
-@pytest.mark.parametrize("extractor", ["own", "efficientnet-lite0"])
+@pytest.mark.parametrize("extractor", ["fingerprint", "efficientnet-lite0"])
 def test_large_pictures(size, channels, extractor):
     random = torch.Generator().manual_seed(0)
     coarse = torch.rand(28, channels, 16, 16, generator=random)
@@ -159,7 +159,9 @@ def test_models_with_and_without_classes_grey_and_in_colour(classes, channels, s
     names = tuple(str(i) for i in range(classes))
     labels = torch.arange(36) % classes if classes else torch.full((36,), -1)
     parts = [PictureSet(images[i : i + 12], labels[i : i + 12], names) for i in (0, 12, 24)]
-    chosen = ScoringSettings(samples=16, size=size, channels=channels, extractor="own", sampler_steps=2, resamples=4)
+    chosen = ScoringSettings(
+        samples=16, size=size, channels=channels, extractor="fingerprint", sampler_steps=2, resamples=4
+    )
     scorer = Scorer(NodeSplit(*parts), chosen)
     model = new_model(ModelConfig(size=size, channels=channels, classes=classes, widths=(8, 16)))
     check(scorer.evaluate(model, b"seed"), 16, 12)

@@ -336,7 +336,7 @@ def test_exact_copies_are_always_found_and_twins_in_heldout_do_not_spoil_the_cal
 def test_colour_and_larger_pictures():
     random = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (60, 3, 64, 64), generator=random, dtype=torch.uint8)
-    report = qn_score(images[:20], images[20:40], images[40:], settings=ScoringSettings(extractor="own"))
+    report = qn_score(images[:20], images[20:40], images[40:], settings=ScoringSettings(extractor="fingerprint"))
     assert finite(report)
     assert report.settings.size == 64
 
@@ -381,7 +381,7 @@ def test_pixels_are_pixels(noise):
         Pixels(8, 1)(noise)
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite0", "own"])
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "fingerprint"])
 def test_networks_give_their_width_whatever_the_batch(name, noise):
     extractor = load_extractor(name)
     features = extractor(noise[:3])

@@ -16,9 +16,10 @@ from pdfed_sdk.artifacts.store import LocalStore
 from pdfed_sdk.config import NodeConfig, StrategySection
 from pdfed_sdk.errors import ConfigError, ContentMissing, DataError
 from pdfed_sdk.ml.scoring.scorer import ScoringSettings
-from pdfed_sdk.node.assemble import make_strategy, scoring_settings
+from pdfed_sdk.node.assemble import make_strategy
 from pdfed_sdk.node.picture_parts import load_split
 from pdfed_sdk.node.strategy import TrainFromBest
+from pdfed_sdk.node.task_card import TaskCard
 from tests.support.cli_runner import PASSWORD, Cli, keystore_of, runner
 from tests.support.node_world import BOTH, PARTS, STAKE, World
 
@@ -70,12 +71,12 @@ def test_strategies_are_made_or_refused_by_name():
 def test_a_card_that_is_missing_or_no_card(tmp_path: Path):
     store, settings = LocalStore(tmp_path), ScoringSettings(samples=64)
     good = json.dumps({"scoring": json.loads(settings.to_json())}).encode()
-    assert scoring_settings(store, store.put(good).digest) == settings
+    assert TaskCard.fetch(store, store.put(good).digest).scoring == settings
     for bad in (b"{", b"[]", b'{"scoring": {"smples": 3}}'):
         with pytest.raises(ConfigError, match="no readable scoring settings"):
-            scoring_settings(store, store.put(bad).digest)
+            TaskCard.fetch(store, store.put(bad).digest)
     with pytest.raises(ContentMissing, match="does not hold the task's card"):
-        scoring_settings(store, cid_of(b"never stored").digest)
+        TaskCard.fetch(store, cid_of(b"never stored").digest)
 
 
 # --- pdfed node run --------------------------------------------------------------------------------------------------
@@ -103,7 +104,7 @@ def home(world: World, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 rpc = "{world.anvil.url}"
 task = "{world.entry.registry}"
 [store]
-path = "{world.folder / "store"}"
+uri = "local:{world.folder / "store"}"
 [node]
 role = "both"
 [parts]

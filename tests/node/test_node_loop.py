@@ -444,11 +444,22 @@ def test_the_gate_refuses_and_the_model_is_never_published(world: World, caplog:
 
 
 def test_with_the_gate_off_it_is_published_all_the_same(world: World):
-    node = world.node(1, trainer=Stepper(), opinion=Opinion(LOWEST, copies=True), gate=False)
+    node = world.node(1, trainer=Stepper(), opinion=Opinion(copies=True), gate=False)
     node.join()
     assert node.author
     node.author.work()
     assert submissions_of(world, 1) == [Status.OPEN]
+
+
+@pytest.mark.parametrize("gate", [True, False])
+def test_the_strategy_decides_whether_a_model_is_worth_publishing(world: World, gate: bool):
+    """With the gate off it was not asked, and every attempt was published and paid for."""
+    node = world.node(1, trainer=Stepper(), opinion=Opinion(LOWEST), gate=gate)
+    node.join()
+    assert node.author
+    node.author.work()
+    assert world.attempt(1).stage == "abandoned"
+    assert submissions_of(world, 1) == []
 
 
 def test_without_stake_for_a_reservation_nothing_is_trained(world: World, caplog: pytest.LogCaptureFixture):

@@ -83,3 +83,9 @@ def test_publishing():
 def test_impossible_options(options: dict[str, object]):
     with pytest.raises(UsageError):
         TrainFromBest(**options)  # type: ignore[arg-type]
+
+
+def test_what_is_worth_publishing_is_a_setting():
+    assert [i for i in (LOWEST, LOWEST + 1, 0) if TrainFromBest().publishes(i)] == [LOWEST + 1, 0]
+    assert TrainFromBest(least_own=LOWEST).publishes(LOWEST)
+    assert not TrainFromBest(least_own=3).publishes(2)

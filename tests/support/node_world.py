@@ -16,7 +16,6 @@ import numpy as np
 
 from pdfed_sdk.artifacts.cid import Cid
 from pdfed_sdk.artifacts.identity import SigningIdentity
-from pdfed_sdk.artifacts.package import WEIGHTS
 from pdfed_sdk.artifacts.provenance import build_package
 from pdfed_sdk.artifacts.store import LocalStore
 from pdfed_sdk.chain.client import PdfedClient
@@ -24,6 +23,7 @@ from pdfed_sdk.chain.deploy import Manifest, TaskEntry, create_task
 from pdfed_sdk.chain.parameters import task_params
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.errors import PublicationRefused
+from pdfed_sdk.ml.diffusion.ddpm import WEIGHTS
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.packaging import SigningPackager
 from pdfed_sdk.node.parts import Evaluation, Heartbeat, StepHook

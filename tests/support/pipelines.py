@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from pdfed_sdk.artifacts.package import CARD, MODEL_INDEX, SCHEDULER_CONFIG, UNET_CONFIG, WEIGHTS
+from pdfed_sdk.family import CARD
+from pdfed_sdk.ml.diffusion.ddpm import MODEL_INDEX, SCHEDULER_CONFIG, UNET_CONFIG, WEIGHTS
 
 INDEX = {
     "_class_name": "DDPMPipeline",

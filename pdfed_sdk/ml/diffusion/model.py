@@ -10,17 +10,20 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Generator, Tensor
+from torch.nn import functional as F
 
 from pdfed_sdk.errors import MlError
+from pdfed_sdk.family import Forward
+from pdfed_sdk.ml.diffusion.ddpm import FAMILY, SCHEDULER_CONFIG, UNET_CONFIG, WEIGHTS, Ddpm
 
-WEIGHTS = Path("unet") / "diffusion_pytorch_model.safetensors"
 MAX_PARAMETERS = 200_000_000
 
 
@@ -67,18 +70,23 @@ class ModelConfig:
 class DiffusionModel:
     """A UNet with its configuration. Inputs in [-1, 1]."""
 
-    unet: UNet2DModel
+    network: UNet2DModel
     config: ModelConfig
+
+    @property
+    def family(self) -> Ddpm:
+        """The class-conditional DDPMs."""
+        return FAMILY
 
     @property
     def parameter_count(self) -> int:
         """Number of weights."""
-        return sum(p.numel() for p in self.unet.parameters())
+        return sum(p.numel() for p in self.network.parameters())
 
     def weights_digest(self) -> bytes:
         """SHA-256 over names, shapes and values of the weights (not of the file; that is `file_digest`)."""
         sha = hashlib.sha256()
-        for name, tensor in sorted(self.unet.state_dict().items()):
+        for name, tensor in sorted(self.network.state_dict().items()):
             sha.update(f"{name}{tuple(tensor.shape)}".encode())
             sha.update(tensor.detach().cpu().float().contiguous().numpy().tobytes())
         return sha.digest()
@@ -117,6 +125,33 @@ def training_scheduler(config: ModelConfig) -> DDPMScheduler:
     )
 
 
+@cache
+def _forward_process(config: ModelConfig) -> DDPMScheduler:
+    return training_scheduler(config)
+
+
+def denoising_loss(
+    config: ModelConfig, forward: Forward, images: Tensor, labels: Tensor, random: Generator, label_dropout: float
+) -> Tensor:
+    """Mean squared error of the network's prediction on images (B, C, S, S) in [-1, 1] noised at random times.
+
+    Noise, times and dropped labels come from ``random``, on its device; the rest is computed where ``images`` lie.
+    """
+    scheduler, place = _forward_process(config), images.device
+    noise = torch.randn(images.shape, generator=random, device=random.device).to(place)
+    times = torch.randint(0, config.timesteps, (len(images),), generator=random, device=random.device).to(place)
+    if label_dropout:
+        dropped = torch.rand(len(labels), generator=random, device=random.device).to(place) < label_dropout
+        labels = torch.where(dropped, config.classes, labels)
+    noisy = scheduler.add_noise(images, noise, times)
+    if config.prediction == "v_prediction":
+        target = scheduler.get_velocity(images, noise, times)
+    else:
+        target = noise if config.prediction == "epsilon" else images
+    output = forward(noisy, times, class_labels=labels if config.classes else None).sample
+    return F.mse_loss(output.float(), target)
+
+
 def average(models: Sequence[DiffusionModel], weights: Sequence[float]) -> DiffusionModel:
     """Weighted mean of the weights of models of one configuration (weights >= 0, any positive sum)."""
     total = float(sum(weights))
@@ -126,18 +161,18 @@ def average(models: Sequence[DiffusionModel], weights: Sequence[float]) -> Diffu
         raise MlError("models of different configurations cannot be averaged")
     result = new_model(models[0].config)
     mean: dict[str, Tensor] = {}
-    states = [model.unet.state_dict() for model in models]
+    states = [model.network.state_dict() for model in models]
     for name, tensor in states[0].items():
         parts = (state[name].double() * (w / total) for state, w in zip(states, weights, strict=True))
         mean[name] = torch.stack(list(parts)).sum(0).to(tensor.dtype)
-    result.unet.load_state_dict(mean)
+    result.network.load_state_dict(mean)
     return result
 
 
 def save_pipeline(model: DiffusionModel, folder: Path) -> Path:
     """Write the standard diffusers folder (`DDPMPipeline.from_pretrained(folder)` loads it); returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    pipeline = DDPMPipeline(unet=model.unet.cpu().float(), scheduler=training_scheduler(model.config))
+    pipeline = DDPMPipeline(unet=model.network.cpu().float(), scheduler=training_scheduler(model.config))
     pipeline.save_pretrained(str(folder), safe_serialization=True)
     return folder
 
@@ -195,7 +230,7 @@ def _read_weights(path: Path, wanted: dict[str, tuple[int, ...]]) -> dict[str, T
 
 
 def _read_config(folder: Path) -> ModelConfig:
-    unet, scheduler = (_read_json(folder / part) for part in ("unet/config.json", "scheduler/scheduler_config.json"))
+    unet, scheduler = (_read_json(folder / part) for part in (UNET_CONFIG, SCHEDULER_CONFIG))
     if unet.get("_class_name") != "UNet2DModel":
         raise MlError(f"unet/config.json names {unet.get('_class_name')!r}, expected 'UNet2DModel'")
     embeddings = unet.get("num_class_embeds")

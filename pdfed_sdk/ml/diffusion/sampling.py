@@ -73,12 +73,12 @@ def seeded_normal(seed: bytes, index: int, shape: tuple[int, ...]) -> Tensor:
 
 @torch.no_grad()
 def _denoise(model: DiffusionModel, noise: Tensor, labels: Tensor, steps: int) -> Tensor:
-    unet, scheduler = model.unet.eval(), sampling_scheduler(model.config)
+    network, scheduler = model.network.eval(), sampling_scheduler(model.config)
     scheduler.set_timesteps(steps)
-    device = next(unet.parameters()).device
+    device = next(network.parameters()).device
     state, condition = noise.to(device), labels.to(device) if model.config.classes else None
     for step in scheduler.timesteps:
-        output = unet(state, step, class_labels=condition).sample
+        output = network(state, step, class_labels=condition).sample
         state = scheduler.step(output, step, state, eta=0.0).prev_sample
     pixels = torch.nan_to_num(state, nan=0.0).clamp(-1, 1).add(1).mul(127.5).round()
     return pixels.to(torch.uint8).cpu()

@@ -6,6 +6,7 @@ What lives here: the loop, its configuration and its facts for the manifest. Wha
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import time
@@ -16,12 +17,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from pdfed_sdk.errors import DataError, MlError
+from pdfed_sdk.family import Model, Shape
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.device import device_of
-from pdfed_sdk.ml.diffusion.model import DiffusionModel, ModelConfig, new_model, training_scheduler
+from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
 from pdfed_sdk.ml.snapshots import read_snapshot, write_snapshot
 
 
@@ -91,7 +92,7 @@ class TrainFacts:
 class TrainResult:
     """The trained model, its facts, and whether the whole budget was spent (False: stopped early)."""
 
-    model: DiffusionModel
+    model: Model
     facts: TrainFacts
     finished: bool
 
@@ -102,41 +103,29 @@ OnStep = Callable[[Progress], bool | None]
 class _Run:
     """The state of one training run: everything that a snapshot holds."""
 
-    def __init__(self, config: TrainConfig, model: DiffusionModel, device: torch.device) -> None:
+    def __init__(self, config: TrainConfig, model: Model, device: torch.device) -> None:
         self.config, self.model, self.device = config, model, device
-        self.unet = model.unet.to(device).train()
-        self.ema = {name: tensor.detach().clone().float() for name, tensor in self.unet.state_dict().items()}
-        self.optimiser = torch.optim.AdamW(self.unet.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=0.0)
-        self.scheduler = training_scheduler(model.config)
+        self.network = model.network.to(device).train()
+        self.ema = {name: tensor.detach().clone().float() for name, tensor in self.network.state_dict().items()}
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=config.lr, betas=(0.9, 0.99), weight_decay=0.0)
         self.random = torch.Generator().manual_seed(config.seed)
         self.seen = self.steps = 0
         self.loss = math.nan
-        self.forward = torch.compile(self.unet) if config.compile else self.unet
+        self.forward = torch.compile(self.network) if config.compile else self.network
 
     def step(self, images: Tensor, labels: Tensor) -> None:
         """One optimiser step on images (B, C, S, S) in [-1, 1] and labels (B,)."""
         config = self.config
-        noise = torch.randn(images.shape, generator=self.random)
-        times = torch.randint(0, self.model.config.timesteps, (len(images),), generator=self.random)
-        if config.label_dropout:
-            dropped = torch.rand(len(labels), generator=self.random) < config.label_dropout
-            labels = torch.where(dropped, self.model.config.classes, labels)
-        noisy = self.scheduler.add_noise(images, noise, times)
-        if self.scheduler.config.prediction_type == "v_prediction":
-            target = self.scheduler.get_velocity(images, noise, times)
-        else:
-            target = noise if self.scheduler.config.prediction_type == "epsilon" else images
-        condition = labels.to(self.device) if self.model.config.classes else None
+        images, labels = images.to(self.device), labels.to(self.device)
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=config.bf16):
-            output = self.forward(noisy.to(self.device), times.to(self.device), class_labels=condition).sample
-        loss = F.mse_loss(output.float(), target.to(self.device))
+            loss = self.model.family.loss(self.model, self.forward, images, labels, self.random, config.label_dropout)
         if not bool(torch.isfinite(loss)):
             raise MlError(f"training diverged at step {self.steps}: loss is {loss.item()}", hint="lower the lr")
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimiser.step()
         self.steps, self.seen = self.steps + 1, self.seen + len(images)
         value = float(loss.detach())
@@ -153,7 +142,7 @@ class _Run:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.config.ema, self.steps / (self.steps + 10)) if self.config.ema else 0.0
-        for name, tensor in self.unet.state_dict().items():
+        for name, tensor in self.network.state_dict().items():
             self.ema[name].lerp_(tensor.float(), 1 - decay)
 
     def save(self, path: Path, key: str) -> None:
@@ -161,7 +150,7 @@ class _Run:
             path,
             key,
             {"seen": str(self.seen), "steps": str(self.steps), "loss": repr(self.loss)},
-            weights=self.unet.state_dict(),
+            weights=self.network.state_dict(),
             averages=self.ema,
             optimiser=self.optimiser,
             random=self.random,
@@ -172,7 +161,7 @@ class _Run:
         found = read_snapshot(path, key)
         if found is None:
             return False
-        self.unet.load_state_dict(found.weights)
+        self.network.load_state_dict(found.weights)
         self.ema = {name: tensor.to(self.device) for name, tensor in found.averages.items()}
         found.restore(self.optimiser, self.random)
         self.seen, self.steps = int(found.facts["seen"]), int(found.facts["steps"])
@@ -184,7 +173,7 @@ def train(
     config: TrainConfig,
     data: PictureSet,
     *,
-    parent: DiffusionModel | None = None,
+    parent: Model | None = None,
     model: ModelConfig | None = None,
     excluded: Sequence[int] = (),
     on_step: OnStep | None = None,
@@ -196,11 +185,9 @@ def train(
     stops it and keeps what there is. With ``state_file`` a killed run goes on where its last snapshot stood, and gives
     the same weights as an unbroken one. Errors: DataError (data and model do not fit), MlError (divergence).
     """
-    shape = parent.config if parent is not None else model or ModelConfig()
+    shape: Shape = parent.config if parent is not None else model or ModelConfig()
     usable = _usable(data, shape, excluded)
-    fresh = new_model(shape, config.seed)
-    if parent is not None:
-        fresh.unet.load_state_dict(parent.unet.state_dict())
+    fresh = new_model(model or ModelConfig(), config.seed) if parent is None else copy.deepcopy(parent)
     run = _Run(config, fresh, device_of(config.device))
     digest = data.digest().hex()
     origin = parent.weights_digest().hex() if parent is not None else "fresh"
@@ -228,8 +215,8 @@ def _finish(
     import diffusers
 
     if config.ema:
-        run.unet.load_state_dict(run.ema)
-    run.unet.cpu().eval()
+        run.network.load_state_dict(run.ema)
+    run.network.cpu().eval()
     facts = TrainFacts(
         pictures=run.seen,
         steps=run.steps,
@@ -252,7 +239,7 @@ def _finish(
     return TrainResult(run.model, facts, finished)
 
 
-def _usable(data: PictureSet, shape: ModelConfig, excluded: Sequence[int]) -> Tensor:
+def _usable(data: PictureSet, shape: Shape, excluded: Sequence[int]) -> Tensor:
     if (data.size, data.channels) != (shape.size, shape.channels):
         found, wanted = f"{data.size} px, {data.channels} channels", f"{shape.size} px, {shape.channels} channels"
         raise DataError(f"data has {found}, the model wants {wanted}")

@@ -1,7 +1,7 @@
 """Feature extractors for FID and the baselines: one protocol, a ladder of four, hashes always known.
 
-Ladder: DINOv2 ViT-L/14 (file or torch hub) -> EfficientNet-Lite0 (pip) -> the fingerprinter's encoder ("own") ->
-pixels. A score carries the extractor's id and weights hash; scores of different extractors are never compared.
+Ladder: DINOv2 ViT-L/14 (file or torch hub) -> EfficientNet-Lite0 (pip) -> the fingerprinter's encoder -> pixels.
+A score carries the extractor's id and weights hash; scores of different extractors are never compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pdfed_sdk.ml.copies.encoders import encoder_input, normalised
 from pdfed_sdk.ml.data import check_images
 from pdfed_sdk.ml.device import device_of
 
-LADDER = ("dinov2-vitl14", "efficientnet-lite0", "own", "pixels")
+LADDER = ("dinov2-vitl14", "efficientnet-lite0", "fingerprint", "pixels")
 DINOV2_VARIABLE = "PDFED_DINOV2_WEIGHTS"
 """Environment variable naming a file of DINOv2 ViT-L/14 weights."""
 
@@ -52,11 +52,11 @@ class Pixels:
         return images.flatten(1).float() / 255
 
 
-class Own:
+class FingerprintFeatures:
     """Features of the fingerprinter's encoder: its map averaged, (N, 128)."""
 
     def __init__(self, detector: Detector) -> None:
-        self.id, self.dim, self.weights_sha256 = "own", 128, detector.sha256
+        self.id, self.dim, self.weights_sha256 = "fingerprint", 128, detector.sha256
         self._encoder, self._device = detector.encoder, detector.device
 
     @torch.no_grad()
@@ -113,8 +113,8 @@ def load_extractor(
         return best_available(size=size, channels=channels, device=device)
     if name == "pixels":
         found: FeatureExtractor = Pixels(size, channels)
-    elif name == "own":
-        found = Own(Detector.load(path or DEFAULT_WEIGHTS).to(there))
+    elif name == "fingerprint":
+        found = FingerprintFeatures(Detector.load(path or DEFAULT_WEIGHTS).to(there))
     elif name == "efficientnet-lite0":
         found = _efficientnet(path, there)
     elif name == "dinov2-vitl14":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pdfed_sdk.errors import PublicationRefused
 from pdfed_sdk.ml.scoring.reports import QNReport
 
-DEFAULT_CEILING = 4.0
+DEFAULT_CEILING = 5.0
 """Novelty over its floor above which a candidate stays at home."""
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdfed_sdk.errors import MlError
+from pdfed_sdk.family import Model
 from pdfed_sdk.ml.data import PictureSet, partition, split_nodes
-from pdfed_sdk.ml.diffusion.model import DiffusionModel, ModelConfig
+from pdfed_sdk.ml.diffusion.model import ModelConfig
 from pdfed_sdk.ml.diffusion.training import TrainConfig, train
 from pdfed_sdk.ml.scoring.scorer import Scorer, ScoringSettings, improvement_of
 from pdfed_sdk.ml.sources import load_pictures
@@ -37,7 +38,7 @@ class NoopNoise:
 
 
 def noop_noise(
-    parent: DiffusionModel, data: PictureSet, scorers: Sequence[Scorer], config: TrainConfig, *, pairs: int = 3
+    parent: Model, data: PictureSet, scorers: Sequence[Scorer], config: TrainConfig, *, pairs: int = 3
 ) -> NoopNoise:
     """Train ``2 * pairs`` children of ``parent`` that differ in their seed only, and score each pair at each voter
     with a seed of the voter's own, the same for both. Errors: MlError."""

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError
+from pdfed_sdk.family import Model
 from pdfed_sdk.ml.cache import remembered
 from pdfed_sdk.ml.copies.detector import Detector, Prints
 from pdfed_sdk.ml.copies.node_detector import detector_of
@@ -27,8 +28,6 @@ from pdfed_sdk.ml.copies.search import class_thresholds
 from pdfed_sdk.ml.copies.verifier import Calibration, calibrate
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, check_images, check_labels
 from pdfed_sdk.ml.device import device_of
-from pdfed_sdk.ml.diffusion.model import DiffusionModel
-from pdfed_sdk.ml.diffusion.sampling import sample
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
 from pdfed_sdk.ml.quality.frechet import fid, fid_infinity
@@ -171,12 +170,12 @@ class Scorer:
         what = f"features {self.extractor.id} {self.extractor.weights_sha256}"
         return remembered(self._cache, what, images, lambda: {"features": self.extractor(images)})["features"]
 
-    def sample(self, model: DiffusionModel, seed: bytes) -> tuple[Tensor, Tensor]:
+    def sample(self, model: Model, seed: bytes) -> tuple[Tensor, Tensor]:
         """``settings.samples`` pictures of the model and their labels, drawn on the scorer's device."""
-        model.unet.to(self.device)
-        return sample(model, self.settings.samples, seed, steps=self.settings.sampler_steps)
+        model.network.to(self.device)
+        return model.family.sample(model, self.settings.samples, seed, steps=self.settings.sampler_steps)
 
-    def evaluate(self, model: DiffusionModel, seed: bytes) -> QNReport:
+    def evaluate(self, model: Model, seed: bytes) -> QNReport:
         """Sample ``settings.samples`` pictures from the seed and score them."""
         started = time.perf_counter()
         images, labels = self.sample(model, seed)

@@ -1,0 +1,87 @@
+"""The card of a task: JSON whose sha2-256 stands on chain. It freezes what every node must do alike.
+
+One writer and one reader, for files, stores and the demo. Keys: "title", "scoring" (``ScoringSettings``), "model" (what
+the genesis is, in words), "family" (the kind of model). A card without "family" is one of the class-conditional DDPMs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pdfed_sdk.artifacts.cid import RAW, Cid
+from pdfed_sdk.artifacts.store import Store
+from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch, MlError
+from pdfed_sdk.family import family_named
+from pdfed_sdk.ml.scoring import ScoringSettings
+
+MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCard:
+    """What a card says. ``family`` names a model family that this version knows."""
+
+    scoring: ScoringSettings
+    title: str = ""
+    model: str = "genesis"
+    family: str = "ddpm"
+
+    def to_bytes(self) -> bytes:
+        """The card's bytes; their sha2-256 is what the task names."""
+        card = {
+            "title": self.title,
+            "scoring": json.loads(self.scoring.to_json()),
+            "model": self.model,
+            "family": self.family,
+        }
+        return json.dumps(card, indent=1, sort_keys=True).encode()
+
+    def write(self, path: Path) -> Path:
+        path.write_bytes(self.to_bytes())
+        return path
+
+    @staticmethod
+    def from_bytes(data: bytes, subject: str) -> TaskCard:
+        """Read a card; ``subject`` names it in errors. Raises ConfigError."""
+        try:
+            if len(data) > MOST_BYTES:
+                raise ValueError(f"it has {len(data)} bytes, the limit is {MOST_BYTES}")
+            card = json.loads(data)
+            found = TaskCard(
+                scoring=ScoringSettings.from_json(json.dumps(card["scoring"])),
+                title=str(card.get("title", "")),
+                model=str(card.get("model", "genesis")),
+                family=str(card.get("family", "ddpm")),
+            )
+            family_named(found.family)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MlError) as error:
+            raise ConfigError(f"{subject} has no readable scoring settings: {error}", hint="ask the sponsor") from error
+        return found
+
+    @staticmethod
+    def read(path: Path) -> TaskCard:
+        """Read a card from a file. Raises ConfigError."""
+        try:
+            with path.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="name a task card") from error
+        return TaskCard.from_bytes(data, str(path))
+
+    @staticmethod
+    def fetch(store: Store, digest: bytes) -> TaskCard:
+        """The card that a task names by ``digest``. Raises ContentMissing, DigestMismatch, ConfigError, StoreError."""
+        cid = Cid(RAW, digest)
+        try:
+            data = store.get(cid, max_bytes=MOST_BYTES)
+        except ContentMissing as error:
+            raise ContentMissing(
+                f"the store does not hold the task's card {cid}",
+                hint="use the store the sponsor published to: [store] uri in pdfed.toml",
+            ) from error
+        if hashlib.sha256(data).digest() != digest:
+            raise DigestMismatch("the task's card is not the one named on chain", hint="use another store")
+        return TaskCard.from_bytes(data, f"the task's card {cid}")
