@@ -16,7 +16,6 @@ import pytest
 from web3 import HTTPProvider, Web3
 
 from pdfed_sdk.chain.deploy import Manifest, write_genesis
-from pdfed_sdk.chain.parameters import PARAMETERS
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.types import ModelDigests
 
@@ -321,17 +320,3 @@ def test_the_readme_example_runs_against_the_task(with_task: Chain, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     assert "NodeRegistered" in done.stdout
     assert "best model" in done.stdout
-
-
-def test_the_readme_table_states_the_defaults_and_bounds_of_the_code():
-    rows = [re.split(r"\s*\|\s*", line)[1:6] for line in (ROOT / "README.md").read_text().splitlines() if "| `" in line]
-    stated = {name.strip("`"): cells for name, *cells in rows}
-    assert list(stated) == [row.name for row in PARAMETERS]
-    for row in PARAMETERS:
-        development, public, bounds, _ = stated[row.name]
-        assert development.removesuffix(" tokens") == f"{row.development:,}"
-        assert public.removesuffix(" tokens") == f"{row.public:,}"
-        least, most = bounds.split(" to ")
-        assert row.name == "unbonding" or least.split()[0] == f"{row.least:,}"
-        special = row.amount or row.name in ("submit_window", "quorum_floor")
-        assert special or most == f"{row.most:,}"
