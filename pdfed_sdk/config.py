@@ -42,10 +42,14 @@ class StoreSection:
 class NodeSection:
     """``role``: "trainer", "validator" or "both". ``stake`` in whole tokens. ``poll`` in seconds. ``pace``: share of
     the time training may use. ``gate_ceiling``: highest novelty a candidate may have, in units of the node's floor.
+    ``fit``: pictures that are not square are brought to the task's size by "pad" or "crop". ``unknown_classes``:
+    "refuse" or "ignore" pictures of classes that the task's card does not name.
     """
 
     role: str = "validator"
     data: str = "data"
+    fit: str = "pad"
+    unknown_classes: str = "refuse"
     stake: float = 0.0
     poll: float = 0.7
     pace: float = 1.0
@@ -165,6 +169,10 @@ def _check(config: NodeConfig, path: Path) -> None:
             raise ConfigError(f"{path}: {name} is {value}, not {bound}", hint="docs/node.md says what it means")
     if node.role not in ROLES:
         raise ConfigError(f'{path}: [node] role is "{node.role}"', hint=f"use one of {', '.join(ROLES)}")
+    words = {"fit": (node.fit, ("pad", "crop")), "unknown_classes": (node.unknown_classes, ("refuse", "ignore"))}
+    for name, (chosen, known) in words.items():
+        if chosen not in known:
+            raise ConfigError(f'{path}: [node] {name} is "{chosen}"', hint=f"use one of {', '.join(known)}")
     if not isinstance(config.strategy.class_, str):
         raise ConfigError(
             f"{path}: [strategy] class is {config.strategy.class_!r}", hint='write "package.module:Class"'

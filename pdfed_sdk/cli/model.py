@@ -58,13 +58,12 @@ def init(
     from pdfed_sdk.node.task_card import TaskCard
 
     signer, identity = unlock(keystore, password_file)
-    made, shape = make_genesis(
-        out_dir, data=data, size=size, pictures=pictures, identity=identity, wallet=signer.address
-    )
+    genesis = make_genesis(out_dir, data=data, size=size, pictures=pictures, identity=identity, wallet=signer.address)
+    made, shape = genesis.package, genesis.shape
     open_store(store).put(made.path)
     write_genesis(out_dir / "genesis.json", made.digests)
     settings = ScoringSettings(size=shape.size, channels=shape.channels)
-    card = TaskCard(pinned(settings)).write(out_dir / "card.json")
+    card = TaskCard(pinned(settings), classes=genesis.classes).write(out_dir / "card.json")
     result = {
         "package": str(made.path),
         "cid": str(made.cid),

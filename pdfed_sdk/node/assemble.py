@@ -13,6 +13,7 @@ from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
 from pdfed_sdk.errors import ConfigError
 from pdfed_sdk.ml.device import set_threads
+from pdfed_sdk.ml.sources import Reading
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.packaging import SigningPackager
@@ -54,8 +55,10 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
     store = open_store(config.store.uri, home)
     view = TaskView(client)
     models = ModelCache(home / "models", store, view, view.params.sponsor)
-    settings = TaskCard.fetch(store, view.params.card_digest).scoring
-    split = load_class(config.parts.dataset)(home / config.node.data, settings)
+    card = TaskCard.fetch(store, view.params.card_digest)
+    settings = card.scoring
+    reading = Reading(config.node.fit, card.classes, config.node.unknown_classes)
+    split = load_class(config.parts.dataset)(home / config.node.data, settings, reading)
     role = ROLES[config.node.role]
     trainer = load_class(config.parts.trainer)(split, config) if Role.TRAINER in role else None
     identity = SigningIdentity.load_or_create(home / "identity.json", password)

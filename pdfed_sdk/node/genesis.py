@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pdfed_sdk.artifacts.identity import SigningIdentity
@@ -15,12 +16,19 @@ from pdfed_sdk.node.model_card import write_card
 from pdfed_sdk.types import Address
 
 
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """The package of a first model, the shape of the model in it, and the names of its classes in order."""
+
+    package: BuiltPackage
+    shape: Shape
+    classes: tuple[str, ...]
+
+
 def make_genesis(
     folder: Path, *, data: str, size: int, pictures: int, identity: SigningIdentity, wallet: Address, seed: int = 0
-) -> tuple[BuiltPackage, Shape]:
-    """Train on the public part of ``data`` and save ``folder/model`` and the signed ``folder/package.zip``.
-
-    Returns the package, and the shape of the model in it."""
+) -> Genesis:
+    """Train on the public part of ``data`` and save ``folder/model`` and the signed ``folder/package.zip``."""
     public, _ = partition(load_pictures(data, size=size))
     config = ModelConfig(size=size, channels=public.channels, classes=len(public.classes))
     result = train(TrainConfig(pictures=pictures, seed=seed), public, model=config)
@@ -35,4 +43,4 @@ def make_genesis(
         training=result.facts.to_dict(),
         title="genesis",
     )
-    return built, config
+    return Genesis(built, config, public.classes)

@@ -16,7 +16,7 @@ from pdfed_sdk.ml.data import NodeSplit, PictureSet, split_nodes
 from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
 from pdfed_sdk.ml.scoring.gate import publication_gate
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
-from pdfed_sdk.ml.sources import load_pictures
+from pdfed_sdk.ml.sources import AS_IT_IS, Reading, load_pictures
 from pdfed_sdk.node.parts import Evaluation, Evaluator, Heartbeat, StepHook, Trainer
 
 MAX_PAIR_LEAVES = 255
@@ -102,11 +102,13 @@ class PictureTrainer:
 # --- what [parts] of pdfed.toml names by default ----------------------------------------------------------------------
 
 
-def load_split(path: Path, settings: ScoringSettings) -> NodeSplit:
-    """A prepared split, or any folder of pictures, which is then split into train, test and held-out, balanced."""
+def load_split(path: Path, settings: ScoringSettings, reading: Reading = AS_IT_IS) -> NodeSplit:
+    """A prepared split, or any folder of pictures, which is then split into train, test and held-out, balanced. Class
+    names are matched to those of ``reading``: nodes with other folders end with the same labels."""
     if (path / "split.json").exists():
-        return NodeSplit.load(path)
-    pictures = load_pictures(path, size=settings.size, channels=settings.channels)
+        split = NodeSplit.load(path)
+        return split.named(reading.classes, reading.unknown) if reading.classes else split
+    pictures = load_pictures(path, size=settings.size, channels=settings.channels, reading=reading)
     return split_nodes(pictures, 1)[0]
 
 

@@ -15,10 +15,11 @@ from pdfed_sdk.artifacts.package import open_package
 from pdfed_sdk.errors import DataError, MlError, PackageInvalid, UsageError
 from pdfed_sdk.family import Model, families, load_model
 from pdfed_sdk.ml.data import NodeSplit, PictureSet
+from pdfed_sdk.ml.scoring.cautions import cautions
 from pdfed_sdk.ml.scoring.improvements import YARDSTICK
 from pdfed_sdk.ml.scoring.page import write_report
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
-from pdfed_sdk.ml.sources import load_pictures
+from pdfed_sdk.ml.sources import AS_IT_IS, Reading, load_pictures
 from pdfed_sdk.node.picture_parts import load_split
 from pdfed_sdk.node.task_card import TaskCard
 
@@ -33,6 +34,8 @@ class Judgement:
     report: QNReport
     pictures: Tensor
     improvement: int | None
+    cautions: tuple[str, ...] = ()
+    """Why figures mean little, where the sets are too small for them."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def prepare(
     samples: int | None = None,
     extractor: str | None = None,
     reference: Path | None = None,
+    reading: Reading = AS_IT_IS,
 ) -> Case:
     """Read everything. Settings are those of the card; without one the defaults, in the shape of the node's prepared
     split or else of the subject. Errors: UsageError, DataError, MlError, PackageInvalid."""
@@ -63,7 +67,7 @@ def prepare(
     judged = open_subject(subject, shape)
     settings = frozen or free_settings(judged, shape, samples, extractor)
     other = open_subject(reference, (settings.size, settings.channels)) if reference else None
-    return Case(judged, data_of(data, settings), settings, other)
+    return Case(judged, data_of(data, settings, reading), settings, other)
 
 
 def open_subject(path: Path, shape: tuple[int, int] | None = None) -> Model | PictureSet:
@@ -127,7 +131,7 @@ def judge(case: Case, seed: bytes, *, cache: Path | None = None, device: str = "
     gain = None
     if case.reference is not None:
         gain = improvement(scorer.score(*generated(case.reference, scorer, seed)), report)
-    return Judgement(report, pictures, gain)
+    return Judgement(report, pictures, gain, tuple(cautions(case.split, case.settings, pictures)))
 
 
 def keep_report(judgement: Judgement, train: PictureSet, folder: Path, title: str) -> Path:
@@ -169,11 +173,14 @@ def seed_of(text: str) -> bytes:
     return found if len(found) == 32 else hashlib.sha256(text.encode()).digest()
 
 
-def data_of(path: str, settings: ScoringSettings) -> NodeSplit:
-    """A node's data by path, or "mnist"."""
+def data_of(path: str, settings: ScoringSettings, reading: Reading = AS_IT_IS) -> NodeSplit:
+    """A node's data by path, or "mnist". All pictures of a folder are searched: none of them must leak; a prepared
+    split is taken as it is."""
     place = Path(path)
     if path != "mnist" and not place.exists():
         raise UsageError(
             f"--data {path} does not exist", hint='name a prepared split, a folder of pictures, or "mnist"'
         )
-    return load_split(place, settings)
+    if (place / "split.json").exists():
+        return load_split(place, settings, reading)
+    return NodeSplit.whole(load_pictures(place, size=settings.size, channels=settings.channels, reading=reading))

@@ -1,7 +1,8 @@
 """The card of a task: JSON whose sha2-256 stands on chain. It freezes what every node must do alike.
 
 One writer and one reader, for files, stores and the demo. Keys: "title", "scoring" (``ScoringSettings``), "model" (what
-the genesis is, in words), "family" (the kind of model). A card without "family" is one of the class-conditional DDPMs.
+the genesis is, in words), "family" (the kind of model), "classes" (their names, in the order of the model's labels). A
+card without "family" is one of the class-conditional DDPMs; without "classes" every node counts its own.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pdfed_sdk.artifacts.cid import RAW, Cid
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch, MlError
 from pdfed_sdk.family import family_named
+from pdfed_sdk.ml.class_names import check_names
 from pdfed_sdk.ml.scoring import ScoringSettings
 
 MOST_BYTES = 1 << 20
@@ -28,6 +30,7 @@ class TaskCard:
     title: str = ""
     model: str = "genesis"
     family: str = "ddpm"
+    classes: tuple[str, ...] = ()
 
     def to_bytes(self) -> bytes:
         """The card's bytes; their sha2-256 is what the task names."""
@@ -36,6 +39,7 @@ class TaskCard:
             "scoring": json.loads(self.scoring.to_json()),
             "model": self.model,
             "family": self.family,
+            "classes": list(self.classes),
         }
         return json.dumps(card, indent=1, sort_keys=True).encode()
 
@@ -55,6 +59,7 @@ class TaskCard:
                 title=str(card.get("title", "")),
                 model=str(card.get("model", "genesis")),
                 family=str(card.get("family", "ddpm")),
+                classes=check_names(card.get("classes", ())),
             )
             family_named(found.family)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MlError) as error:

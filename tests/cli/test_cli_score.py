@@ -19,7 +19,7 @@ from pdfed_sdk.node.task_card import TaskCard
 from tests.support.cli_runner import PASSWORD, RECEIPT, Cli, keystore_of, runner
 from tests.support.node_world import BOTH, PARTS, STAKE, World
 
-RESULT = {"subject", "reference", "improvement", "report", "page"}
+RESULT = {"cautions", "subject", "reference", "improvement", "report", "page"}
 NUMBERS = {
     *("fid", "fid_floor", "fid_infinity", "v_a", "v_c", "r_c", "novelty", "novelty_floor", "qn", "objective"),
     *("samples", "checked_pairs", "confirmed_samples", "threshold", "false_positive_rate", "intervals", "settings"),
@@ -120,6 +120,45 @@ def test_without_a_card_the_data_give_the_shape_and_all_pictures_count(cli: Cli,
         "fingerprint",
     )
     assert "<h1>&lt;b&gt;</h1>" in (tmp_path / "report.html").read_text()
+
+
+def test_every_picture_of_a_folder_is_searched(cli: Cli, node: Path, tmp_path: Path):
+    """Copies of what a 60/20/20 split would hold out are found, and the folder's own twins raise no alarm."""
+    mine = load_pictures("mnist", size=16).take(range(0, 5_000, 10))
+    mine.save(tmp_path / "mine.npz")
+    np.savez(tmp_path / "copies.npz", mine.images[::5][:100].numpy())
+    theirs = load_pictures("mnist", size=16).take(range(5, 5_000, 50))
+    np.savez(tmp_path / "new.npz", theirs.images.numpy())
+    found = {}
+    for name in ("copies", "new"):
+        done = cli(
+            *("score", "run", tmp_path / f"{name}.npz", "--data", tmp_path / "mine.npz", "--extractor", "pixels"),
+            *("--out", tmp_path / name, "--json"),
+        )
+        assert done.code == 0, done.err
+        found[name] = done.json["report"]
+        assert done.json["cautions"] == []
+    assert found["copies"]["r_c"] == 1.0
+    assert found["new"]["r_c"] < 0.05
+    assert found["new"]["novelty_floor"] < 10
+    assert found["copies"]["objective"] > 10 * found["new"]["objective"]
+
+
+def test_sets_too_small_for_a_figure_are_told(cli: Cli, node: Path, tmp_path: Path):
+    few = load_pictures("mnist", size=16).take(range(0, 4_800, 200))
+    few.save(tmp_path / "few.npz")
+    np.savez(tmp_path / "flat.npz", np.zeros((128, 16, 16), dtype=np.uint8))
+    done = cli(
+        *("score", "run", tmp_path / "flat.npz", "--data", tmp_path / "few.npz", "--extractor", "pixels"),
+        *("--out", tmp_path / "r", "--json"),
+    )
+    assert done.code == 0, done.err
+    told = " ".join(done.json["cautions"])
+    assert "24 of your pictures against 128 samples" in told
+    assert "the held-out part has 12 pictures" in told
+    assert "calibrated on 24 pictures: 300 are needed" in told
+    assert "only 1 of the generated 128 pictures are distinct" in told
+    assert "caution: there are 24" in done.err.replace("\n", " ")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pdfed_sdk.errors import ConfigError
 from pdfed_sdk.ml.scoring import ScoringSettings
 from pdfed_sdk.node.task_card import MOST_BYTES, TaskCard
 
-CARD = TaskCard(ScoringSettings(samples=64), title="digits", model="barely trained")
+CARD = TaskCard(ScoringSettings(samples=64), title="digits", model="barely trained", classes=("one", "two"))
 
 
 def test_what_is_written_is_read_from_a_file_and_from_a_store(tmp_path: Path):
@@ -35,6 +35,8 @@ def test_a_card_of_the_first_version_names_no_family(tmp_path: Path):
         (b"[" * 100_000, "recursion"),
         (b" " * (MOST_BYTES + 1), f"limit is {MOST_BYTES}"),
         (CARD.to_bytes().replace(b'"ddpm"', b'"gan"'), 'no model family "gan"'),
+        (CARD.to_bytes().replace(b'"one"', b'"TWO"'), "classes hold a name twice"),
+        (CARD.to_bytes().replace(b'"one"', b"1"), "expected names"),
     ],
 )
 def test_no_card_is_a_refusal_that_names_it(data: bytes, said: str):

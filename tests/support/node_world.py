@@ -241,7 +241,8 @@ def damage(world: World, submission: int) -> None:
 PARTS = """
 from tests.support.node_world import Opinion, Stepper
 
-def data(path, settings):
+def data(path, settings, reading):
+    assert reading.fit == "pad"
     assert settings.samples == 128
     return str(path)
 

@@ -53,23 +53,16 @@ IDENTICAL = 1e-3
 @dataclass(frozen=True)
 class Search:
     """Pairs that passed the class threshold: sample, training picture, distance of their fingerprints, verifier score.
-    ``best`` (n,) is each sample's highest score, ``identical`` (n,) says which samples are a training picture to the
-    pixel, ``nearest`` and ``gaps`` (n,) name each sample's nearest training picture and how far it is."""
+    ``best`` (n,) is each sample's highest score, ``nearest`` and ``gaps`` (n,) name each sample's nearest training
+    picture and how far it is (infinitely, where there is none)."""
 
     rows: Tensor
     columns: Tensor
     distances: Tensor
     scores: Tensor
     best: Tensor
-    identical: Tensor
     nearest: Tensor
     gaps: Tensor
-
-    def without_identical(self) -> Search:
-        """Only the pairs of samples that are no training picture: twins in held-out data are not false alarms."""
-        keep = ~self.identical[self.rows]
-        pairs = {name: getattr(self, name)[keep] for name in ("rows", "columns", "distances", "scores")}
-        return dataclasses.replace(self, **pairs)
 
     def neighbours(self) -> tuple[Neighbour, ...]:
         """For each sample the training picture it resembles most: the one with the highest score, or the nearest
@@ -142,11 +135,11 @@ class Scorer:
         self._train = self._prints(split.train.images)
         self._limits = self._thresholds()
         unseen = torch.cat([split.heldout.images, split.test.images])
-        calm = self.search(self._prints(unseen))
-        if bool(calm.identical.all()):
-            raise DataError("every held-out and test picture is in train too: nothing is left to calibrate on")
-        self.calibration: Calibration = calibrate(calm.best[~calm.identical], settings.fpr, settings.least_threshold)
-        self.novelty_floor = self.novelty(calm.without_identical(), int((~calm.identical).sum())).value
+        calm = self.search(self._prints(unseen), twins=False)
+        if not bool(calm.gaps.isfinite().any()):
+            raise DataError("every training picture is a twin of a held-out one: nothing is left to calibrate on")
+        self.calibration: Calibration = calibrate(calm.best, settings.fpr, settings.least_threshold)
+        self.novelty_floor = self.novelty(calm, len(unseen)).value
         self._test = self._features(split.test.images)
         self.fid_floor = fid(self._features(split.heldout.images[: settings.samples]), self._test)
 
@@ -276,12 +269,20 @@ class Scorer:
         if not len(images):
             raise DataError(f"{name} is empty")
 
-    def search(self, prints: Prints) -> Search:
-        """K nearest training pictures of each print, those within the class threshold verified (3.2)."""
-        k = min(self.settings.neighbours, len(self._train.vectors))
-        asked, known = prints.vectors.to(self.device), self._train.vectors.to(self.device)
-        distances, index = (found.cpu() for found in nearest(asked, known, k))
+    def search(self, prints: Prints, *, twins: bool = True) -> Search:
+        """K nearest training pictures of each print, those within the class threshold verified (3.2). Without ``twins``
+        training pictures that are the same to the pixel are passed over: a held-out picture that lies in the
+        training set, as all do where a whole folder is searched, is no false alarm, its neighbours may be."""
+        known = self._train.vectors
+        k = min(self.settings.neighbours, len(known))
+        reach = k if twins else min(2 * k + 1, len(known))
+        distances, index = (
+            found.cpu() for found in nearest(prints.vectors.to(self.device), known.to(self.device), reach)
+        )
         same = distances <= IDENTICAL
+        if not twins:
+            distances, index = _without(same, distances, index, k)
+            same = torch.zeros_like(distances, dtype=torch.bool)
         rows, ranks = ((distances <= self._limits[index]) | same).nonzero(as_tuple=True)
         columns = index[rows, ranks]
         scores = self.detector.score(prints.take(rows), self._train.take(columns))
@@ -289,7 +290,7 @@ class Scorer:
         best = torch.zeros(len(prints.vectors), dtype=torch.float64)
         best.scatter_reduce_(0, rows, scores, "amax")
         found = distances[rows, ranks]
-        return Search(rows, columns, found, scores, best, same.any(1), index[:, 0], distances[:, 0])
+        return Search(rows, columns, found, scores, best, index[:, 0], distances[:, 0])
 
     def novelty(self, search: Search, samples: int) -> Novelty:
         """V_A, V_C, R_C and their product (3.3.1) of a search over ``samples`` pictures."""
@@ -303,6 +304,13 @@ class Scorer:
         counts = tuple(counted.get(i, 0) for i in range(len(self._train.vectors)))
         value = self.settings.novelty_weight * v_a * v_c * r_c
         return Novelty(v_a, v_c, r_c, value, pairs, len(set(rows)), counts)
+
+
+def _without(same: Tensor, distances: Tensor, index: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The first k neighbours (n, reach) that are not ``same``; infinitely far where there are fewer."""
+    far = distances.masked_fill(same, torch.inf)
+    order = far.argsort(dim=1, stable=True)[:, :k]
+    return far.gather(1, order), index.gather(1, order)
 
 
 class _Clock:
