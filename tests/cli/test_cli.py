@@ -114,7 +114,7 @@ def test_every_command_and_option_says_what_it_is(name: str, cli: Cli):
 
 def test_help_prints_the_names_of_settings_in_brackets(cli: Cli):
     text = cli("node", "run", "--help").out
-    assert all(f"Instead of {name}" in text for name in ("[node] role", "[chain] rpc", "[store] path")), text
+    assert all(f"Instead of {name}" in text for name in ("[node] role", "[chain] rpc", "[store] uri")), text
 
 
 def test_a_parameter_is_set_in_the_cli_as_in_the_script():

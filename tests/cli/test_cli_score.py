@@ -166,7 +166,7 @@ def test_sets_too_small_for_a_figure_are_told(cli: Cli, node: Path, tmp_path: Pa
     [
         (("nothing", "--data", "data"), 2, "nothing does not exist"),
         (("model0", "--data", "elsewhere"), 2, "--data elsewhere does not exist"),
-        (("model0", "--data", "data", "--card", "none.json"), 2, "none.json has no readable scoring settings"),
+        (("model0", "--data", "data", "--card", "none.json"), 2, "none.json cannot be read"),
         (("model0", "--data", "data", "--card", "card.json", "--samples", "9"), 2, "card.json freezes samples"),
         (("made.npz", "--data", "data", "--samples", "1"), 2, "samples is 1, limits 2 and 1000000"),
         (("made.npz", "--data", "data", "--samples", "41"), 41, "there are 40 generated pictures, 41 are scored"),
