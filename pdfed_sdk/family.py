@@ -120,9 +120,18 @@ class ModelFamily(Protocol):
         ...
 
     def loss(
-        self, model: Any, forward: Forward, images: Tensor, labels: Tensor, random: Generator, label_dropout: float
+        self,
+        model: Any,
+        forward: Forward,
+        images: Tensor,
+        labels: Tensor,
+        random: Generator,
+        label_dropout: float,
+        rows: Tensor | None = None,
     ) -> Tensor:
-        """The training loss, a scalar, on images (B, C, S, S) in [-1, 1] and labels (B,), by ``forward``."""
+        """The training loss, a scalar, on images (B, C, S, S) in [-1, 1] and labels (B,), by ``forward``. It draws from
+        ``random`` for the whole batch; with ``rows`` the mean is over these rows (several processes share a batch).
+        It reads no value back to the host."""
         ...
 
     def on_forward(self, model: Any, act: Callable[[], None]) -> None:

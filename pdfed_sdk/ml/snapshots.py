@@ -27,6 +27,14 @@ class Snapshot:
         optimiser.load_state_dict({**optimiser.state_dict(), "state": self._states})
         random.set_state(self.random)
 
+    def restore_in_place(self, optimiser: torch.optim.Optimizer, random: torch.Generator) -> None:
+        """The same for an optimiser whose state exists already, and stays where it is (a CUDA graph works on it)."""
+        weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+        for index, state in self._states.items():
+            for name, tensor in state.items():
+                optimiser.state[weights[index]][name].copy_(tensor)
+        random.set_state(self.random)
+
 
 def write_snapshot(
     path: Path,
@@ -46,8 +54,12 @@ def write_snapshot(
     tensors["random"] = random.get_state()
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".part")
-    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, fresh, {"key": key, **facts})
-    fresh.replace(path)
+    try:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, fresh, {"key": key, **facts})
+        fresh.replace(path)
+    except (SafetensorError, OSError) as error:
+        fresh.unlink(missing_ok=True)
+        raise OSError(f"the training state {path} cannot be written, the one before it stays: {error}") from error
 
 
 def read_snapshot(path: Path, key: str) -> Snapshot | None:

@@ -69,10 +69,11 @@ unet = DDPMPipeline.from_pretrained("this folder").unet  # forward with class_la
         labels: Tensor,
         random: Generator,
         label_dropout: float,
+        rows: Tensor | None = None,
     ) -> Tensor:
         from pdfed_sdk.ml.diffusion.model import denoising_loss
 
-        return denoising_loss(model.config, forward, images, labels, random, label_dropout)
+        return denoising_loss(model.config, forward, images, labels, random, label_dropout, rows)
 
     def on_forward(self, model: DiffusionModel, act: Callable[[], None]) -> None:
         model.network.register_forward_pre_hook(lambda *_: act())

@@ -131,18 +131,27 @@ def _forward_process(config: ModelConfig) -> DDPMScheduler:
 
 
 def denoising_loss(
-    config: ModelConfig, forward: Forward, images: Tensor, labels: Tensor, random: Generator, label_dropout: float
+    config: ModelConfig,
+    forward: Forward,
+    images: Tensor,
+    labels: Tensor,
+    random: Generator,
+    label_dropout: float,
+    rows: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of the network's prediction on images (B, C, S, S) in [-1, 1] noised at random times.
 
     Noise, times and dropped labels come from ``random``, on its device; the rest is computed where ``images`` lie.
+    With ``rows`` they are drawn for the whole batch, and the mean is over these rows of it.
     """
     scheduler, place = _forward_process(config), images.device
     noise = torch.randn(images.shape, generator=random, device=random.device).to(place)
     times = torch.randint(0, config.timesteps, (len(images),), generator=random, device=random.device).to(place)
     if label_dropout:
         dropped = torch.rand(len(labels), generator=random, device=random.device).to(place) < label_dropout
-        labels = torch.where(dropped, config.classes, labels)
+        labels = labels.masked_fill(dropped, config.classes)
+    if rows is not None:
+        images, labels, noise, times = images[rows], labels[rows], noise[rows], times[rows]
     noisy = scheduler.add_noise(images, noise, times)
     if config.prediction == "v_prediction":
         target = scheduler.get_velocity(images, noise, times)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,20 +25,131 @@ def as_features(values: Array, name: str, kind: torch.dtype = torch.float64) -> 
 def fid(generated: Array, reference: Array) -> float:
     """|m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2) of features (n, D) and (m, D), sample covariances (ddof 1).
 
-    With fewer samples than dimensions the last trace is the nuclear norm of X Y' / sqrt((n-1)(m-1)), X and Y centred:
-    exact, and no D x D matrix is made. Errors: DataError for fewer than two rows or different D.
+    Errors: DataError for fewer than two rows or different D.
     """
-    x, y = as_features(generated, "generated"), as_features(reference, "reference")
-    if len(x) < 2 or len(y) < 2 or x.shape[1] != y.shape[1]:
-        raise DataError(f"generated is {tuple(x.shape)} and reference {tuple(y.shape)}: at least 2 rows, one width")
-    gap = (x.mean(0) - y.mean(0)).square().sum()
-    x, y = x - x.mean(0), y - y.mean(0)
-    spread = x.square().sum() / (len(x) - 1) + y.square().sum() / (len(y) - 1)
-    if min(len(x), len(y)) <= x.shape[1]:
-        cross = torch.linalg.svdvals(x @ y.T).sum() / ((len(x) - 1) * (len(y) - 1)) ** 0.5
-    else:
-        cross = _root_trace(x.T @ x / (len(x) - 1), y.T @ y / (len(y) - 1))
-    return max(0.0, float(gap + spread - 2 * cross))
+    return Frechet(reference).distance(generated)
+
+
+class Frechet:
+    """Distances of many sets of features to one ``reference`` (m, D), computed in float64 where it lies.
+
+    tr (S1 S2)^(1/2) is the nuclear norm of X Y' / sqrt((n-1)(m-1)), X and Y centred. With n or m below D it comes from
+    the smaller of three Gram matrices, and no D x D matrix is made on the way where m is small too; else from the
+    eigenvalues of L' S2 L, L L' = S1.
+    """
+
+    def __init__(self, reference: Array) -> None:
+        y = as_features(reference, "reference")
+        if len(y) < 2:
+            raise DataError(f"reference has {len(y)} rows, at least 2")
+        self._mean = y.mean(0)
+        self._rows = y - self._mean
+        self._spread = self._rows.square().sum() / (len(y) - 1)
+        self._scatter: Tensor | None = None
+
+    def to(self, device: torch.device) -> Frechet:
+        """The same on another device."""
+        moved = Frechet.__new__(Frechet)
+        moved._mean, moved._rows, moved._spread = (x.to(device) for x in (self._mean, self._rows, self._spread))
+        moved._scatter = None
+        return moved
+
+    def distance(self, generated: Array) -> float:
+        """`fid` of features (n, D)."""
+        return self.pair(generated).distance()
+
+    def pair(self, generated: Array) -> FrechetPair:
+        """Features (n, D) beside the reference, for their distance and those of draws from them. Errors: DataError."""
+        x = as_features(generated, "generated").to(self._rows.device)
+        if len(x) < 2 or x.shape[1] != self._rows.shape[1]:
+            raise DataError(
+                f"generated is {tuple(x.shape)} and reference {tuple(self._rows.shape)}: at least 2 rows, one width"
+            )
+        return FrechetPair(x, self._rows, self._mean, self._spread, self._covariance)
+
+    def _covariance(self) -> Tensor:
+        if self._scatter is None:
+            self._scatter = self._rows.T @ self._rows / (len(self._rows) - 1)
+        return self._scatter
+
+
+class FrechetPair:
+    """Features (n, D) beside a reference (m, D): what all draws from them have in common is computed once."""
+
+    def __init__(
+        self, features: Tensor, rows: Tensor, mean: Tensor, spread: Tensor, covariance: Callable[[], Tensor]
+    ) -> None:
+        self._x, self._rows, self._mean, self._spread, self._covariance = features, rows, mean, spread, covariance
+        self._small = min(len(features), len(rows)) <= features.shape[1]
+        self._kernel: Tensor | None = None
+        if self._small and len(features) <= len(rows):
+            product = (features - features.mean(0)) @ rows.T
+            self._kernel = product @ product.T
+
+    def distance(self) -> float:
+        """`fid` of all rows."""
+        return float(self.draw(torch.arange(len(self._x))))
+
+    def resampled(self, draws: Iterable[Tensor]) -> list[float]:
+        """`fid` of each draw of rows: indices, repetitions allowed."""
+        return torch.stack([self.draw(draw) for draw in draws]).tolist()
+
+    def infinity(self, *, points: int = 8, seed: int = 0) -> float:
+        """`fid_infinity`."""
+        count = len(self._x)
+        if points < 1:
+            raise DataError(f"points is {points}, at least 1")
+        if count < 16:
+            raise DataError(f"generated has {count} rows, FD∞ needs at least 16")
+        rng = np.random.default_rng(seed)
+        sizes = np.unique(np.linspace(count // 2, count, points).round().astype(int))
+        values = self.resampled(torch.from_numpy(rng.choice(count, int(n), replace=False)) for n in sizes)
+        slope_and_limit = np.polyfit(1 / sizes, values, 1) if len(sizes) > 1 else np.array([0.0, values[0]])
+        return float(slope_and_limit[1])
+
+    def draw(self, draw: Tensor) -> Tensor:
+        """`fid` of the rows ``draw``, a float64 scalar where the features lie. A row drawn k times has weight k."""
+        index, counts = torch.unique(draw, return_counts=True)
+        index, weight = index.to(self._x.device), counts.to(self._x)
+        total = float(len(draw))
+        part = self._x[index]
+        mean = weight @ part / total
+        part = part - mean
+        spread = (weight @ part.square().sum(1)) / (total - 1)
+        if self._kernel is not None:
+            cross = self._by_kernel(self._kernel, index, weight, total)
+        elif self._small:
+            cross = _nuclear(part * weight.sqrt()[:, None] @ self._rows.T)
+        else:
+            cross = _root_trace((part.T * weight) @ part, self._covariance()) * (len(self._rows) - 1) ** 0.5
+        cross = cross / ((total - 1) * (len(self._rows) - 1)) ** 0.5
+        gap = (mean - self._mean).square().sum()
+        found: Tensor = (gap + spread + self._spread - 2 * cross).clamp_min(0)
+        return found
+
+    @staticmethod
+    def _by_kernel(kernel: Tensor, index: Tensor, weight: Tensor, total: float) -> Tensor:
+        """The nuclear norm for weighted rows, centred by their own mean, from the kernel X Y' Y X' of all rows."""
+        part = kernel[index[:, None], index]
+        row = part @ weight / total
+        part = part - row[:, None] - row + weight @ row / total
+        root = weight.sqrt()
+        part = part * root[:, None] * root
+        return _root_sum((part + part.T) / 2)
+
+
+def _nuclear(product: Tensor) -> Tensor:
+    """Sum of the singular values, from the smaller Gram matrix."""
+    if len(product) > product.shape[1]:
+        product = product.T
+    return _root_sum(product @ product.T)
+
+
+def _root_sum(gram: Tensor) -> Tensor:
+    """Sum of the roots of the eigenvalues; those below what float64 resolves are zeros."""
+    values = torch.linalg.eigvalsh(gram)
+    floor = values[-1].clamp_min(0) * (len(values) * torch.finfo(torch.float64).eps)
+    return torch.where(values > floor, values, torch.zeros_like(values)).sqrt().sum()
 
 
 def _root_trace(first: Tensor, second: Tensor) -> Tensor:
@@ -89,13 +201,4 @@ class Moments:
 def fid_infinity(generated: Array, reference: Array, *, points: int = 8, seed: int = 0) -> float:
     """FD∞: `fid` at growing numbers of generated samples, fitted by a line in 1/N, read at 1/N = 0. The bias of the
     generated side is gone; that of the reference side stays. May be slightly negative. Needs 16 samples."""
-    x, y = as_features(generated, "generated"), as_features(reference, "reference")
-    if points < 1:
-        raise DataError(f"points is {points}, at least 1")
-    if len(x) < 16:
-        raise DataError(f"generated has {len(x)} rows, FD∞ needs at least 16")
-    rng = np.random.default_rng(seed)
-    sizes = np.unique(np.linspace(len(x) // 2, len(x), points).round().astype(int))
-    values = [fid(x[torch.from_numpy(rng.choice(len(x), int(n), replace=False))], y) for n in sizes]
-    slope_and_limit = np.polyfit(1 / sizes, values, 1) if len(sizes) > 1 else np.array([0.0, values[0]])
-    return float(slope_and_limit[1])
+    return Frechet(reference).pair(generated).infinity(points=points, seed=seed)

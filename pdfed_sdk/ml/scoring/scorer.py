@@ -30,7 +30,7 @@ from pdfed_sdk.ml.data import NodeSplit, PictureSet, check_images, check_labels
 from pdfed_sdk.ml.device import device_of
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
-from pdfed_sdk.ml.quality.frechet import fid, fid_infinity
+from pdfed_sdk.ml.quality.frechet import Frechet, FrechetPair
 from pdfed_sdk.ml.scoring.improvements import improvement, improvement_of
 from pdfed_sdk.ml.scoring.reports import MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
 
@@ -140,8 +140,8 @@ class Scorer:
             raise DataError("every training picture is a twin of a held-out one: nothing is left to calibrate on")
         self.calibration: Calibration = calibrate(calm.best, settings.fpr, settings.least_threshold)
         self.novelty_floor = self.novelty(calm, len(unseen)).value
-        self._test = self._features(split.test.images)
-        self.fid_floor = fid(self._features(split.heldout.images[: settings.samples]), self._test)
+        self._test = Frechet(self._features(split.test.images).to(self.device))
+        self.fid_floor = self._test.distance(self._features(split.heldout.images[: settings.samples]))
 
     def _prints(self, images: Tensor) -> Prints:
         def compute() -> dict[str, Tensor]:
@@ -195,9 +195,10 @@ class Scorer:
         novelty = self.novelty(search, len(images))
         features = self.extractor(images)
         clock.lap("features")
-        quality = fid(features, self._test)
+        pair = self._test.pair(features)
+        quality = pair.distance()
         report = self._report(quality, novelty, search)
-        report = dataclasses.replace(report, **self._uncertainty(features, search, novelty, quality))
+        report = dataclasses.replace(report, **self._uncertainty(pair, search, novelty, quality))
         clock.lap("fid")
         return dataclasses.replace(report, timings=clock.laps)
 
@@ -233,23 +234,22 @@ class Scorer:
             nearest=search.neighbours(),
         )
 
-    def _uncertainty(self, features: Tensor, search: Search, novelty: Novelty, quality: float) -> dict[str, Any]:
+    def _uncertainty(self, pair: FrechetPair, search: Search, novelty: Novelty, quality: float) -> dict[str, Any]:
         """FD∞ and the bootstrap over samples; the draws depend on n alone, so reports of one n are paired."""
-        count = len(features)
-        limit = fid_infinity(features, self._test) if count >= 16 else None
+        count = self.settings.samples
+        limit = pair.infinity() if count >= 16 else None
         if not self.settings.resamples:
             return {"fid_infinity": limit}
-        matched = {pair.sample: pair.score for pair in novelty.pairs}
+        matched = {found.sample: found.score for found in novelty.pairs}
         hit = torch.tensor([matched.get(i, 0.0) for i in range(count)], dtype=torch.float64)
         total = torch.zeros(count, dtype=torch.float64).index_add_(0, search.rows, search.scores)
         pairs = torch.zeros(count, dtype=torch.float64).index_add_(0, search.rows, torch.ones_like(search.scores))
         rng = np.random.default_rng(count)
+        draws = torch.from_numpy(rng.integers(0, count, (self.settings.resamples, count)))
         table = []
-        for _ in range(self.settings.resamples):
-            draw = torch.from_numpy(rng.integers(0, count, count))
+        for draw, distance in zip(draws, pair.resampled(draws), strict=True):
             v_a = float(total[draw].sum() / pairs[draw].sum().clamp_min(1))
             copies = self.settings.novelty_weight * v_a * float(hit[draw].sum()) / count  # V_C R_C in one
-            distance = fid(features[draw], self._test)
             table.append((distance, copies, self._objective(distance, copies)))
         drawn = np.array(table)
         low, high = np.quantile(drawn - drawn.mean(0), [0.025, 0.975], axis=0)  # repetition raises FID: centre it

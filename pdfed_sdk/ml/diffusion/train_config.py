@@ -1,0 +1,99 @@
+"""What a training run is asked for and what it tells: options, progress, facts for the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pdfed_sdk.errors import MlError
+from pdfed_sdk.family import Model
+
+MODES = ("auto", "graph", "compile", "eager")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """``pictures`` is the budget. ``batch`` is over all processes; 0 takes the largest power of two up to 1,024 that
+    fits in the device's memory (32 on a CPU). ``accumulate`` splits a batch into so many passes before one optimiser
+    step. ``lr`` rises over ``warmup`` steps, then falls along a cosine to the share ``final_lr`` of itself
+    (1: constant). ``ema`` is the decay per step (0: off). ``device`` "auto" takes a GPU if there is one. ``mode`` says
+    how a step runs on a GPU: captured as one CUDA graph, compiled, or eager; "auto" measures. Every ``save_every``
+    pictures a resumable state is written if a state file is given."""
+
+    pictures: int = 10_000
+    batch: int = 32
+    lr: float = 3e-3
+    warmup: int = 20
+    final_lr: float = 0.05
+    seed: int = 0
+    ema: float = 0.99
+    label_dropout: float = 0.0
+    device: str = "cpu"
+    bf16: bool = False
+    mode: str = "auto"
+    accumulate: int = 1
+    save_every: int = 4_000
+
+    def __post_init__(self) -> None:
+        if self.pictures < 1 or self.batch < 0 or self.save_every < 1 or self.warmup < 0 or self.accumulate < 1:
+            raise MlError(
+                f"pictures {self.pictures}, save_every {self.save_every}, accumulate {self.accumulate}: at least 1; "
+                f"batch {self.batch}, warmup {self.warmup}: at least 0"
+            )
+        if not 0 <= self.final_lr <= 1:
+            raise MlError(f"final_lr is {self.final_lr}, limits 0 and 1")
+        if not 0 < self.lr <= 1 or not 0 <= self.ema < 1 or not 0 <= self.label_dropout < 1:
+            raise MlError(f"lr {self.lr}, ema {self.ema}, label_dropout {self.label_dropout}: out of range")
+        if self.mode not in MODES:
+            raise MlError(f"mode is {self.mode!r}", hint=f"one of {', '.join(MODES)}")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training run stands: pictures shown of ``total``, seconds so far, and, as last read from the device, the
+    running mean of the loss and the norm of the gradient. ``averaged`` copies the averaged weights as they are now."""
+
+    pictures: int
+    total: int
+    loss: float
+    seconds: float
+    gradient: float = float("nan")
+    averaged: Callable[[], Model] | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class TrainFacts:
+    """What the manifest says of a run (assertion ``org.pdfed.training``). ``batch`` is the one that fitted."""
+
+    pictures: int
+    steps: int
+    optimiser: str
+    lr: float
+    batch: int
+    seed: int
+    ema: float
+    loss: float
+    dataset_digest: str
+    dataset_size: int
+    excluded: int
+    seconds: float
+    device: str
+    mode: str
+    versions: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The trained model, its facts, and whether the whole budget was spent (False: stopped early)."""
+
+    model: Model
+    facts: TrainFacts
+    finished: bool
+
+
+OnStep = Callable[[Progress], bool | None]
