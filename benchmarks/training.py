@@ -2,8 +2,8 @@
 
 Both train the same network from the same weights on the same pictures, in the same precision and batch, one after the
 other in turns. The peer is that loop as its users run it: a DataLoader that shuffles, AdamW, EMAModel, a cosine
-schedule, clipping, and the loss read every step. Rates are of the steady state (medians over the turns); what ours takes
-before its first step, where it chooses how to run, is told apart.
+schedule, clipping, and the loss read every step. Rates are of the steady state (medians over the turns); what ours
+takes before its first step, where it chooses how to run, is told apart.
 
     python -m benchmarks.training [--json] [--net small|medium|large|all] [--device auto] [--bf16] [--seconds 6]
 """
