@@ -23,7 +23,7 @@ from diffusers.optimization import get_cosine_schedule_with_warmup
 from diffusers.training_utils import EMAModel
 from torch.nn import functional as F
 
-from benchmarks.scoring_speed import processor
+from benchmarks.machine import processor
 from pdfed_sdk.ml import device_of, set_threads
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.diffusion.execution import Execution
@@ -129,7 +129,7 @@ def measure(name: str, device: str, bf16: bool, seconds: float, turns: int) -> d
     """One network; keys as in docs/gpu.md."""
     net, place = NETS[name], device_of(device)
     data = pictures(net.config)
-    options = TrainConfig(pictures=ENDLESS, batch=net.batch, device=device, bf16=bf16)
+    options = TrainConfig(pictures=ENDLESS, batch=net.batch, lr=1e-4, device=device, bf16=bf16)
     started = time.perf_counter()
     step, execution = ours(net, data, options)
     prepared = time.perf_counter() - started

@@ -20,7 +20,9 @@ from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
 from pdfed_sdk.ml.diffusion.noise import normal_block
 from pdfed_sdk.ml.diffusion.sampling import SOLVERS, sample
 from pdfed_sdk.ml.diffusion.training import TrainConfig, train
+from pdfed_sdk.ml.quality.frechet import Frechet
 from pdfed_sdk.ml.snapshots import write_snapshot
+from pdfed_sdk.ml.sources import load_pictures
 
 SMALL = ModelConfig(size=8, classes=0, widths=(8, 16))
 SEED = bytes(range(32))
@@ -173,11 +175,24 @@ def test_a_graph_computes_what_eager_steps_compute():
 
 @gpu
 @pytest.mark.parametrize("solver", ["ddim", "dpm++"])
-def test_pictures_of_a_gpu_are_those_of_a_cpu_but_for_a_grey_level(splits, solver):
-    model = train(TrainConfig(pictures=3_000), splits[0].train, model=ModelConfig()).model
+def test_pictures_of_a_gpu_are_those_of_a_cpu_but_for_a_grey_level(solver):
+    digits = load_pictures("mnist", size=16)
+    model = train(TrainConfig(pictures=30_000, device="cuda"), digits, model=ModelConfig()).model
     expected = sample(model, 100, SEED, solver=solver)[0].int()
     model.network.cuda()
     for count in (100, 700, 100, 100, 700, 700):  # eager, then captured, then replayed
         apart = (sample(model, count, SEED, solver=solver)[0][:100].int() - expected).abs()
         assert apart.max() <= 1
         assert (apart > 0).float().mean() <= 0.02
+
+
+@gpu
+def test_the_frechet_distance_of_a_gpu_is_that_of_a_cpu():
+    random = torch.Generator().manual_seed(0)
+    mix = torch.randn(300, 300, generator=random) * torch.arange(1, 301) ** -1.0
+    x, y = (torch.randn(count, 300, generator=random) @ mix for count in (200, 260))
+    draws = torch.randint(0, 200, (3, 200), generator=random)
+    pairs = [Frechet(y.to(device)).pair(x) for device in ("cpu", "cuda")]
+    assert pairs[0].distance() == pytest.approx(pairs[1].distance(), rel=1e-8)
+    assert pairs[0].resampled(draws) == pytest.approx(pairs[1].resampled(draws), rel=1e-8)
+    assert pairs[0].infinity() == pytest.approx(pairs[1].infinity(), rel=1e-6)

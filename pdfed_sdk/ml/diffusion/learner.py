@@ -81,7 +81,12 @@ class Learner:
         return config.lr * rise * (config.final_lr + (1 - config.final_lr) * fall)
 
     def compute(self, count: int) -> None:
-        """One optimiser step on ``count`` pictures drawn with replacement. No value is read by the host."""
+        """One optimiser step on ``count`` pictures drawn with replacement. No value is read by the host; the library's
+        algorithms are those that give the same bits every time, so that a run resumes exactly on a GPU too."""
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=True):
+            self._compute(count)
+
+    def _compute(self, count: int) -> None:
         device, shared, dropout = self.device, self.processes, self.config.label_dropout
         chosen = self._usable[torch.randint(len(self._usable), (count,), generator=self.random, device=device)]
         parts = chosen.tensor_split(min(self.config.accumulate, count))
