@@ -62,12 +62,14 @@ class NodeSection:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSection:
-    """``only``: train on the split's first so many shared pictures instead of all (0: all)."""
+    """``only``: train on the split's first so many shared pictures instead of all (0: all). ``dedup``: at most this
+    share of the training pictures, the most copied by models that were scored, is left out (0: none)."""
 
     batch: int = 32
     lr: float = 3e-3
     ema: float = 0.99
     only: int = 0
+    dedup: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,7 @@ def _check(config: NodeConfig, path: Path) -> None:
         ("[training] batch", training.batch, 1, 1 << 20),
         ("[training] lr", training.lr, 1e-9, 1),
         ("[training] ema", training.ema, 0, 1),
+        ("[training] dedup", training.dedup, 0, 1),
         ("[training] only", training.only, 0, float("inf")),
     ]
     for name, value, least, most in limits:

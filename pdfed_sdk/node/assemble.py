@@ -14,6 +14,7 @@ from pdfed_sdk.config import ROLES, NodeConfig, load_class
 from pdfed_sdk.errors import ConfigError
 from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.sources import Reading
+from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.packaging import SigningPackager
@@ -72,6 +73,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         trainer=trainer,
         package=SigningPackager(identity, signer.address),
         strategy=make_strategy(config),
+        dedup=DedupList(home / "dedup.json", config.training.dedup),
         settings=LoopSettings(
             role=role,
             stake=token_of(client).units(config.node.stake) if config.node.stake else 0,

@@ -23,13 +23,14 @@ from pdfed_sdk.errors import (
     PublicationRefused,
     StoreError,
 )
+from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.model_cache import CachedModel, ModelCache
 from pdfed_sdk.node.parts import Evaluator, Heartbeat, StepHook, Trainer
 from pdfed_sdk.node.publishing import submit_model
 from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import Candidate, LocalStrategy, choose_parents
-from pdfed_sdk.node.task_view import TaskView
+from pdfed_sdk.node.task_view import Entry, TaskView
 from pdfed_sdk.types import GENESIS, Address, Parent, Status
 
 log = logging.getLogger("pdfed.node")
@@ -57,6 +58,7 @@ class Author:
     trainer: Trainer
     package: Callable[[Attempt, ModelCache], None]
     strategy: LocalStrategy
+    dedup: DedupList
     guard: Guard
     between_steps: StepHook
     heartbeat: Heartbeat
@@ -96,9 +98,19 @@ class Author:
         parents = self._fetched_parents()
         if not parents or not self._affordable():
             return None
+        if self._was_refused():
+            pictures = max(1, pictures // 2)
         seed = int.from_bytes(bytes.fromhex(self.me[2:])[:6], "big") ^ number
-        log.info("attempt %d: %d pictures on %s", number, pictures, " + ".join(f"#{p.id}" for p in parents))
-        return self.records.open_attempt(parents, pictures, seed)
+        excluded = self.dedup.excluded()
+        told = " + ".join(f"#{p.id}" for p in parents)
+        log.info("attempt %d: %d pictures on %s, %d left out", number, pictures, told, len(excluded))
+        return self.records.open_attempt(parents, pictures, seed, excluded)
+
+    def _was_refused(self) -> bool:
+        """Whether the gate refused the last attempt: the next one starts from a published model, without the pictures
+        that were copied, at half the budget."""
+        attempts = self.records.attempts()
+        return bool(attempts) and attempts[-1].stage == "refused"
 
     def _fetched_parents(self) -> list[Parent]:
         """The strategy's choice among models that are at hand; one that cannot be fetched is never chosen again."""
@@ -146,10 +158,22 @@ class Author:
                 level=e.level if e.status is Status.FINAL else None,
                 own_improvement=self.records.own_improvement(e.id),
                 votes=e.votes,
+                weights=e.commits,
+                own_run=self._own_run(e),
             )
             for e in self.view.entries.values()
             if e.status in (Status.OPEN, Status.FINAL) and e.id not in self.lost
         ]
+
+    def _own_run(self, entry: Entry) -> int:
+        run = 0
+        while entry.author == self.me and entry.record is not None:
+            run += 1
+            first = max(entry.record.parents, key=lambda parent: parent.weight_bps).id
+            if first == GENESIS:
+                break
+            entry = self.view.entries[first]
+        return run
 
     # --- make ---
 
@@ -162,6 +186,7 @@ class Author:
             seed=attempt.seed,
             resume=attempt.snapshot,
             on_step=self.between_steps,
+            excluded=attempt.excluded,
         )
         if facts is None:
             return attempt
@@ -172,6 +197,7 @@ class Author:
         seed = attempt.seed.to_bytes(32, "big")
         evaluation = self.evaluator.compare(yardstick.folder, attempt.model, seed, self.heartbeat)
         attempt = replace(attempt, improvement=evaluation.improvement)
+        self.dedup.keep(f"attempt {attempt.number}", evaluation.copied)
         log.info("attempt %d: own measurement %+d against #%d", attempt.number, evaluation.improvement, name)
         try:
             self.evaluator.gate(evaluation)

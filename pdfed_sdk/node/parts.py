@@ -25,6 +25,8 @@ class Evaluation:
     candidate: Mapping[str, Any]
     report: bytes
     pairs: tuple[bytes, ...]
+    copied: tuple[int, ...] = ()
+    """How often the candidate's samples copied each training picture; private, for the node's dedup list."""
 
 
 Heartbeat = Callable[[], None]
@@ -63,10 +65,12 @@ class Trainer(Protocol):
         seed: int,
         resume: Path,
         on_step: StepHook,
+        excluded: Sequence[int] = (),
     ) -> Mapping[str, Any] | None:
         """Train from the weighted average of ``parents`` (diffusers folders, basis points) and save to ``out``.
 
-        ``resume`` is a snapshot file: training killed half-way goes on from it. Returns the training facts for the
+        ``resume`` is a snapshot file: training killed half-way goes on from it. ``excluded`` are training
+        pictures that are left out (dedup list). Returns the training facts for the
         manifest, JSON-ready; None if ``on_step`` ended it before the last picture. MlError abandons the attempt.
         """
         ...

@@ -55,6 +55,7 @@ class PictureEvaluator:
             candidate=after.public(),
             report=json.dumps({"reference": before.to_dict(), "candidate": after.to_dict()}, sort_keys=True).encode(),
             pairs=pairs,
+            copied=after.train_counts,
         )
 
     def gate(self, evaluation: Evaluation) -> None:
@@ -63,10 +64,11 @@ class PictureEvaluator:
 
 
 class PictureTrainer:
-    """Trains the class-conditional DDPM on a node's pictures; ``pace`` below 1 leaves the rest of the time idle."""
+    """Trains the class-conditional DDPM on a node's pictures; ``pace`` below 1 leaves the rest of the time idle.
+    ``whole``: these are all of the split's training pictures, so that the dedup list's indices are theirs."""
 
-    def __init__(self, pictures: PictureSet, config: TrainConfig, pace: float = 1.0) -> None:
-        self._pictures, self._config, self._pace = pictures, config, pace
+    def __init__(self, pictures: PictureSet, config: TrainConfig, pace: float = 1.0, whole: bool = True) -> None:
+        self._pictures, self._config, self._pace, self._whole = pictures, config, pace, whole
 
     def train(
         self,
@@ -77,6 +79,7 @@ class PictureTrainer:
         seed: int,
         resume: Path,
         on_step: StepHook,
+        excluded: Sequence[int] = (),
     ) -> Mapping[str, Any] | None:
         models = [load_model(folder) for folder, _ in parents]
         family = models[0].family
@@ -92,7 +95,8 @@ class PictureTrainer:
             return go_on
 
         config = dataclasses.replace(self._config, pictures=pictures, seed=seed)
-        result = train(config, self._pictures, parent=start, on_step=between, state_file=resume)
+        left_out = excluded if self._whole else ()
+        result = train(config, self._pictures, parent=start, excluded=left_out, on_step=between, state_file=resume)
         if not result.finished:
             return None
         family.save(result.model, out)
@@ -122,4 +126,4 @@ def make_trainer(split: NodeSplit, config: NodeConfig) -> Trainer:
     wanted = config.training
     pictures = split.train.take(split.shared[: wanted.only]) if wanted.only else split.train
     settings = TrainConfig(batch=wanted.batch, lr=wanted.lr, ema=wanted.ema, device=config.node.device)
-    return PictureTrainer(pictures, settings, config.node.pace)
+    return PictureTrainer(pictures, settings, config.node.pace, whole=not wanted.only)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ class Attempt:
     """training → trained → packaged → published; or refused (by the gate), or abandoned. The last three are ends."""
     facts: dict[str, Any] | None = None
     improvement: int | None = None
+    excluded: tuple[int, ...] = ()
+    """Training pictures left out, as the dedup list stood when the attempt began."""
 
     @property
     def snapshot(self) -> Path:
@@ -76,6 +79,7 @@ class Records:
             candidate=note["candidate"],
             report=bytes.fromhex(note["report"]),
             pairs=tuple(bytes.fromhex(pair) for pair in note["pairs"]),
+            copied=tuple(note.get("copied", ())),
         )
 
     def keep_evaluation(self, submission: SubmissionId, evaluation: Evaluation, seed: bytes) -> None:
@@ -100,6 +104,7 @@ class Records:
             "candidate": dict(evaluation.candidate),
             "report": evaluation.report.hex(),
             "pairs": [pair.hex() for pair in evaluation.pairs],
+            "copied": list(evaluation.copied),
         }
         write_durably(path, json.dumps(note).encode())
 
@@ -123,9 +128,10 @@ class Records:
         unfinished = [a for a in self.attempts() if a.stage not in ("published", "refused", "abandoned")]
         return unfinished[-1] if unfinished else None
 
-    def open_attempt(self, parents: list[Parent], pictures: int, seed: int) -> Attempt:
+    def open_attempt(self, parents: list[Parent], pictures: int, seed: int, excluded: Sequence[int] = ()) -> Attempt:
         number = self.next_number()
-        attempt = Attempt(number, self._attempts / str(number), tuple(parents), pictures, seed)
+        folder = self._attempts / str(number)
+        attempt = Attempt(number, folder, tuple(parents), pictures, seed, excluded=tuple(excluded))
         return self.keep_attempt(attempt)
 
     def keep_attempt(self, attempt: Attempt) -> Attempt:
@@ -136,6 +142,7 @@ class Records:
             "stage": attempt.stage,
             "facts": attempt.facts,
             "improvement": attempt.improvement,
+            "excluded": list(attempt.excluded),
         }
         write_durably(attempt.folder / "attempt.json", json.dumps(note).encode())
         return attempt
@@ -154,4 +161,5 @@ class Records:
             stage=note["stage"],
             facts=note["facts"],
             improvement=note["improvement"],
+            excluded=tuple(note.get("excluded", ())),
         )

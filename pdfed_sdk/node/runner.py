@@ -16,6 +16,7 @@ from pdfed_sdk.chain.actions import MOST_AT_ONCE
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.node.author import Author
+from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.parts import Evaluator, Trainer
@@ -72,6 +73,7 @@ class Node:
         package: Callable[[Attempt, ModelCache], None],
         strategy: LocalStrategy,
         settings: LoopSettings,
+        dedup: DedupList | None = None,
     ) -> None:
         self.client, self.view, self.settings = client, view, settings
         self.me = voter_of(client)
@@ -79,7 +81,8 @@ class Node:
         self.stopping = False
         self._last_tick = 0.0
         self._now = 0
-        self.voter = Voter(self.me, client, view, models, records, evaluator, self.guard)
+        dedup = dedup or DedupList(records.root / "dedup.json")
+        self.voter = Voter(self.me, client, view, models, records, evaluator, self.guard, dedup)
         self.author = None
         if trainer is not None:
             self.author = Author(
@@ -93,6 +96,7 @@ class Node:
                 trainer=trainer,
                 package=package,
                 strategy=strategy,
+                dedup=dedup,
                 guard=self.guard,
                 between_steps=self.between_steps,
                 heartbeat=self.voter.heartbeat,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.types import BPS, GENESIS, LOWEST, Address, Parent, Role, Status, SubmissionId
@@ -28,6 +28,10 @@ class Candidate:
     """What this node measured against the reference on its own pictures; None if it did not."""
     votes: Mapping[Address, int]
     """Revealed improvements by voter."""
+    weights: Mapping[Address, int] = field(default_factory=dict)
+    """Stake behind each vote, as it stood when the submission was reserved."""
+    own_run: int = 0
+    """How many models of this node stand in a row, this one last, along the parents of largest weight."""
 
 
 class LocalStrategy(ABC):
@@ -120,10 +124,12 @@ def choose_parents(
 ) -> list[Parent]:
     """Rank the candidates by the strategy's merit and let it choose; genesis (level 0) is always among them."""
 
-    def heard(candidate: Candidate) -> list[int]:
-        return [v for voter, v in candidate.votes.items() if strategy.listens_to(voter, roles.get(voter, Role(0)))]
+    def as_heard(candidate: Candidate) -> Candidate:
+        votes = {v: i for v, i in candidate.votes.items() if strategy.listens_to(v, roles.get(v, Role(0)))}
+        return replace(candidate, votes=votes)
 
-    scored = [(c, strategy.merit(c, heard(c))) for c in candidates]
+    known = [as_heard(candidate) for candidate in candidates]
+    scored = [(c, strategy.merit(c, list(c.votes.values()))) for c in known]
     scored = [(c, m) for c, m in scored if m > float("-inf")] + [(genesis, 0.0)]
     scored.sort(key=lambda item: (-item[1], -item[0].id))
     return strategy.parents(scored)

@@ -11,6 +11,7 @@ from pdfed_sdk.chain.actions import Receipt
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.commitments import EvidenceTree
 from pdfed_sdk.errors import ContentMissing, DigestMismatch, MlError, PackageInvalid, PdfedError, ProvenanceInvalid
+from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.parts import Evaluation, Evaluator
@@ -45,9 +46,10 @@ class Voter:
         records: Records,
         evaluator: Evaluator,
         guard: Guard,
+        dedup: DedupList,
     ) -> None:
         self._me, self._client, self._view, self._models = me, client, view, models
-        self._records, self._evaluator, self._guard = records, evaluator, guard
+        self._records, self._evaluator, self._guard, self._dedup = records, evaluator, guard, dedup
         self._beat_at = 0.0
 
     def sealed(self, now: int) -> list[Entry]:
@@ -105,6 +107,7 @@ class Voter:
             if evaluation is None:
                 return None
             self._records.keep_evaluation(entry.id, evaluation, seed)
+            self._dedup.keep(f"#{entry.id}", evaluation.copied)
         secrets = self._client.secrets(entry.id)
         evidence = EvidenceTree.build(evaluation.report, evaluation.pairs, key=secrets.evidence_key)
         receipt = self._client.commit_score(entry.id, evaluation.improvement, evidence)

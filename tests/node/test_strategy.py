@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pdfed_sdk.errors import UsageError
+from pdfed_sdk.errors import ConfigError, UsageError
+from pdfed_sdk.node.dedup import DedupList
+from pdfed_sdk.node.strategies import Blend, Explore, NotMyOwnTwice, OwnScores, PessimisticThird, StakeWeighted
 from pdfed_sdk.node.strategy import Candidate, TrainFromBest, choose_parents
 from pdfed_sdk.types import BPS, GENESIS, LOWEST, Address, Role, Status, SubmissionId
 
@@ -89,3 +91,69 @@ def test_what_is_worth_publishing_is_a_setting():
     assert [i for i in (LOWEST, LOWEST + 1, 0) if TrainFromBest().publishes(i)] == [LOWEST + 1, 0]
     assert TrainFromBest(least_own=LOWEST).publishes(LOWEST)
     assert not TrainFromBest(least_own=3).publishes(2)
+
+
+VOTES = {ALICE: 8, BOB: -3, CAROL: 7}
+
+
+def test_each_strategy_ranks_as_it_says():
+    """Model 1 pleases the mean and one node suffers from it; model 2 is what all can live with; 3 was never measured
+    here."""
+    loud = model(1, level=None, votes=VOTES, own_improvement=-2, weights={ALICE: 1, BOB: 8, CAROL: 1})
+    quiet = model(2, level=None, votes={ALICE: 2, BOB: 1, CAROL: 2}, own_improvement=1)
+    unseen = model(3, level=None, votes={ALICE: 2, CAROL: 2})
+    everything = (loud, quiet, unseen)
+    assert ids(TrainFromBest(), *everything) == [1]
+    assert ids(OwnScores(), *everything) == [2]
+    assert ids(OwnScores(), unseen) == [0]
+    assert ids(PessimisticThird(), *everything) == [3]
+    assert ids(PessimisticThird(), loud, quiet) == [2]
+    assert ids(Blend(own=0.0), *everything) == [1]
+    assert ids(Blend(own=1.0), *everything) == [3]
+    assert ids(StakeWeighted(), loud, quiet) == [2]
+    assert ids(StakeWeighted(listen="trainers"), loud, quiet) == [
+        1
+    ]  # Carol, trainer and validator, is heard; Bob is not
+
+
+@pytest.mark.parametrize("kind", [OwnScores, Blend, StakeWeighted, PessimisticThird, NotMyOwnTwice])
+def test_no_strategy_trains_on_what_this_node_found_unusable(kind):
+    assert ids(kind(), model(9, votes=VOTES, own_improvement=LOWEST)) == [0]
+
+
+@pytest.mark.parametrize("kind", [NotMyOwnTwice, PessimisticThird])
+def test_a_second_own_model_in_a_row_is_passed_over(kind):
+    own, other = model(9, own_run=2, own_improvement=9), model(5, own_run=1, own_improvement=5)
+    assert ids(kind(), own, other) == [5]
+
+
+def test_exploring_is_seeded_by_what_is_known_and_as_frequent_as_asked():
+    drawn = [ids(Explore(epsilon=0.5), model(500), model(number)) for number in range(1, 201)]
+    assert drawn == [ids(Explore(epsilon=0.5), model(500), model(number)) for number in range(1, 201)]
+    away = sum(choice != [500] for choice in drawn)
+    assert 40 <= away <= 95  # two of three draws of a half lead away
+    assert ids(Explore(epsilon=0.0), model(500), model(3)) == [500]
+
+
+def test_options_out_of_their_limits():
+    for make in (lambda: Blend(own=2), lambda: Explore(epsilon=-1), lambda: PessimisticThird(quantile=1.5)):
+        with pytest.raises(UsageError, match="not within"):
+            make()
+
+
+def test_the_dedup_list_sums_over_evaluations_survives_a_restart_and_takes_back(tmp_path):
+    counts = [0] * 40
+    first = DedupList(tmp_path / "dedup.json", share=0.05)
+    assert first.excluded() == []
+    first.keep("#1", [*counts[:38], 1, 0])
+    first.keep("#2", [0, 2, 1, *counts[3:]])
+    first.keep("#3", [0, 0, 2, *counts[3:]])
+    again = DedupList(tmp_path / "dedup.json", share=0.05)
+    assert again.excluded() == [1, 2]  # two of forty, most copied first
+    again.keep("#3", counts)  # scored anew: its counts are replaced, not added
+    assert again.excluded() == [1, 2]
+    again.forget("#2")
+    assert again.excluded() == [38]
+    assert DedupList(tmp_path / "dedup.json", share=0.0).excluded() == []
+    with pytest.raises(ConfigError, match="dedup is 2"):
+        DedupList(tmp_path / "dedup.json", share=2)

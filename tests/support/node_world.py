@@ -98,6 +98,7 @@ class Stepper:
         seed: int,
         resume: Path,
         on_step: StepHook,
+        excluded: Sequence[int] = (),
     ) -> Mapping[str, Any] | None:
         done = int(resume.read_text()) if resume.exists() else 0
         while done < self.steps:
