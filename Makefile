@@ -107,6 +107,10 @@ test-sdk: setup  ## chain, artifacts, node, CLI, demo
 test-ml: setup  ## data, training, scoring
 	$(PYTEST) tests/ml
 
+.PHONY: test-docs
+test-docs: setup  ## the documents: every command block and example, paths, links, rules, parameters
+	$(PYTEST) tests/documents
+
 .PHONY: test-e2e
 test-e2e: setup  ## set-up, scripts, and a short federation of real processes
 	$(PYTEST) tests/e2e

@@ -50,7 +50,7 @@ def init(
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make the genesis model of a task: a first, barely trained model that everything descends from."""
+    """Make and publish the genesis model of a task, which everything descends from, and the task's card."""
     from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.chain.deploy import write_genesis
     from pdfed_sdk.ml.scoring.scorer import ScoringSettings, pinned
@@ -64,6 +64,7 @@ def init(
     write_genesis(out_dir / "genesis.json", made.digests)
     settings = ScoringSettings(size=shape.size, channels=shape.channels)
     card = TaskCard(pinned(settings), classes=genesis.classes).write(out_dir / "card.json")
+    open_store(store).put(card)
     result = {
         "package": str(made.path),
         "cid": str(made.cid),

@@ -1,4 +1,4 @@
-"""docs/parameters.md states every default and every bound of the code, which tests/chain compares with the factory's."""
+"""docs/parameters.md states every default and bound of the code, which tests/chain compares with the factory."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import pytest
 
 from pdfed_sdk.config import NodeConfig, load_class, load_config
 from pdfed_sdk.errors import ConfigError
+from pdfed_sdk.node.strategy import TrainFromBest
 from tests.support.anvil import ROOT
 
 
@@ -83,3 +84,11 @@ def test_the_manual_lists_every_setting_with_its_default():
         table = text[text.index(f"### [{section}]") :].split("###")[1]
         for field in dataclasses.fields(getattr(NodeConfig(), section)):
             assert f"| `{field.name}` | `{json.dumps(field.default)}` |" in table, f"[{section}] {field.name}"
+
+
+def test_the_guide_lists_every_setting_of_the_default_strategy():
+    text = (ROOT / "docs" / "node.md").read_text(encoding="utf-8")
+    table = text[text.index("### [strategy]") :]
+    for field in dataclasses.fields(TrainFromBest):
+        shown = "none" if field.default == float("-inf") else f"`{json.dumps(field.default)}`"
+        assert f"| `{field.name}` | {shown} |" in table, f"[strategy] {field.name}"
