@@ -33,7 +33,7 @@ class ChainSection:
 
 @dataclass(frozen=True, slots=True)
 class StoreSection:
-    """``uri`` of the store: "local:DIR" or "kubo:http://HOST:PORT"; a relative folder lies in the node's home."""
+    """``uri`` of the store, as `open_store` takes it; a relative folder lies in the node's home."""
 
     uri: str = "local:store"
 

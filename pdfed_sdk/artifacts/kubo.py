@@ -7,6 +7,7 @@ contract server of our own (``tests/artifacts/test_store_kubo.py``), not a runni
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -71,6 +72,10 @@ class KuboStore:
         answer = self._json("pin/add", {"arg": str(cid), "recursive": "true", "timeout": self._limit()})
         if str(cid) not in answer.get("Pins", []):
             raise StoreError(f"{self.url} did not pin {cid}: it answered {answer}", hint="look at the node's log")
+
+    def unpin(self, cid: Cid) -> None:
+        with contextlib.suppress(StoreError):  # Kubo calls it an error where nothing was pinned
+            self._json("pin/rm", {"arg": str(cid), "recursive": "true"})
 
     def _check(self, cid: Cid, found: Cid) -> None:
         if found != cid:

@@ -1,6 +1,6 @@
 """Where packages lie: content-addressed stores. What comes out of a store hashes to the CID it was asked for.
 
-``LocalStore`` is a folder that many processes on one machine may share. ``kubo.KuboStore`` talks to an IPFS node.
+``LocalStore`` is a folder that many processes on one machine may share; ``ipfs``, ``kubo`` and ``objects`` hold others.
 Nothing here knows what a package is.
 """
 
@@ -44,6 +44,9 @@ class Store(Protocol):
 
     def pin(self, cid: Cid) -> None:
         """Mark content that must be kept. Raises ContentMissing."""
+
+    def unpin(self, cid: Cid) -> None:
+        """Content that was pinned need not be kept any more. Nothing happens to what was not."""
 
 
 class LocalStore:
@@ -94,9 +97,17 @@ class LocalStore:
         with storage_errors("pinning in the store", self.root):
             (self.root / "pins" / str(cid)).touch()
 
+    def unpin(self, cid: Cid) -> None:
+        with storage_errors("unpinning in the store", self.root):
+            (self.root / "pins" / str(cid)).unlink(missing_ok=True)
+
     def pins(self) -> list[Cid]:
         """What has been pinned here, in order of CID."""
         return sorted(Cid.parse(path.name) for path in (self.root / "pins").iterdir())
+
+    def used(self) -> int:
+        """Bytes of all objects."""
+        return sum(path.stat().st_size for path in (self.root / "objects").glob("*/*"))
 
     @contextmanager
     def _opened(self, cid: Cid, max_bytes: int) -> Iterator[Iterator[bytes]]:

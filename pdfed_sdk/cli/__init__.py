@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli import chain, host, model, node, score
+from pdfed_sdk.cli import chain, host, model, node, score, store
 from pdfed_sdk.cli.output import err, out
 from pdfed_sdk.errors import PdfedError
 
@@ -32,6 +32,7 @@ app.add_typer(chain.events, name="events")
 app.add_typer(node.app, name="node")
 app.add_typer(model.app, name="model")
 app.add_typer(score.app, name="score")
+app.add_typer(store.app, name="store")
 chain.add_to(app)
 
 

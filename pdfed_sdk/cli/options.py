@@ -16,7 +16,8 @@ PasswordFile = Annotated[
     Path | None, typer.Option(help=f"File with the keystore's password (else ${PASSWORD_ENV}, else a prompt).")
 ]
 StoreUri = Annotated[
-    str, typer.Option("--store", envvar="PDFED_STORE", help="Store: local:DIR or kubo:http://HOST:PORT.")
+    str,
+    typer.Option("--store", envvar="PDFED_STORE", help="Store: local:DIR, ipfs:DIR?peer=…, kubo:URL, s3://… and more."),
 ]
 RoleName = Annotated[str, typer.Option(help='"trainer", "validator" or "both".')]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

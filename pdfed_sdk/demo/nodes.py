@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 STAKE = 400
@@ -26,11 +25,11 @@ class DemoNode:
     gate: bool = True
     strategy: dict[str, Any] = field(default_factory=dict)
 
-    def config(self, rpc: str, task: str, store: Path, threads: int = 1) -> str:
+    def config(self, rpc: str, task: str, store: str, threads: int = 1) -> str:
         """The node's pdfed.toml."""
         lines: dict[str, dict[str, Any]] = {
             "chain": {"rpc": rpc, "task": task, "password_file": "password"},
-            "store": {"uri": f"local:{store}"},
+            "store": {"uri": store},
             "node": {
                 "role": self.role,
                 "data": "data",

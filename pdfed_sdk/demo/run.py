@@ -17,7 +17,6 @@ from typing import Any
 from rich.console import Console
 
 from pdfed_sdk.artifacts.identity import SigningIdentity
-from pdfed_sdk.artifacts.store import LocalStore
 from pdfed_sdk.chain import event_types
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.deploy import Manifest, write_genesis
@@ -25,6 +24,7 @@ from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.demo import processes
 from pdfed_sdk.demo.nodes import ARTWORK, STAKE, DemoNode, demo_nodes
 from pdfed_sdk.demo.progress import Progress
+from pdfed_sdk.demo.stores import DemoStores, prepare_stores
 from pdfed_sdk.demo.summary import check_promises, print_summary, sum_up
 from pdfed_sdk.errors import ChainError, DemoFailed, EnvironmentProblem, UsageError
 from pdfed_sdk.ml.data import partition, split_nodes
@@ -88,10 +88,7 @@ class DemoRun:
     addresses: dict[str, Address] = field(default_factory=dict)
     processes: dict[str, processes.Process] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "store"
+    stores: DemoStores | None = None
 
     def home(self, node: DemoNode) -> Path:
         return self.folder / "nodes" / node.name
@@ -119,7 +116,9 @@ def run_demo(folder: Path, *, seconds: int, quick: bool, seed: int, quiet: bool 
     with closing():
         client, view = prepare_task(run)
         supervise(run, client, view, seconds)
-        summary = sum_up(folder, client, run.nodes, run.addresses, run.notes, run.started)
+        assert run.stores is not None
+        summary = sum_up(folder, client, run.nodes, run.addresses, run.notes, run.started, run.stores)
+        run.stores.close()
     print_summary(console, summary, folder)
     check_promises(summary, full=script.promises)
     return summary
@@ -160,6 +159,8 @@ def prepare_task(run: DemoRun) -> tuple[PdfedClient, TaskView]:
     script = {"PDFED_PASSWORD": run.password}
     deploying = Background(lambda: brownie(run, "deploy", ["--test-token"], script))
     prepare_nodes(run)
+    homes = {node.name: run.home(node) for node in run.nodes}
+    run.stores = prepare_stores(run.folder, homes, lambda text: say(run, text))
     genesis = prepare_genesis(run)
     deploying.join()
     say(run, "contracts deployed with scripts/deploy.py")
@@ -175,7 +176,7 @@ def prepare_task(run: DemoRun) -> tuple[PdfedClient, TaskView]:
     client = PdfedClient.connect(run.rpc, task=task, signer=run.sponsor, state=run.folder / "sponsor" / "state")
     for node in run.nodes:
         client.mint(run.addresses[node.name], STAKE * 10**18)
-        config = node.config(run.rpc, task, run.store)
+        config = node.config(run.rpc, task, run.stores.uris[node.name])
         (run.home(node) / "pdfed.toml").write_text(config, encoding="utf-8")
     view = TaskView(client)
     return client, view
@@ -234,6 +235,7 @@ def prepare_nodes(run: DemoRun) -> None:
 def prepare_genesis(run: DemoRun) -> Path:
     """Train the genesis model on public pictures, sign it, store it; write the task card with the frozen settings."""
     assert run.sponsor is not None
+    assert run.stores is not None
     identity = SigningIdentity.load_or_create(run.folder / "sponsor" / "identity.json", run.password)
     genesis = make_genesis(
         run.folder / "genesis",
@@ -247,9 +249,8 @@ def prepare_genesis(run: DemoRun) -> Path:
     made = genesis.package
     title = "handwritten digits, 16 x 16, in one command"
     card = TaskCard(pinned(ScoringSettings()), title, classes=genesis.classes)
-    store = LocalStore(run.store)
-    store.put(made.path)
-    store.put(card.write(run.folder / "card.json"))
+    run.stores.sponsor.put(made.path)
+    run.stores.sponsor.put(card.write(run.folder / "card.json"))
     path = run.folder / "genesis" / "genesis.json"
     write_genesis(path, made.digests)
     say(run, f"genesis trained on {run.plan.genesis} public pictures, {made.size:,} bytes, {made.cid}")

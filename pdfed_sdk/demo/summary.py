@@ -17,12 +17,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from pdfed_sdk.artifacts.store import LocalStore
 from pdfed_sdk.chain import event_types
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.demo import plots
 from pdfed_sdk.demo.nodes import DemoNode
 from pdfed_sdk.demo.quality import model_quality
+from pdfed_sdk.demo.stores import DemoStores
 from pdfed_sdk.errors import AuditFailed, DemoFailed
 from pdfed_sdk.node.auditing import audit_task
 from pdfed_sdk.node.task_view import Entry, TaskView
@@ -40,6 +40,7 @@ def sum_up(
     addresses: Mapping[str, Address],
     notes: Mapping[str, Any],
     started: float,
+    stores: DemoStores,
 ) -> dict[str, Any]:
     """Gather, draw, audit; writes summary.json and the pictures into ``folder``, and returns the summary."""
     events = list(client.events.replay(from_block=0))
@@ -50,10 +51,11 @@ def sum_up(
     earned = earnings(events)
     submissions = [describe(entry, names, opinions, earned) for entry in view.entries.values()]
     gas, gas_by_node = gas_used(client, events)
-    report = audit_task(client, LocalStore(folder / "store"))
+    report = audit_task(client, stores.everything())
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "seconds": 0.0,
+        "store": stores.kind,
         "task": client.task.registry,
         "best": {"id": view.best, "level": view.best_level, **model_quality(folder, nodes, view.best)},
         "nodes": [describe_node(client, p, addresses[p.name], earned, gas_by_node) for p in nodes],

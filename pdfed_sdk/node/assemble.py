@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 from pdfed_sdk.artifacts.identity import SigningIdentity
+from pdfed_sdk.artifacts.ipfs import IpfsStore
 from pdfed_sdk.artifacts.open_store import open_store
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.rpc import Options
@@ -54,6 +55,8 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         options=Options(dry_run=dry_run),
     )
     store = open_store(config.store.uri, home)
+    if isinstance(store, IpfsStore) and not dry_run:
+        store.start()
     view = TaskView(client)
     models = ModelCache(home / "models", store, view, view.params.sponsor)
     card = TaskCard.fetch(store, view.params.card_digest)

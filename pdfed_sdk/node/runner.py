@@ -18,6 +18,7 @@ from pdfed_sdk.errors import UsageError
 from pdfed_sdk.node.author import Author
 from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
+from pdfed_sdk.node.keeping import Keeper
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.parts import Evaluator, Trainer
 from pdfed_sdk.node.records import Attempt, Records
@@ -81,6 +82,7 @@ class Node:
         self.stopping = False
         self._last_tick = 0.0
         self._now = 0
+        self.keeper = Keeper(self.me, store, view)
         dedup = dedup or DedupList(records.root / "dedup.json")
         self.voter = Voter(self.me, client, view, models, records, evaluator, self.guard, dedup)
         self.author = None
@@ -199,6 +201,7 @@ class Node:
                 self.guard.run("score", lambda: self.voter.score(now))
             self.guard.run("finalise", lambda: self._finalise(now))
             self.guard.run("settle", self._settle)
+            self.guard.run("keep", self.keeper.look)
         finally:
             self._last_tick = time.monotonic()
 

