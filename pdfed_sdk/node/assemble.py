@@ -16,6 +16,7 @@ from pdfed_sdk.errors import ConfigError
 from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.sources import Reading
 from pdfed_sdk.node.dedup import DedupList
+from pdfed_sdk.node.home import HomeLock
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.packaging import SigningPackager
@@ -44,6 +45,7 @@ def make_strategy(config: NodeConfig) -> LocalStrategy:
 def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool = False) -> Node:
     """Everything a node needs, ready to ``run``; with ``dry_run`` its client sends nothing. Takes a few seconds:
     fingerprints, thresholds and calibration."""
+    lock = None if dry_run else HomeLock(home)
     set_threads(config.node.threads)
     signer = LocalSigner.from_keystore(home / config.chain.keystore, password=password)
     client = PdfedClient.connect(
@@ -66,7 +68,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
     role = ROLES[config.node.role]
     trainer = load_class(config.parts.trainer)(split, config) if Role.TRAINER in role else None
     identity = SigningIdentity.load_or_create(home / "identity.json", password)
-    return Node(
+    node = Node(
         client=client,
         store=store,
         view=view,
@@ -83,5 +85,8 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
             poll=config.node.poll,
             gate=config.node.gate,
             until_closed=config.node.until_closed,
+            rehearse=True,
         ),
     )
+    node.holds(lock)
+    return node

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -39,6 +40,10 @@ LOST = (ContentMissing, DigestMismatch, PackageInvalid, ProvenanceInvalid)
 """Why a model cannot be trained on: its bytes are not there, or are not what the chain names."""
 
 
+EQUAL_FAILURES = 3
+"""Attempts that fail for one reason before the trainer stops."""
+FIRST_REST, LONGEST_REST = 2.0, 600.0
+"""Seconds between an abandoned attempt and the next one."""
 LEAST_FREE = 64 << 20
 """Bytes that must be free on the node's disk before it trains: snapshots, a model and its package."""
 
@@ -66,10 +71,16 @@ class Author:
     gate: bool = True
     lost: set[int] = field(default_factory=set)
     """Models that could not be fetched when they were wanted as parents."""
+    failures: list[str] = field(default_factory=list)
+    """Why the last attempts were abandoned, since one went well."""
+    troubles: int = 0
+    """Times in a row that the chain or the disk stood in the way; the attempt itself goes on."""
+    rest_until: float = 0.0
+    """Moment before which no attempt is begun."""
 
     def work(self) -> bool:
         """Bring the current attempt as far as possible. False: nothing to do now. RpcUnavailable passes through."""
-        if not self._has_room():
+        if self.stopped or time.monotonic() < self.rest_until or not self._has_room():
             return False
         attempt = self.records.current() or self._new_attempt()
         if attempt is None:
@@ -77,16 +88,37 @@ class Author:
         try:
             if attempt.stage == "training":
                 attempt = self._train(attempt)
-            if attempt.stage == "trained" and not self.interrupted():
+            if attempt.stage == "trained" and self.between_steps(attempt.pictures, attempt.pictures):  # votes go first
                 attempt = self._pass_gate(attempt)
             if attempt.stage == "packaged" and not self.interrupted():
                 return self._submit(attempt)
         except (ChainError, OSError):
+            pause = min(LONGEST_REST, 2.0 ** (self.troubles - 1)) if self.troubles else 0.0
+            self.troubles, self.rest_until = self.troubles + 1, time.monotonic() + pause
             raise
         except PdfedError as error:
             log.warning("attempt %d abandoned: %s", attempt.number, error)
             self.records.keep_attempt(replace(attempt, stage="abandoned"))
-        return attempt.stage == "training"
+            self._failed(error.message)
+        else:
+            self.troubles = 0
+        return attempt.stage == "training" and not self.failures
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the last attempts failed for one and the same reason: a fourth would too."""
+        return len(self.failures) >= EQUAL_FAILURES and len(set(self.failures[-EQUAL_FAILURES:])) == 1
+
+    def _failed(self, reason: str) -> None:
+        """Rest before the next attempt, twice as long after each failure; stop after three equal ones."""
+        self.failures.append(reason)
+        pause = min(LONGEST_REST, FIRST_REST * 2.0 ** (len(self.failures) - 1))
+        self.rest_until = time.monotonic() + pause
+        if self.stopped:
+            log.error("no more attempts: %d in a row failed alike (%s); votes go on", EQUAL_FAILURES, reason)
+            log.error("  next: correct it, then start this node again")
+        else:
+            log.info("the next attempt begins in %.0f s", pause)
 
     # --- choose ---
 
@@ -206,7 +238,7 @@ class Author:
             if self.gate:
                 return self.records.keep_attempt(replace(attempt, stage="refused"))
             log.warning("the gate is switched off: publishing all the same")
-        if not self.strategy.publishes(evaluation.improvement):
+        if not self.strategy.publishes(evaluation.improvement, self.view.params.min_step):
             log.info("attempt %d: not worth its fee, not published", attempt.number)
             return self.records.keep_attempt(replace(attempt, stage="abandoned"))
         self.records.keep_gate(attempt, evaluation)
@@ -238,4 +270,5 @@ class Author:
         log.info("submitted #%d, gas %d", receipt.id, receipt.gas_used)
         self.records.adopt_gate(attempt, receipt.id)
         self.records.keep_attempt(replace(attempt, stage="published"))
+        self.failures.clear()
         return True

@@ -24,13 +24,16 @@ class Guard:
             log.warning("%s", text)
 
     def run(self, what: str, act: Callable[[], object]) -> None:
-        """Do ``act``; an error of ours, or of the disk, is told. RpcUnavailable is raised: nothing else can work."""
+        """Do ``act``; an error of ours, of the disk or of memory is told. RpcUnavailable is raised: nothing else can
+        work."""
         try:
             act()
         except RpcUnavailable:
             raise
         except (PdfedError, OSError) as error:
             self.warn_once(f"{what}: {error}")
+        except MemoryError:
+            self.warn_once(f"{what}: this machine has too little memory for it")
 
     def patiently(self, act: Callable[[], object]) -> bool:
         """Do ``act``; False while the chain cannot be used, which is told when it begins and when it ends."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from pdfed_sdk.artifacts.cid import Cid
 from pdfed_sdk.artifacts.package import open_package
 from pdfed_sdk.artifacts.provenance import Expected, ExpectedModel, verify_package
-from pdfed_sdk.artifacts.store import Store
-from pdfed_sdk.errors import ContentMissing
+from pdfed_sdk.artifacts.store import Store, storage_errors
+from pdfed_sdk.errors import ContentMissing, DigestMismatch
 from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import GENESIS, Address, ModelDigests, SubmissionId
 
@@ -27,8 +28,9 @@ class ModelCache:
         self._root, self._store, self._view, self._sponsor = root, store, view, sponsor
 
     def get(self, submission: SubmissionId) -> CachedModel:
-        """Raises ContentMissing while the store does not hold it, and DigestMismatch, PackageInvalid or
-        ProvenanceInvalid when what it holds is not what the chain names."""
+        """Raises ContentMissing while the store does not hold it, or gives other bytes than it was asked for (which its
+        author is not to blame for), and DigestMismatch, PackageInvalid or ProvenanceInvalid when the bytes that
+        the chain names are no model, or not the one it describes."""
         place = self._root / str(submission)
         model = CachedModel(place / "package.zip", place / "model")
         if model.folder.is_dir():
@@ -39,11 +41,19 @@ class ModelCache:
                 f"submission {submission} is reserved but not submitted: there is nothing to fetch yet",
                 hint="wait for its submit, or until its submit window is over",
             )
-        place.mkdir(parents=True, exist_ok=True)
-        package = self._store.fetch(Cid(digests.package_codec, digests.package_digest), model.package)
+        with storage_errors("keeping the model", place):
+            place.mkdir(parents=True, exist_ok=True)
+        try:
+            package = self._store.fetch(Cid(digests.package_codec, digests.package_digest), model.package)
+        except DigestMismatch as error:
+            raise ContentMissing(f"the store gives other bytes for {submission}: {error.message}") from error
         verify_package(package, self.expected(submission, digests))
         open_package(package, model.folder)
         return model
+
+    def forget(self, submission: SubmissionId) -> None:
+        """Drop what is cached of a model: the next `get` fetches and checks it afresh."""
+        shutil.rmtree(self._root / str(submission), ignore_errors=True)
 
     def expected(self, submission: SubmissionId, digests: ModelDigests) -> Expected:
         """What the chain says a package must be: author, digests, and the same of each of its parents."""

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from pdfed_sdk.config import NodeConfig
 from pdfed_sdk.errors import MlError, StoreError
 from pdfed_sdk.family import Model, load_model
@@ -20,6 +22,8 @@ from pdfed_sdk.ml.sources import AS_IT_IS, Reading, load_pictures
 from pdfed_sdk.node.parts import Evaluation, Evaluator, Heartbeat, StepHook, Trainer
 
 MAX_PAIR_LEAVES = 255
+FOREIGN = (RuntimeError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError)
+"""Errors of libraries that a stranger's model can cause where the reference caused none."""
 
 
 def load_with_heartbeat(folder: Path, heartbeat: Heartbeat) -> Model:
@@ -39,15 +43,18 @@ class PictureEvaluator:
         try:
             known = load_with_heartbeat(reference, heartbeat)
             before = self._scorer.evaluate(known, seed)
-        except MlError as error:
-            raise StoreError(f"the reference in {reference} cannot be scored: {error.message}") from error
+        except (MlError, *FOREIGN) as error:
+            raise StoreError(f"the reference in {reference} cannot be scored: {error}") from error
         try:
             fresh = load_with_heartbeat(candidate, heartbeat)
             if fresh.family.name != known.family.name:
                 raise MlError(f"the model is of the family {fresh.family.name}, the task's is {known.family.name}")
             after = self._scorer.evaluate(fresh, seed)
-        except RuntimeError as error:  # torch's refusal of a configuration that passed every check
-            raise MlError(f"the model does not run: {str(error).splitlines()[0][:200]}") from error
+        except FOREIGN as error:  # a configuration that passed every check, and still does not run as the reference did
+            told = (str(error).splitlines() or [""])[0][:200]
+            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+                raise MemoryError(told) from error
+            raise MlError(f"the model does not run: {type(error).__name__}: {told}") from error
         pairs = tuple(json.dumps(pair, sort_keys=True).encode() for pair in after.to_dict()["pairs"][:MAX_PAIR_LEAVES])
         return Evaluation(
             improvement=improvement(before, after),

@@ -34,7 +34,7 @@ log = logging.getLogger("pdfed.node")
 class LoopSettings:
     """``stake``: what a node joins with, in token units. ``poll``: seconds between looks at the chain.
     ``until_closed``: end by itself once the task is closed and settled. ``linger``: longest wait for a reveal window
-    after a stop, in seconds."""
+    after a stop, in seconds. ``rehearse``: measure at the start how long one scoring takes here."""
 
     role: Role
     stake: int = 0
@@ -42,6 +42,7 @@ class LoopSettings:
     gate: bool = True
     until_closed: bool = False
     linger: float = 120.0
+    rehearse: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,24 @@ class Node:
         on_chain = self.view.roles.get(self.me, Role(0))
         if on_chain != self.settings.role:
             self.guard.warn_once(f"this node is registered as {on_chain}, which is for good; [node] role is ignored")
+        if self.settings.rehearse and not self.stopping:
+            self.guard.run("rehearsal", self._rehearse)
         if not self.client.weight():
             self.guard.warn_once("this node's votes have no weight yet: it needs a minimum stake, a warm-up old")
+
+    def _rehearse(self) -> None:
+        """One scoring, of the genesis against itself: whether votes can be ready in their window is known at once."""
+        seconds, window = self.voter.rehearse(), self.view.params.commit_window
+        log.info("one scoring takes %.1f s here, the commit window is %d s", seconds, window)
+        if 2 * seconds > window:
+            self.guard.warn_once(
+                f"the commit window of {window} s is too short for this machine: one scoring takes {seconds:.0f} s, so "
+                "most votes will not be ready in time; a GPU ([node] device) or a machine of its own helps"
+            )
+
+    def holds(self, lock: object) -> None:
+        """Keep what must live as long as the node does."""
+        self._held = lock
 
     def leave(self) -> list[Entry]:
         """Reveal what is sealed if its window comes within ``linger`` seconds; name what is still sealed then."""

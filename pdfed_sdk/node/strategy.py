@@ -55,8 +55,9 @@ class LocalStrategy(ABC):
         """Training pictures of the ``attempt``-th submission (from 1); 0: no more submissions."""
 
     @abstractmethod
-    def publishes(self, improvement: int) -> bool:
-        """Whether a trained candidate is worth its fee, given the own measurement against the best model."""
+    def publishes(self, improvement: int, min_step: int) -> bool:
+        """Whether a trained candidate is worth its fee, given the own measurement against the best model and the least
+        improvement that the task pays for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,8 @@ class TrainFromBest(LocalStrategy):
     ``listen``: "all", "validators" or "trainers". The node's own measurement counts like the median of the others';
     a model it found unusable on its own pictures is never trained on. ``least_level``: wait until a model of that level
     is there. ``submissions``: how many to make at most. ``least_own``: publish what the node's own measurement puts at
-    this bucket or a higher one; the lowest bucket, -8, publishes everything that the gate lets pass.
+    this bucket or a higher one; the lowest bucket, -8, publishes everything that the gate lets pass. Without it, what
+    the measurement puts at the task's ``min_step`` or more: less is a fee for nothing.
     """
 
     budget: int = 14_000
@@ -75,7 +77,7 @@ class TrainFromBest(LocalStrategy):
     listen: str = "all"
     submissions: int = 1_000_000
     least_level: float = float("-inf")
-    least_own: int = LOWEST + 1
+    least_own: int | None = None
 
     def __post_init__(self) -> None:
         if self.listen not in ("all", "validators", "trainers"):
@@ -115,8 +117,8 @@ class TrainFromBest(LocalStrategy):
     def pictures(self, attempt: int) -> int:
         return self.budget if attempt <= self.submissions else 0
 
-    def publishes(self, improvement: int) -> bool:
-        return improvement >= self.least_own
+    def publishes(self, improvement: int, min_step: int) -> bool:
+        return improvement >= (min_step if self.least_own is None else self.least_own)
 
 
 def choose_parents(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -10,19 +11,33 @@ from functools import partial
 from pdfed_sdk.chain.actions import Receipt
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.commitments import EvidenceTree
-from pdfed_sdk.errors import ContentMissing, DigestMismatch, MlError, PackageInvalid, PdfedError, ProvenanceInvalid
+from pdfed_sdk.errors import (
+    ContentMissing,
+    DigestMismatch,
+    MlError,
+    PackageInvalid,
+    PdfedError,
+    ProvenanceInvalid,
+    StoreError,
+)
 from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
-from pdfed_sdk.node.model_cache import ModelCache
+from pdfed_sdk.node.model_cache import CachedModel, ModelCache
 from pdfed_sdk.node.parts import Evaluation, Evaluator
 from pdfed_sdk.node.records import Records
 from pdfed_sdk.node.task_view import Entry, TaskView
-from pdfed_sdk.types import LOWEST, Address, Status
+from pdfed_sdk.types import GENESIS, LOWEST, Address, Status
 
 log = logging.getLogger("pdfed.node")
 
 UNUSABLE = (DigestMismatch, PackageInvalid, ProvenanceInvalid, MlError)
-"""What a package can be guilty of: the vote is LOWEST (protocol, rule 3)."""
+"""What a package can be guilty of: the vote is LOWEST (protocol, rule 3), if a second look at it ends so too."""
+LOST = (ContentMissing, DigestMismatch, PackageInvalid, ProvenanceInvalid)
+"""Why a reference cannot be measured against: nothing that the candidate is guilty of."""
+LEAST_FREE = 64 << 20
+"""Bytes that must be free before a failure is taken for the candidate's: a full disk fails in many ways."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two tries at a submission that this node cannot score, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +66,10 @@ class Voter:
         self._me, self._client, self._view, self._models = me, client, view, models
         self._records, self._evaluator, self._guard, self._dedup = records, evaluator, guard, dedup
         self._beat_at = 0.0
+        self._again: dict[int, tuple[int, float]] = {}
+        """Failures so far, and the moment before which a submission is not tried again."""
+        self.takes = 0.0
+        """Seconds that the longest evaluation took so far."""
 
     def sealed(self, now: int) -> list[Entry]:
         """Submissions on which this node's vote is sealed and can still be opened, first deadline first."""
@@ -86,15 +105,33 @@ class Voter:
             and e.author != self._me
             and self._me not in e.commits
             and now < e.windows.commit_end - 1
+            and time.monotonic() >= self._again.get(e.id, (0, 0.0))[1]
         ]
         for entry in sorted(waiting, key=lambda e: e.windows.commit_end):
             now = self._client.now()
-            if now < entry.windows.commit_end - 1:
+            left = entry.windows.commit_end - 1 - now
+            if 0 < left < self.takes and self._records.evaluation(entry.id) is None:
+                self._guard.warn_once(
+                    f"submission {entry.id} is not scored: that takes {self.takes:.0f} s here, {left} s are left"
+                )
+            elif left > 0:
                 self._guard.run("reveal", partial(self.reveal, now))
                 self._guard.run(f"vote on {entry.id}", partial(self._vote, entry))
 
+    def rehearse(self) -> float:
+        """Seconds that one scoring takes here: the genesis against itself, from a seed that no vote has."""
+        folder = self._models.get(GENESIS).folder
+        started = time.monotonic()
+        self._evaluator.compare(folder, folder, bytes(32), self.heartbeat)
+        self.takes = max(self.takes, time.monotonic() - started)
+        return self.takes
+
     def _vote(self, entry: Entry) -> None:
+        failures = self._again.get(entry.id, (0, 0.0))[0]
+        pause = min(LONGEST_PAUSE, 2.0 ** (failures - 1)) if failures else 0.0
+        self._again[entry.id] = failures + 1, time.monotonic() + pause  # unless it works
         sealed = self.vote(entry)
+        del self._again[entry.id]
         if sealed is not None:
             log.info("sealed a vote on %d, gas %d", entry.id, sealed.receipt.gas_used)
 
@@ -116,12 +153,9 @@ class Voter:
     def _evaluate(self, entry: Entry, seed: bytes) -> Evaluation | None:
         """Compare with the reference. None: not now, the bytes may still come. An error: no vote, the fault is not the
         candidate's (its reference is lost, the store is down, the disk is full)."""
-        reference = self._models.get(entry.reference)
         late = self._client.now() >= entry.reserved_at + 3 * self._view.params.commit_window // 4
         try:
-            candidate = self._models.get(entry.id)
-            started = time.monotonic()
-            evaluation = self._evaluator.compare(reference.folder, candidate.folder, seed, self.heartbeat)
+            return self._measured(entry, seed)
         except ContentMissing as error:
             if not late:
                 self._guard.warn_once(
@@ -131,7 +165,37 @@ class Voter:
             return self._unusable(entry, error)
         except UNUSABLE as error:
             return self._unusable(entry, error)
-        log.info("scored %d against %d in %.1f s", entry.id, entry.reference, time.monotonic() - started)
+
+    def _measured(self, entry: Entry, seed: bytes) -> Evaluation:
+        """Compare with the reference. Before the candidate is blamed it is fetched and checked afresh and measured once
+        more: what failed may have been this node's copy of it, or its disk."""
+        try:
+            reference = self._models.get(entry.reference)
+        except LOST as error:
+            raise StoreError(f"the reference {entry.reference} cannot be had: {error.message}") from error
+        try:
+            return self._compared(entry, reference, seed)
+        except ContentMissing:
+            raise
+        except UNUSABLE as error:
+            free = shutil.disk_usage(self._records.root).free
+            if free < LEAST_FREE:
+                raise StoreError(f"{free >> 20} MB are free: no judgement of {entry.id}", hint="free space") from error
+            log.info("submission %d is looked at again: %s", entry.id, error.message)
+            self._models.forget(entry.id)
+            return self._compared(entry, reference, seed)
+        except StoreError:
+            self._models.forget(entry.reference)  # this node's copy may be damaged
+            raise
+
+    def _compared(self, entry: Entry, reference: CachedModel, seed: bytes) -> Evaluation:
+        candidate = self._models.get(entry.id)
+        log.info("scoring submission %d against %d", entry.id, entry.reference)
+        started = time.monotonic()
+        evaluation = self._evaluator.compare(reference.folder, candidate.folder, seed, self.heartbeat)
+        taken = time.monotonic() - started
+        self.takes = max(self.takes, taken)
+        log.info("scored %d against %d in %.1f s: %+d", entry.id, entry.reference, taken, evaluation.improvement)
         return evaluation
 
     def _unusable(self, entry: Entry, error: PdfedError) -> Evaluation:

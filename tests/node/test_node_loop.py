@@ -300,11 +300,14 @@ def remove(world: World, submission: int) -> dict[Path, bytes]:
     return kept
 
 
-def test_a_flipped_byte_gets_the_lowest_vote_and_the_node_goes_on(world: World, caplog: pytest.LogCaptureFixture):
+def test_a_flipped_byte_is_a_byte_that_is_missing_and_the_node_goes_on(world: World, caplog: pytest.LogCaptureFixture):
     bad, good = world.submit(1), world.submit(2)
     damage(world, bad)
     opinion = Opinion(5)
     node = world.node(3, opinion=opinion)
+    node.tick()
+    assert not world.client(3).vote(bad).exists
+    world.to(world.client(0).submission(bad).reserved_at + 23)
     node.tick()
     world.to_reveal(good)
     node.tick()

@@ -76,21 +76,16 @@ def test_a_budget_of_submissions():
     assert [strategy.pictures(n) for n in (1, 2, 3)] == [10, 10, 0]
 
 
-def test_publishing():
-    assert not TrainFromBest().publishes(LOWEST)
-    assert TrainFromBest().publishes(LOWEST + 1)
-
-
 @pytest.mark.parametrize("options", [{"listen": "nobody"}, {"average": 0}, {"average": 5}])
 def test_impossible_options(options: dict[str, object]):
     with pytest.raises(UsageError):
         TrainFromBest(**options)  # type: ignore[arg-type]
 
 
-def test_what_is_worth_publishing_is_a_setting():
-    assert [i for i in (LOWEST, LOWEST + 1, 0) if TrainFromBest().publishes(i)] == [LOWEST + 1, 0]
-    assert TrainFromBest(least_own=LOWEST).publishes(LOWEST)
-    assert not TrainFromBest(least_own=3).publishes(2)
+def test_what_the_task_would_not_pay_for_is_not_published_unless_told():
+    assert [i for i in range(5) if TrainFromBest().publishes(i, min_step=3)] == [3, 4]
+    assert TrainFromBest(least_own=LOWEST).publishes(LOWEST, min_step=3)
+    assert not TrainFromBest(least_own=3).publishes(2, min_step=2)
 
 
 VOTES = {ALICE: 8, BOB: -3, CAROL: 7}

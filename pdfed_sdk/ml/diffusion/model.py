@@ -25,6 +25,7 @@ from pdfed_sdk.family import Forward
 from pdfed_sdk.ml.diffusion.ddpm import FAMILY, SCHEDULER_CONFIG, UNET_CONFIG, WEIGHTS, Ddpm
 
 MAX_PARAMETERS = 200_000_000
+PREDICTIONS = ("epsilon", "sample", "v_prediction")
 
 
 @dataclass(frozen=True)
@@ -252,14 +253,21 @@ def _read_config(folder: Path) -> ModelConfig:
             layers=int(unet["layers_per_block"]),
             timesteps=int(scheduler["num_train_timesteps"]),
             schedule=str(scheduler["beta_schedule"]),
-            prediction=str(scheduler["prediction_type"]),
+            prediction=_prediction(scheduler["prediction_type"]),
         )
         _check_same(unet, _unet_arguments(config))
         _check_same(scheduler, {"clip_sample": True, "trained_betas": None, "rescale_betas_zero_snr": False})
         training_scheduler(config)
-    except (KeyError, TypeError, ValueError, NotImplementedError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, NotImplementedError, RuntimeError) as error:
         raise MlError(f"the model configuration of {folder.name} cannot be used: {error}") from error
     return config
+
+
+def _prediction(kind: object) -> str:
+    """What the network predicts. diffusers asks for it only when it samples, which is too late."""
+    if kind not in PREDICTIONS:
+        raise MlError(f"prediction_type is {kind!r}, expected one of {', '.join(PREDICTIONS)}")
+    return str(kind)
 
 
 def _check_same(found: dict[str, Any], wanted: dict[str, Any]) -> None:

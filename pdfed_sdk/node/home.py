@@ -1,0 +1,34 @@
+"""A node's home folder belongs to one process at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pdfed_sdk.artifacts.store import storage_errors
+from pdfed_sdk.errors import UsageError
+
+
+class HomeLock:
+    """Held as long as the object lives; the system lets go of it whatever ends the process."""
+
+    def __init__(self, home: Path) -> None:
+        import fcntl
+
+        with storage_errors("opening the home", home):
+            self._file = (home / "node.lock").open("a+b")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.seek(0)
+            owner = self._file.read(32).decode(errors="replace").strip() or "unknown"
+            self._file.close()
+            raise UsageError(
+                f"process {owner} works in {home} already", hint="stop it, or give each node a home of its own"
+            ) from None
+        self._file.truncate(0)
+        self._file.write(f"{os.getpid()}\n".encode())
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
