@@ -130,6 +130,6 @@ def test_the_strategy_and_the_evaluator_of_the_guide_do_what_they_say(stage: Sta
                 stage.run(block)
     cautious = stage.names["Cautious"](budget=5)
     assert isinstance(cautious, LocalStrategy)
-    assert not cautious.publishes(0)
-    assert not cautious.publishes(LOWEST)
+    assert not cautious.publishes(0, 2)
+    assert not cautious.publishes(LOWEST, 2)
     assert stage.names["make_taste"](None, None, None).compare(Path(), Path(), b"", lambda: None).improvement == 1
