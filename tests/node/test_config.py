@@ -90,5 +90,5 @@ def test_the_guide_lists_every_setting_of_the_default_strategy():
     text = (ROOT / "docs" / "node.md").read_text(encoding="utf-8")
     table = text[text.index("### [strategy]") :]
     for field in dataclasses.fields(TrainFromBest):
-        shown = "none" if field.default == float("-inf") else f"`{json.dumps(field.default)}`"
+        shown = "none" if field.default in (None, float("-inf")) else f"`{json.dumps(field.default)}`"
         assert f"| `{field.name}` | {shown} |" in table, f"[strategy] {field.name}"
