@@ -56,20 +56,20 @@ def main() -> int:
     parser.add_argument("--update", action="store_true", help="write the snapshot")
     options = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # brownie talks
-        from gas.cases import CEILINGS, measure
+        from gas.cases import CEILINGS, measure, vote_alone, vote_in_batches
 
         measured = measure()
     if options.update:
         text = json.dumps(measured, indent=2) + "\n"
         (ROOT / "tests" / "contracts" / "gas" / "snapshot.json").write_text(text)
-    alone = measured["commit"] + measured["reveal"] + measured["settle, one voter alone"]
-    batch = sum(measured[f"{act}, batch of 10"] for act in ("commit", "reveal", "settle"))
+    alone, batch = vote_alone(measured), vote_in_batches(measured)
     ours = {"one vote: commit, reveal, settle": alone, "one vote, in batches": batch}
     if options.json:
         print(
             json.dumps(
                 {
-                    "cases": {key: measured[name] for key, name in CASES.items()},
+                    "cases": {key: measured[name] for key, name in CASES.items()}
+                    | {"vote_single": alone, "vote_batch10": batch},
                     "peer": {n: p[0] for n, p in PEERS.items()},
                 }
             )

@@ -7,22 +7,23 @@ import {Initializable} from "@openzeppelin/contracts/proxy/utils/Initializable.s
 import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {BPS, ModelDigests, ModelRecord, Parent, Status, TaskParams} from "../interfaces/PdfedTypes.sol";
-import {Models} from "./libraries/Models.sol";
+import {Ballot, Descent, Models} from "./libraries/Models.sol";
 import {REGISTRY_CONFIG_WORDS, RegistryConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
+import {VoterPay} from "./libraries/VoterPay.sol";
 
 /// @title ModelRegistry
 /// @dev Ids finalise strictly in order. All windows are constants of the task that run from reserve, so the order of
 ///      ids is the order of their reveal ends and the queue always moves.
 contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     using Models for Models.Entry;
+    using Models for mapping(uint256 id => Models.Entry);
 
-    /// @dev Threshold of voters' pay starts from the task's parameter and their majority rate from one half.
-    uint64 private constant FIRST_Q = 0.5e18;
+    uint256 private constant MOST_DOUBLINGS = 32;
     uint256 private constant LONGEST_PAUSE = 14 days;
     uint256 private constant PAUSE_EVERY = 60 days;
 
-    Models.Head private _head;
+    uint256 private _head; // see Models.Head
     uint40 private _closedAt;
     uint40 private _pausedUntil;
     uint40 private _mayPauseAt;
@@ -37,12 +38,10 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         RegistryConfig memory config = _config();
         ModelDigests memory first = genesis();
         uint40 now_ = uint40(block.timestamp);
-        _head = Models.Head({
-            count: 1, next: 1, bestId: 0, bestLevel: 0, tau: config.startTau, q: FIRST_Q, lastFinalizedAt: now_
-        });
+        _head = Models.pack(Models.Head(1, 1, 0, 0, config.startTau, VoterPay.FIRST_Q, 0, now_));
         Models.Entry storage entry = _entries[0];
-        entry.reservedAt = now_;
-        entry.status = Status.Final;
+        entry.descent = Models.descent(address(0), Status.Final, 0);
+        entry.ballot = Models.ballot(now_, 0, 0, 0);
         entry.weightsDigest = first.weightsDigest;
         entry.recordHash = keccak256(abi.encode(ModelRecord(first, new Parent[](0))));
     }
@@ -50,26 +49,25 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     // ---------------------------------------------------------------------------------------------------- trainers
 
     /// @inheritdoc IModelRegistry
-    function reserve(bytes32 reservation) external returns (uint256 id) {
+    function reserve(bytes32 reservation, uint256 maxFee) external returns (uint256 id) {
         if (reservation == 0) revert RegistryZeroReservation();
         if (_closedAt != 0) revert RegistryClosed();
         if (block.timestamp < _pausedUntil) revert RegistryPaused(_pausedUntil);
         RegistryConfig memory config = _config();
-        Models.Head memory head = _head;
-        id = head.count;
-        _head.count = head.count + 1;
+        Models.Head memory head = Models.headOf(_head);
+        (uint256 fee,) = _feeNow(config, head);
+        if (fee > maxFee) revert RegistryFeeTooHigh(fee, maxFee);
+        id = head.count++;
+        _head = Models.pack(head);
 
         uint40 now_ = uint40(block.timestamp);
         uint32 eligible = IStakeVault(config.vault)
-            .openSubmission(msg.sender, config.submissionBond, config.scoringFee, now_ - config.warmUp);
+            .openSubmission(
+                msg.sender, id, config.submissionBond, config.scoringFee, fee - config.scoringFee, now_ - config.warmUp
+            );
         Models.Entry storage entry = _entries[id];
-        entry.author = msg.sender;
-        entry.reservedAt = now_;
-        entry.status = Status.Reserved;
-        entry.tau = head.tau;
-        entry.referenceId = head.bestId;
-        entry.eligible = eligible;
-        entry.q = head.q;
+        entry.descent = Models.descent(msg.sender, Status.Reserved, head.bestId);
+        entry.ballot = Models.ballot(now_, head.tau, head.q, eligible);
         entry.recordHash = reservation;
         emit Reserved(id, msg.sender, reservation, head.bestId, head.tau, head.q, eligible, now_);
     }
@@ -77,18 +75,18 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     /// @inheritdoc IModelRegistry
     function submit(uint256 id, ModelRecord calldata record, bytes32 salt) external {
         Models.Entry storage entry = _entries[id];
-        Status status = entry.status;
-        if (status == Status.None) revert RegistryUnknownId(id);
-        if (status != Status.Reserved) revert RegistryWrongStatus(id, status);
-        if (entry.author != msg.sender) revert RegistryNotAuthor(id, entry.author, msg.sender);
-        uint40 submitEnd = entry.reservedAt + _config().submitWindow;
+        Descent d = entry.descent;
+        if (d.status() == Status.None) revert RegistryUnknownId(id);
+        if (d.status() != Status.Reserved) revert RegistryWrongStatus(id, d.status());
+        if (d.author() != msg.sender) revert RegistryNotAuthor(id, d.author(), msg.sender);
+        uint40 submitEnd = entry.ballot.reservedAt() + _config().submitWindow;
         if (block.timestamp >= submitEnd) revert RegistrySubmitWindowOver(id, submitEnd, uint40(block.timestamp));
         bytes32 opened = reservationHash(msg.sender, record.digests.packageDigest, salt);
         if (opened != entry.recordHash) revert RegistryReservationMismatch(id, entry.recordHash, opened);
         _checkDigests(record.digests);
         _checkParents(id, record.parents);
 
-        entry.status = Status.Open;
+        entry.become(Status.Open);
         entry.recordHash = keccak256(abi.encode(record));
         entry.weightsDigest = record.digests.weightsDigest;
         entry.parents = Models.pack(record.parents);
@@ -126,22 +124,28 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     /// @inheritdoc IModelRegistry
     function windows(uint256 id) external view returns (Windows memory w) {
-        uint40 start = _known(id).reservedAt;
+        uint40 start = _known(id).ballot.reservedAt();
         RegistryConfig memory config = _config();
         w.submitEnd = start + config.submitWindow;
         w.commitEnd = start + config.commitWindow;
         w.revealStart = w.commitEnd + config.revealGap;
-        w.revealEnd = w.revealStart + config.revealWindow;
+        w.revealEnd = start + _life(config);
     }
 
     /// @inheritdoc IModelRegistry
     function count() external view returns (uint256) {
-        return _head.count;
+        return Models.headOf(_head).count;
     }
 
     /// @inheritdoc IModelRegistry
-    function best() external view returns (uint256 id, int32 level) {
-        return (_head.bestId, _head.bestLevel);
+    function best() external view returns (uint256 id, int40 level) {
+        Models.Head memory head = Models.headOf(_head);
+        return (head.bestId, head.bestLevel);
+    }
+
+    /// @inheritdoc IModelRegistry
+    function feeNow() external view returns (uint256 fee, uint256 open) {
+        return _feeNow(_config(), Models.headOf(_head));
     }
 
     /// @inheritdoc IModelRegistry
@@ -161,17 +165,18 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
 
     /// @inheritdoc IModelRegistry
     function nextToFinalize() external view returns (uint256) {
-        return _head.next;
+        return Models.headOf(_head).next;
     }
 
     /// @inheritdoc IModelRegistry
     function lastFinalizedAt() external view returns (uint40) {
-        return _head.lastFinalizedAt;
+        return Models.headOf(_head).lastFinalizedAt;
     }
 
     /// @inheritdoc IModelRegistry
-    function tauAndRate() external view returns (int8 tau, uint64 q) {
-        return (_head.tau, _head.q);
+    function trend() external view returns (Trend memory) {
+        Models.Head memory head = Models.headOf(_head);
+        return Trend(head.tau, head.q, head.activity);
     }
 
     /// @inheritdoc IModelRegistry
@@ -193,89 +198,64 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
     // ------------------------------------------------------------------------------------------------ the siblings
 
     /// @inheritdoc IModelRegistry
-    function ballot(uint256 id)
-        external
-        view
-        returns (address author, uint40 reservedAt, Status status, int8 tau, uint64 q)
-    {
+    function ballot(uint256 id) external view returns (Terms memory terms, bytes32 recordHash) {
         Models.Entry storage e = _known(id);
-        return (e.author, e.reservedAt, e.status, e.tau, e.q);
+        return (e.terms(), e.recordHash);
     }
 
     /// @inheritdoc IModelRegistry
     function revealTerms(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest) {
         Models.Entry storage e = _known(id);
-        return (e.reservedAt, e.tau, e.weightsDigest);
+        Ballot b = e.ballot;
+        return (b.reservedAt(), b.tau(), e.weightsDigest);
     }
 
     /// @inheritdoc IModelRegistry
-    function due() external view returns (Due memory) {
-        Models.Head memory head = _head;
-        Models.Entry storage e = _entries[head.next];
-        return Due({
-            id: head.next,
-            author: e.author,
-            reservedAt: e.reservedAt,
-            status: e.status,
-            tau: e.tau,
-            eligible: e.eligible,
-            taskTau: head.tau,
-            taskQ: head.q
-        });
+    function due() external view returns (uint256 id, Terms memory terms, Trend memory learnt) {
+        Models.Head memory head = Models.headOf(_head);
+        return (head.next, _entries[head.next].terms(), Trend(head.tau, head.q, head.activity));
     }
 
     /// @inheritdoc IModelRegistry
-    function resultOf(uint256 id) external view returns (Result memory) {
+    function resultOf(uint256 id) external view returns (Terms memory terms, Result memory result) {
         Models.Entry storage e = _known(id);
-        return Result(e.status, e.median, e.tau, e.q, e.revealedWeight, e.yesWeight);
+        return (e.terms(), e.result());
     }
 
     /// @inheritdoc IModelRegistry
-    function ancestryOf(uint256 id) external view returns (address author, uint8 gain, uint32 referenceId) {
+    function lineage(uint256 id, uint256 source) external view returns (Lineage memory l) {
         Models.Entry storage e = _known(id);
-        return (e.author, e.gain, e.referenceId);
+        Descent d = e.descent;
+        (l.author, l.referenceId, l.gain, l.measured) = (d.author(), d.referenceId(), d.gain(), d.measured());
+        Models.Entry storage from = _known(source);
+        l.base = _entries[from.ballot.previousId()].descent.measured();
+        l.referenceBase = _entries[from.descent.referenceId()].descent.measured();
+        l.parents = _entries.finalParents(e.parents);
     }
 
     /// @inheritdoc IModelRegistry
-    function sharingParents(uint256 id) external view returns (Parent[] memory list) {
-        list = Models.unpack(_known(id).parents);
-        for (uint256 i; i < list.length; ++i) {
-            if (_entries[list[i].id].status != Status.Final) list[i].weightBps = 0;
-        }
-    }
-
-    /// @inheritdoc IModelRegistry
-    /// @dev level = level(reference) + outcome. Levels never overflow: |outcome| <= 23 and ids are far below 2^26.
-    function conclude(uint256 id, Conclusion calldata result) external returns (uint8 gain) {
-        if (msg.sender != _config().book) revert RegistryUnauthorized(msg.sender);
-        Models.Head memory head = _head;
+    function conclude(uint256 id, Status status, Result calldata result, Trend calldata next)
+        external
+        returns (uint8 gain)
+    {
+        RegistryConfig memory config = _config();
+        if (msg.sender != config.book) revert RegistryUnauthorized(msg.sender);
+        Models.Head memory head = Models.headOf(_head);
         Models.Entry storage entry = _entries[id];
-        int32 level;
+        Standing memory s;
         uint256 previous = head.bestId;
-        if (result.status == Status.Final) {
-            level = _entries[entry.referenceId].level + result.outcome;
-            int256 delta = int256(level) - head.bestLevel; // <= outcome, as the best level never falls
-            if (delta >= int256(uint256(_config().minStep))) {
-                gain = uint8(uint256(delta));
-                (head.bestId, head.bestLevel) = (uint32(id), level);
-            }
-            (head.tau, head.q) = (result.nextTau, result.nextQ);
+        if (status == Status.Final) {
+            s = _entries.standing(entry.descent.referenceId(), result, head, config.minStep);
+            gain = s.gain;
+            if (gain != 0) (head.bestId, head.bestLevel) = (uint32(id), s.level);
         }
-        head.next = uint32(id + 1);
-        head.lastFinalizedAt = uint40(block.timestamp);
-        _head = head;
+        (head.tau, head.q, head.activity) = (next.tau, next.q, next.activity);
+        (head.next, head.lastFinalizedAt) = (uint32(id + 1), uint40(block.timestamp));
+        _head = Models.pack(head);
 
-        entry.status = result.status;
-        entry.outcome = result.outcome;
-        entry.median = result.median;
-        entry.gain = gain;
-        entry.level = level;
-        entry.revealedWeight = result.revealedWeight;
-        entry.yesWeight = result.yesWeight;
-        emit Finalized(
-            id, result.status, result.outcome, result.median, level, gain, result.revealedWeight, result.yesWeight
-        );
-        if (gain != 0) emit BestChanged(id, previous, level);
+        entry.conclude(status, result, s);
+        emit Finalized(id, status, result, s, next);
+        if (gain != 0) emit BestChanged(id, previous, s.level);
     }
 
     /// @inheritdoc IModelRegistry
@@ -296,9 +276,36 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         _loadArgs(to, REGISTRY_CONFIG_WORDS);
     }
 
+    /// @dev From reserve to the end of the reveal window.
+    function _life(RegistryConfig memory config) private pure returns (uint40) {
+        return uint40(config.commitWindow) + config.revealGap + config.revealWindow;
+    }
+
+    /// @dev The base fee, doubled for every `slots` ids whose reveal window has not ended, at most 32 times. Reveal windows
+    ///      end in the order of ids, so the first that is open is found by halving, in at most 32 steps; ids that are terminal
+    ///      are over.
+    function _feeNow(RegistryConfig memory config, Models.Head memory head)
+        private
+        view
+        returns (uint256 fee, uint256 open)
+    {
+        uint256 first = head.next;
+        uint256 beyond = head.count;
+        uint256 life = _life(config);
+        uint256 middle = first; // most often the head of the queue is open, and with it all behind
+        while (first < beyond) {
+            if (_entries[middle].ballot.reservedAt() + life > block.timestamp) beyond = middle;
+            else first = middle + 1;
+            middle = (first + beyond) / 2;
+        }
+        open = head.count - first;
+        uint256 doublings = open / config.slots;
+        fee = uint256(config.scoringFee) << (doublings < MOST_DOUBLINGS ? doublings : MOST_DOUBLINGS);
+    }
+
     function _known(uint256 id) private view returns (Models.Entry storage entry) {
         entry = _entries[id];
-        if (entry.status == Status.None) revert RegistryUnknownId(id);
+        if (entry.descent.status() == Status.None) revert RegistryUnknownId(id);
     }
 
     function _checkDigests(ModelDigests calldata digests) private pure {
@@ -307,14 +314,18 @@ contract ModelRegistry is IModelRegistry, TaskPart, Initializable {
         }
     }
 
-    /// @dev Parents are earlier ids, Open or Final, each once; so lineage is acyclic.
+    /// @dev Parents are earlier ids that were submitted, each once; so lineage is acyclic. A Void one carries nothing, but
+    ///      naming it is honest.
     function _checkParents(uint256 id, Parent[] calldata list) private view {
         if (list.length == 0 || list.length > Models.MOST_PARENTS) revert RegistryBadParentCount(list.length);
         uint256 sum;
         for (uint256 i; i < list.length; ++i) {
             uint256 parent = list[i].id;
-            Status status = parent < id ? _entries[parent].status : Status.None;
-            if (status != Status.Open && status != Status.Final) revert RegistryBadParent(id, parent, status);
+            Status status = parent < id ? _entries[parent].descent.status() : Status.None;
+            if (status == Status.None || status == Status.Reserved) revert RegistryBadParent(id, parent, status);
+            if (status == Status.Void && _entries[parent].weightsDigest == 0) {
+                revert RegistryBadParent(id, parent, status);
+            }
             for (uint256 j; j < i; ++j) {
                 if (list[j].id == parent) revert RegistryDuplicateParent(parent);
             }

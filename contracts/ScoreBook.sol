@@ -9,8 +9,9 @@ import {IModelRegistry} from "../interfaces/IModelRegistry.sol";
 import {IRewardPool} from "../interfaces/IRewardPool.sol";
 import {IScoreBook} from "../interfaces/IScoreBook.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
-import {BPS, HIGHEST, LOWEST, ScoreVote, Status} from "../interfaces/PdfedTypes.sol";
+import {HIGHEST, LOWEST, Opening, ScoreVote, SealedVote, Status} from "../interfaces/PdfedTypes.sol";
 import {Histogram} from "./libraries/Histogram.sol";
+import {Quorum} from "./libraries/Quorum.sol";
 import {Sealed} from "./libraries/Sealed.sol";
 import {Stakes} from "./libraries/Stakes.sol";
 import {BOOK_CONFIG_WORDS, BookConfig} from "./libraries/TaskConfig.sol";
@@ -19,8 +20,8 @@ import {VoterPay} from "./libraries/VoterPay.sol";
 
 /// @title ScoreBook
 /// @dev The scoring fee of an id is cut into equal slices, one a unit of revealed weight, rounded down; what is left
-///      over goes to the pool at finalise. A vote is paid out of its own slices only, and the rest of them goes to the
-///      pool when it is settled. So settling needs no order and no running remainder, and splitting a stake over many
+///      over goes to the commons at finalise. A vote is paid out of its own slices only, and the rest of them goes to the
+///      commons when it is settled. So settling needs no order and no running remainder, and splitting a stake over many
 ///      accounts changes neither the outcome nor the sum of what is at stake (sybil_split).
 contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     using Histogram for Histogram.Votes;
@@ -32,9 +33,9 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     );
 
     bytes32 private constant COMMIT_TYPEHASH =
-        keccak256("Commit(address voter,uint256 submissionId,bytes32 commitment,uint256 deadline)");
+        keccak256("Commit(address voter,uint256 submissionId,bytes32 recordHash,bytes32 commitment,uint256 deadline)");
 
-    mapping(uint256 id => mapping(address voter => Sealed.Vote)) private _votes;
+    mapping(uint256 id => mapping(address voter => uint256)) private _votes; // see Sealed
     mapping(uint256 id => Histogram.Votes) private _histograms;
 
     constructor() EIP712("PDFed", "1") {}
@@ -42,43 +43,36 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     // ------------------------------------------------------------------------------------------------------ voters
 
     /// @inheritdoc IScoreBook
-    function commit(address voter, uint256 id, bytes32 commitment) external {
-        _commit(msg.sender, voter, id, commitment);
+    function commit(address voter, SealedVote calldata vote) external {
+        _commit(msg.sender, voter, vote, 0);
     }
 
     /// @inheritdoc IScoreBook
-    function commitMany(address voter, uint256[] calldata ids, bytes32[] calldata commitments) external {
-        if (ids.length != commitments.length) revert BookLengthMismatch(ids.length, commitments.length);
-        for (uint256 i; i < ids.length; ++i) {
-            try this.commitFrom(msg.sender, voter, ids[i], commitments[i]) {}
+    function commitMany(address voter, SealedVote[] calldata votes) external {
+        for (uint256 i; i < votes.length; ++i) {
+            try this.commitFrom(msg.sender, voter, votes[i]) {}
             catch (bytes memory reason) {
-                emit CommitSkipped(ids[i], voter, bytes4(reason));
+                emit CommitSkipped(votes[i].submissionId, voter, bytes4(reason));
             }
         }
     }
 
     /// @inheritdoc IScoreBook
-    function commitFrom(address caller, address voter, uint256 id, bytes32 commitment) external {
+    function commitFrom(address caller, address voter, SealedVote calldata vote) external {
         if (msg.sender != address(this)) revert BookUnauthorized(msg.sender);
-        _commit(caller, voter, id, commitment);
+        _commit(caller, voter, vote, 0);
     }
 
     /// @inheritdoc IScoreBook
-    function commitBySig(address voter, uint256 id, bytes32 commitment, uint40 deadline, bytes calldata signature)
-        external
-    {
+    function commitBySig(address voter, SealedVote calldata vote, uint40 deadline, bytes calldata signature) external {
         if (block.timestamp > deadline) revert BookSignatureExpired(deadline, uint40(block.timestamp));
-        BookConfig memory config = _config();
-        (, uint40 reservedAt,,,) = IModelRegistry(config.registry).ballot(id);
-        uint40 commitEnd = reservedAt + config.commitWindow;
-        if (deadline > commitEnd) revert BookDeadlineTooLate(deadline, commitEnd);
-        bytes32 digest = hashCommit(voter, id, commitment, deadline);
-        if (!_signedFor(voter, config.vault, digest, signature)) revert BookBadSignature(voter);
-        _commit(voter, voter, id, commitment);
+        bytes32 digest = hashCommit(voter, vote, deadline);
+        if (!_signedFor(voter, _config().vault, digest, signature)) revert BookBadSignature(voter);
+        _commit(voter, voter, vote, deadline);
     }
 
     /// @inheritdoc IScoreBook
-    function revealMany(ScoreVote[] calldata opened) external {
+    function revealMany(Opening[] calldata opened) external {
         for (uint256 i; i < opened.length; ++i) {
             try this.reveal(opened[i]) {}
             catch (bytes memory reason) {
@@ -88,10 +82,9 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     }
 
     /// @inheritdoc IScoreBook
-    function reveal(ScoreVote calldata opened) external {
+    function reveal(Opening calldata opened) external {
         uint256 id = opened.submissionId;
-        Sealed.Vote storage slot = _votes[id][opened.voter];
-        Sealed.Vote memory vote = slot;
+        Sealed.Vote memory vote = Sealed.unpack(_votes[id][opened.voter]);
         if (vote.commitment == 0) revert BookNoCommitment(id, opened.voter);
         if (vote.revealed()) revert BookAlreadyRevealed(id, opened.voter);
         if (opened.improvement < LOWEST || opened.improvement > HIGHEST) {
@@ -99,22 +92,21 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         }
         if (opened.evidenceRoot == 0) revert BookZeroEvidence();
         BookConfig memory config = _config();
-        (uint40 reservedAt, int8 tau, bytes32 weightsDigest) = IModelRegistry(config.registry).revealTerms(id);
+        (uint40 reservedAt,, bytes32 weightsDigest) = IModelRegistry(config.registry).revealTerms(id);
         uint40 start = reservedAt + config.commitWindow + config.revealGap;
         uint40 end = start + config.revealWindow;
         if (block.timestamp < start || block.timestamp >= end) {
             revert BookNotRevealTime(id, start, end, uint40(block.timestamp));
         }
-        bytes32 digest = _hashVote(opened, weightsDigest);
+        bytes32 digest =
+            _hashVote(ScoreVote(opened.voter, id, weightsDigest, opened.improvement, opened.evidenceRoot, opened.salt));
         if (bytes24(digest) != vote.commitment) {
             revert BookCommitmentMismatch(id, opened.voter, vote.commitment, digest);
         }
 
-        slot.state = Sealed.opened(opened.improvement);
+        vote.state = Sealed.opened(opened.improvement);
+        _votes[id][opened.voter] = Sealed.pack(vote);
         _histograms[id].add(opened.improvement, vote.weight);
-        if (opened.improvement > LOWEST) {
-            IStakeVault(config.vault).countVote(opened.voter, opened.improvement > tau);
-        }
         emit Revealed(id, opened.voter, opened.improvement, opened.evidenceRoot);
     }
 
@@ -123,31 +115,40 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     /// @inheritdoc IScoreBook
     function finalize(uint256 id) external {
         BookConfig memory config = _config();
-        IModelRegistry.Due memory due = IModelRegistry(config.registry).due();
-        if (id != due.id) revert BookNotNext(id, due.id);
-        if (due.status == Status.None) revert BookUnknownId(id);
-        uint40 end = _revealEnd(due.reservedAt, config);
+        (uint256 next, IModelRegistry.Terms memory terms, IModelRegistry.Trend memory trend) =
+            IModelRegistry(config.registry).due();
+        if (id != next) revert BookNotNext(id, next);
+        if (terms.status == Status.None) revert BookUnknownId(id);
+        uint40 end = _revealEnd(terms.reservedAt, config);
         if (block.timestamp < end) revert BookTooEarly(id, end, uint40(block.timestamp));
-        _finalize(due, config);
+        _finalize(id, terms, trend, config);
     }
 
     /// @inheritdoc IScoreBook
     function finalizeMany(uint256 max) external returns (uint256 done) {
         BookConfig memory config = _config();
         for (; done < max; ++done) {
-            IModelRegistry.Due memory due = IModelRegistry(config.registry).due();
-            if (due.status == Status.None || block.timestamp < _revealEnd(due.reservedAt, config)) break;
-            _finalize(due, config);
+            (uint256 id, IModelRegistry.Terms memory terms, IModelRegistry.Trend memory trend) =
+                IModelRegistry(config.registry).due();
+            if (terms.status == Status.None || block.timestamp < _revealEnd(terms.reservedAt, config)) break;
+            _finalize(id, terms, trend, config);
         }
     }
 
     /// @inheritdoc IScoreBook
     function settle(uint256 id, address[] calldata voters) external {
         BookConfig memory config = _config();
-        IModelRegistry.Result memory result = IModelRegistry(config.registry).resultOf(id);
-        if (result.status != Status.Final && result.status != Status.Void) revert BookNotTerminal(id);
+        (IModelRegistry.Terms memory terms, IModelRegistry.Result memory result) =
+            IModelRegistry(config.registry).resultOf(id);
+        if (terms.status != Status.Final && terms.status != Status.Void) revert BookNotTerminal(id);
         for (uint256 i; i < voters.length; ++i) {
-            _settle(id, voters[i], result, config);
+            uint256 word = _votes[id][voters[i]];
+            if (word == 0) {
+                emit SettleSkipped(id, voters[i]);
+                continue;
+            }
+            delete _votes[id][voters[i]];
+            IStakeVault(config.vault).unlock(voters[i], id, _settlement(Sealed.unpack(word), terms, result, config));
         }
     }
 
@@ -155,25 +156,31 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
 
     /// @inheritdoc IScoreBook
     function hashVote(ScoreVote calldata vote) external view returns (bytes32) {
-        return _hashVote(vote, vote.weightsDigest);
+        return _hashVote(vote);
     }
 
     /// @inheritdoc IScoreBook
-    function hashCommit(address voter, uint256 id, bytes32 commitment, uint40 deadline) public view returns (bytes32) {
-        return _hashTypedDataV4(keccak256(abi.encode(COMMIT_TYPEHASH, voter, id, commitment, deadline)));
+    function hashCommit(address voter, SealedVote calldata vote, uint40 deadline) public view returns (bytes32) {
+        return _hashTypedDataV4(
+            keccak256(
+                abi.encode(
+                    COMMIT_TYPEHASH, voter, vote.submissionId, vote.recordHash, vote.commitment, uint256(deadline)
+                )
+            )
+        );
     }
 
     /// @inheritdoc IScoreBook
     function voteOf(uint256 id, address voter) external view returns (Vote memory) {
-        Sealed.Vote memory vote = _votes[id][voter];
+        Sealed.Vote memory vote = Sealed.unpack(_votes[id][voter]);
         bool open = vote.revealed();
         int8 value = open ? vote.improvement() : int8(0);
-        return Vote(vote.commitment, vote.weight, vote.rate, value, open, vote.settled());
+        return Vote(vote.commitment, vote.weight, vote.rate, value, open);
     }
 
     /// @inheritdoc IScoreBook
     function tally(uint256 id) external view returns (Tally memory) {
-        (,,, int8 tau,) = IModelRegistry(_config().registry).ballot(id);
+        (, int8 tau,) = IModelRegistry(_config().registry).revealTerms(id);
         Histogram.Votes memory votes = _histograms[id];
         Histogram.Tally memory t = votes.count(tau);
         return Tally(uint32(t.weight), uint32(t.yes), uint32(t.voters));
@@ -190,11 +197,6 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
     /// @inheritdoc IScoreBook
     function nextToFinalize() external view returns (uint256) {
         return IModelRegistry(_config().registry).nextToFinalize();
-    }
-
-    /// @inheritdoc IScoreBook
-    function tauAndRate() external view returns (int8 tau, uint64 q) {
-        return IModelRegistry(_config().registry).tauAndRate();
     }
 
     /// @inheritdoc IScoreBook
@@ -222,21 +224,26 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
         _loadArgs(to, BOOK_CONFIG_WORDS);
     }
 
-    function _commit(address caller, address voter, uint256 id, bytes32 commitment) private {
-        if (bytes24(commitment) == 0) revert BookZeroCommitment();
-        if (_votes[id][voter].commitment != 0) revert BookAlreadyCommitted(id, voter);
+    /// @param deadline of a signature; zero without one
+    function _commit(address caller, address voter, SealedVote calldata vote, uint40 deadline) private {
+        uint256 id = vote.submissionId;
+        if (bytes24(vote.commitment) == 0) revert BookZeroCommitment();
+        if (_votes[id][voter] != 0) revert BookAlreadyCommitted(id, voter);
         BookConfig memory config = _config();
-        (address author, uint40 reservedAt, Status status,, uint64 q) = IModelRegistry(config.registry).ballot(id);
-        if (status != Status.Open) revert BookNotOpen(id);
-        if (author == voter) revert BookAuthorCannotVote(id, voter);
-        uint40 commitEnd = reservedAt + config.commitWindow;
+        (IModelRegistry.Terms memory terms, bytes32 recordHash) = IModelRegistry(config.registry).ballot(id);
+        if (terms.status != Status.Open) revert BookNotOpen(id);
+        if (vote.recordHash != recordHash) revert BookRecordMismatch(id, vote.recordHash, recordHash);
+        if (terms.author == voter) revert BookAuthorCannotVote(id, voter);
+        uint40 commitEnd = terms.reservedAt + config.commitWindow;
+        if (deadline > commitEnd) revert BookDeadlineTooLate(deadline, commitEnd);
         if (block.timestamp >= commitEnd) revert BookCommitOver(id, commitEnd, uint40(block.timestamp));
 
-        IStakeVault.VoteLock memory lock = IStakeVault(config.vault).lockVote(voter, caller, reservedAt - config.warmUp);
+        IStakeVault.VoteLock memory lock =
+            IStakeVault(config.vault).lockVote(voter, caller, id, terms.reservedAt - config.warmUp);
         if (lock.weight == 0) revert BookNoWeight(id, voter);
-        uint24 rate = VoterPay.rateOf(lock.yes, lock.seen, q);
-        _votes[id][voter] = Sealed.Vote(bytes24(commitment), lock.weight, rate, 0);
-        emit Committed(id, voter, commitment, lock.weight, rate, lock.bond);
+        uint24 rate = VoterPay.rateOf(lock.yes, lock.seen, terms.q);
+        _votes[id][voter] = Sealed.pack(Sealed.Vote(bytes24(vote.commitment), lock.weight, rate, 0));
+        emit Committed(id, voter, vote.commitment, lock.weight, rate);
     }
 
     /// @dev Whether SignatureChecker finds the signature valid for the node or for its voting key. One recovery tells it of
@@ -252,20 +259,8 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
             || SignatureChecker.isValidSignatureNowCalldata(IStakeVault(vault).votingKeyOf(voter), digest, signature);
     }
 
-    function _hashVote(ScoreVote calldata vote, bytes32 weightsDigest) private view returns (bytes32) {
-        return _hashTypedDataV4(
-            keccak256(
-                abi.encode(
-                    VOTE_TYPEHASH,
-                    vote.voter,
-                    vote.submissionId,
-                    weightsDigest,
-                    vote.improvement,
-                    vote.evidenceRoot,
-                    vote.salt
-                )
-            )
-        );
+    function _hashVote(ScoreVote memory vote) private view returns (bytes32) {
+        return _hashTypedDataV4(keccak256(abi.encode(VOTE_TYPEHASH, vote)));
     }
 
     function _revealEnd(uint40 reservedAt, BookConfig memory config) private pure returns (uint40) {
@@ -274,64 +269,71 @@ contract ScoreBook is IScoreBook, TaskPart, EIP712 {
 
     /// @dev Never reverts for an id that is due: sums are bounded, nothing divides by a possible zero, and the calls
     ///      go to the task's own contracts, which only move ledgers.
-    function _finalize(IModelRegistry.Due memory due, BookConfig memory config) private {
+    function _finalize(
+        uint256 id,
+        IModelRegistry.Terms memory terms,
+        IModelRegistry.Trend memory trend,
+        BookConfig memory config
+    ) private {
         Histogram.Votes memory votes; // empty unless submitted
-        if (due.status == Status.Open) votes = _histograms[due.id];
-        Histogram.Tally memory t = votes.count(due.tau);
-        bool valid = due.status == Status.Open && t.voters >= config.minVoters && t.weight >= config.quorumFloor
-            && t.weight * BPS >= uint256(config.quorumBps) * due.eligible;
+        if (terms.status == Status.Open) votes = _histograms[id];
+        Histogram.Tally memory t = votes.count(terms.tau);
+        uint48 activity = Quorum.known(trend.activity, terms.eligible);
+        bool valid = terms.status == Status.Open && t.voters >= config.minVoters
+            && Quorum.reached(t.weight, terms.eligible, activity, config.quorumFloor);
 
-        IModelRegistry.Conclusion memory c;
-        (c.revealedWeight, c.yesWeight) = (uint32(t.weight), uint32(t.yes));
-        c.status = Status.Void;
+        IModelRegistry.Result memory result;
+        (result.revealedWeight, result.yesWeight) = (uint32(t.weight), uint32(t.yes));
         if (valid) {
-            c.status = Status.Final;
-            c.outcome = votes.quantile(t.weight, config.kappaBps);
-            c.median = votes.quantile(t.weight, BPS / 2);
-            (c.nextTau, c.nextQ) = VoterPay.move(due.taskTau, due.taskQ, c.median, t.yes, t.weight);
+            result.outcome = votes.quantile(t.weight, config.kappaBps);
+            result.median = votes.median(t.weight);
+            (trend.tau, trend.q) = VoterPay.move(trend.tau, trend.q, result.median, t.yes, t.weight);
         }
-        uint8 gain = IModelRegistry(config.registry).conclude(due.id, c);
-        _closeSubmission(due, config, valid, t.weight);
-        if (gain != 0) IRewardPool(config.pool).reward(due.id, due.author, gain);
+        // what nobody could vote on says nothing of who votes
+        if (terms.status == Status.Open) trend.activity = Quorum.move(activity, t.weight);
+        uint8 gain = IModelRegistry(config.registry).conclude(id, valid ? Status.Final : Status.Void, result, trend);
+        IStakeVault(config.vault).unlock(terms.author, id, _conclusion(terms.status, valid, result, config));
+        if (gain != 0) IRewardPool(config.pool).reward(id, gain, terms.eligible);
     }
 
-    /// @dev The author's bond returns if it submitted. The fee of a Final id stays in escrow for its voters, but for
-    ///      the dust of the division; of a Void id it returns if nobody revealed, else it goes to the pool.
-    function _closeSubmission(IModelRegistry.Due memory due, BookConfig memory config, bool valid, uint256 revealed)
+    /// @dev What becomes of the author's bond and base fee. The bond returns if the id was submitted and its median is not
+    ///      LOWEST. The fee of a Final id stays in escrow for its voters, but for the dust of the division; that of a Void id
+    ///      returns.
+    function _conclusion(Status status, bool valid, IModelRegistry.Result memory result, BookConfig memory config)
         private
+        pure
+        returns (IStakeVault.Settlement memory s)
     {
-        bool submitted = due.status == Status.Open;
-        uint256 released = submitted ? config.submissionBond : 0;
-        uint256 forfeited = submitted ? 0 : config.submissionBond;
-        uint256 returned = revealed == 0 ? config.scoringFee : 0;
-        uint256 toPool = revealed == 0 ? 0 : valid ? config.scoringFee % revealed : config.scoringFee;
-        emit SubmissionSettled(due.id, due.author, released, forfeited, returned, toPool);
-        IStakeVault(config.vault).unlock(due.author, released, forfeited, returned, toPool);
+        bool lost = valid ? result.median == LOWEST : status != Status.Open;
+        if (lost) s.forfeited = config.submissionBond;
+        else s.released = config.submissionBond;
+        if (valid) s.toCommons = config.scoringFee % result.revealedWeight;
+        else s.paid = config.scoringFee;
     }
 
-    function _settle(uint256 id, address voter, IModelRegistry.Result memory result, BookConfig memory config) private {
-        Sealed.Vote storage slot = _votes[id][voter];
-        Sealed.Vote memory vote = slot;
-        if (vote.commitment == 0 || vote.settled()) {
-            emit SettleSkipped(id, voter);
-            return;
-        }
-        slot.state = vote.state | Sealed.SETTLED;
+    /// @dev What becomes of a vote's bond and its slices of the fee. A vote that was revealed enters the voter's history now,
+    ///      whatever became of the id: when all can see it, and anybody can settle it.
+    function _settlement(
+        Sealed.Vote memory vote,
+        IModelRegistry.Terms memory terms,
+        IModelRegistry.Result memory result,
+        BookConfig memory config
+    ) private pure returns (IStakeVault.Settlement memory s) {
         uint256 bond = Stakes.voteBond(vote.weight, config.minStake, config.voteBondBps);
-        uint256 slice;
-        uint256 paid;
-        uint256 forfeited;
-        if (result.status == Status.Final && vote.revealed()) {
-            slice = config.scoringFee / result.revealedWeight * vote.weight;
-            if (result.median != LOWEST) {
-                bool x = vote.improvement() > result.tau;
-                bool others = VoterPay.majorityOfOthers(result.revealedWeight, result.yesWeight, vote.weight, x);
-                (paid, forfeited) = VoterPay.payment(x, others, vote.rate, result.q, slice, bond);
-            }
-        } else if (!vote.revealed()) {
-            forfeited = bond;
+        if (!vote.revealed()) {
+            s.forfeited = bond;
+            return s;
         }
-        emit VoteSettled(id, voter, paid, bond - forfeited, forfeited, slice - paid);
-        IStakeVault(config.vault).unlock(voter, bond - forfeited, forfeited, paid, slice - paid);
+        bool x = vote.improvement() > terms.tau;
+        (s.counts, s.yes) = (VoterPay.measured(vote.improvement()), x);
+        if (terms.status == Status.Final) {
+            uint256 slice = config.scoringFee / result.revealedWeight * vote.weight;
+            if (VoterPay.measured(result.median)) {
+                bool others = VoterPay.majorityOfOthers(result.revealedWeight, result.yesWeight, vote.weight, x);
+                (s.paid, s.forfeited) = VoterPay.payment(x, others, vote.rate, terms.q, slice, bond);
+            }
+            s.toCommons = slice - s.paid;
+        }
+        s.released = bond - s.forfeited;
     }
 }

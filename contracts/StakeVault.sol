@@ -11,14 +11,15 @@ import {IEligibility} from "../interfaces/IEligibility.sol";
 import {IStakeVault} from "../interfaces/IStakeVault.sol";
 import {ROLE_TRAINER, ROLE_VALIDATOR} from "../interfaces/PdfedTypes.sol";
 import {History} from "./libraries/History.sol";
-import {Claims, Common, Stake, Stakes} from "./libraries/Stakes.sol";
+import {Claims, Common, Stake, Stakes, Whole} from "./libraries/Stakes.sol";
 import {VAULT_CONFIG_WORDS, VaultConfig} from "./libraries/TaskConfig.sol";
 import {TaskPart} from "./libraries/TaskPart.sol";
 
 /// @title StakeVault
-/// @dev Why no narrowing cast below loses bits and no sum overflows: every ledger is a part of the token balance, and
-///      the balance is held at or below MOST_TOKENS whenever tokens come in. The weight of all nodes is
-///      held at or below MOST_WEIGHT where it changes; it grows only in `deposit`, so nothing else can fail there.
+/// @dev Why no narrowing cast below loses bits and no sum overflows: every ledger is a part of `held`, which counts what came
+///      in and did not leave, and which is held at or below MOST_TOKENS whenever tokens come in. What somebody sends without a
+///      call is not counted and changes nothing. The weight of all validators is held at or below MOST_WEIGHT where it
+///      changes; it grows only in `deposit`, so nothing else can fail there.
 ///      Only deposit, withdraw, claim, fund and refund touch the token; they share one transient lock.
 contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
@@ -34,6 +35,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     mapping(address node => address) private _votingKeys;
     mapping(address node => mapping(uint256 time => History.Change)) private _past;
     mapping(uint256 time => History.Change) private _pastTotal;
+    Whole private _whole;
     Common private _common;
 
     // ------------------------------------------------------------------------------------------------ registration
@@ -101,7 +103,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         if (block.timestamp < claims.unbondingAt) revert VaultStillUnbonding(msg.sender, claims.unbondingAt);
         _claims[msg.sender].unbonding = 0;
         emit Withdrawn(msg.sender, to, amount);
-        _push(_config().token, to, amount);
+        _push(to, amount);
     }
 
     /// @inheritdoc IStakeVault
@@ -110,7 +112,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         if (amount == 0) revert VaultNothingToClaim(msg.sender);
         _claims[msg.sender].credit = 0;
         emit Claimed(msg.sender, to, amount);
-        _push(_config().token, to, amount);
+        _push(to, amount);
     }
 
     // ------------------------------------------------------------------------------------------------------- views
@@ -119,16 +121,8 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     function account(address node) external view returns (Account memory) {
         Stake memory stake = _stakes[node];
         Claims memory claims = _claims[node];
-        return Account({
-            stake: stake.free,
-            locked: stake.locked,
-            unbonding: claims.unbonding,
-            credit: claims.credit,
-            unbondingAt: claims.unbondingAt,
-            since: stake.since,
-            roles: stake.roles,
-            votingKey: _votingKeys[node]
-        });
+        (uint88 unbonding, uint88 due, uint40 at) = (claims.unbonding, claims.credit, claims.unbondingAt);
+        return Account(stake.free, stake.locked, unbonding, due, at, stake.since, stake.roles, _votingKeys[node]);
     }
 
     /// @inheritdoc IStakeVault
@@ -148,7 +142,7 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     /// @inheritdoc IStakeVault
     function totalWeightAt(uint40 timepoint) public view returns (uint32) {
-        return uint32(_pastTotal.valueAt(timepoint, _common.since, _common.weight));
+        return uint32(_pastTotal.valueAt(timepoint, _whole.since, _whole.weight));
     }
 
     /// @inheritdoc IStakeVault
@@ -167,14 +161,19 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IStakeVault
-    function totals() external view returns (uint128 escrow, uint128 pool) {
-        return (_common.escrow, _common.pool);
+    function totals() external view returns (uint128 held, uint128 escrow, uint128 treasury_) {
+        return (_whole.held, _common.escrow, _common.treasury);
+    }
+
+    /// @inheritdoc IStakeVault
+    function treasury() external view returns (uint256) {
+        return _common.treasury;
     }
 
     // ------------------------------------------------------------------------- ledgers moved by the sibling contracts
 
     /// @inheritdoc IStakeVault
-    function openSubmission(address author, uint256 bond, uint256 fee, uint40 timepoint)
+    function openSubmission(address author, uint256 id, uint256 bond, uint256 fee, uint256 surcharge, uint40 timepoint)
         external
         returns (uint32 eligible)
     {
@@ -182,77 +181,77 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
         _only(config.registry);
         Stake memory stake = _stakes[author];
         if (stake.roles & ROLE_TRAINER == 0) revert VaultNotTrainer(author);
-        if (stake.free < bond + fee) revert VaultInsufficientStake(author, stake.free, bond + fee);
+        uint256 needed = bond + fee + surcharge;
+        if (stake.free < needed) revert VaultInsufficientStake(author, stake.free, needed);
         uint256 own = _weightAt(author, stake, config.minStake, timepoint);
         eligible = uint32(totalWeightAt(timepoint) - own);
-        _setStake(author, stake, config.minStake, stake.free - bond - fee, stake.locked + bond);
-        _common.escrow += uint88(fee);
+        emit SubmissionBonded(author, id, bond, fee, surcharge);
+        _setStake(author, stake, config.minStake, stake.free - needed, stake.locked + bond);
+        Common memory common = _common;
+        (common.escrow, common.treasury) = (common.escrow + uint88(fee), common.treasury + uint88(surcharge));
+        _common = common;
         // Keep the author's first credit from paying for a fresh slot, unless a change of weight just paid for two.
         if (stake.since != block.timestamp) _claims[author].used = true;
     }
 
     /// @inheritdoc IStakeVault
-    function lockVote(address voter, address caller, uint40 timepoint) external returns (VoteLock memory lock) {
+    function lockVote(address voter, address caller, uint256 id, uint40 timepoint)
+        external
+        returns (VoteLock memory lock)
+    {
         VaultConfig memory config = _config();
         _only(config.book);
         if (!mayVoteFor(voter, caller)) revert VaultNotVoter(voter, caller);
         Stake memory stake = _stakes[voter];
+        if (stake.roles & ROLE_VALIDATOR == 0) revert VaultNotValidator(voter);
         uint256 then = _weightAt(voter, stake, config.minStake, timepoint);
         uint256 weight = Math.min(then, stake.weight(config.minStake));
         uint256 bond = Stakes.voteBond(weight, config.minStake, config.voteBondBps);
         if (stake.free < bond) revert VaultInsufficientStake(voter, stake.free, bond);
-        stake.free -= uint88(bond);
-        stake.locked += uint88(bond);
+        (stake.free, stake.locked) = (stake.free - uint88(bond), stake.locked + uint88(bond));
         _stakes[voter] = stake;
+        emit VoteBonded(voter, id, bond);
         return VoteLock(uint32(weight), stake.yes, stake.seen, bond);
     }
 
     /// @inheritdoc IStakeVault
-    function countVote(address voter, bool yes) external {
-        _only(_config().book);
-        Stake memory stake = _stakes[voter];
-        stake.count(yes);
-        _stakes[voter] = stake;
-    }
-
-    /// @inheritdoc IStakeVault
-    function unlock(address node, uint256 bondReleased, uint256 bondForfeited, uint256 feeToNode, uint256 feeToPool)
-        external
-    {
+    function unlock(address node, uint256 id, Settlement calldata s) external {
         VaultConfig memory config = _config();
         _only(config.book);
+        emit Settled(node, id, s.released, s.forfeited, s.paid, s.toCommons);
         Stake memory stake = _stakes[node];
-        uint256 locked = stake.locked - bondReleased - bondForfeited;
-        _setStake(node, stake, config.minStake, stake.free + bondReleased, locked);
-        uint256 toPool = feeToPool + bondForfeited;
-        if (feeToNode + toPool == 0) return;
+        if (s.counts) stake.count(s.yes);
+        uint256 locked = stake.locked - s.released - s.forfeited;
+        _setStake(node, stake, config.minStake, stake.free + s.released, locked);
+        if (s.paid + s.toCommons + s.forfeited == 0) return;
         Common memory common = _common;
-        common.escrow -= uint88(feeToNode + feeToPool);
-        common.pool += uint88(toPool);
+        common.escrow -= uint88(s.paid + s.toCommons);
+        common.treasury += uint88(s.toCommons + s.forfeited);
         _common = common;
-        if (feeToNode != 0) _addCredit(node, feeToNode);
+        if (s.paid != 0) _addCredit(node, s.paid);
     }
 
     /// @inheritdoc IStakeVault
     function fund(address payer, uint256 amount) external nonReentrant {
-        VaultConfig memory config = _config();
-        _only(config.pool);
-        _pull(config.token, payer, amount);
-        _common.pool += uint88(amount);
+        _only(_config().pool);
+        _pull(payer, amount);
+        _common.treasury += uint88(amount);
+        emit TreasuryFunded(payer, amount);
     }
 
     /// @inheritdoc IStakeVault
     function refund(address to, uint256 amount) external nonReentrant {
-        VaultConfig memory config = _config();
-        _only(config.pool);
-        _common.pool -= uint88(amount);
-        _push(config.token, to, amount);
+        _only(_config().pool);
+        _common.treasury -= uint88(amount);
+        emit TreasuryPaid(to, amount);
+        _push(to, amount);
     }
 
     /// @inheritdoc IStakeVault
     function credit(address author, uint256 amount) external {
         _only(_config().pool);
-        _common.pool -= uint88(amount);
+        _common.treasury -= uint88(amount);
+        emit Credited(author, amount);
         _addCredit(author, amount);
     }
 
@@ -277,10 +276,9 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
 
     function _deposit(uint256 amount) private {
         _registered(msg.sender);
-        VaultConfig memory config = _config();
-        _pull(config.token, msg.sender, amount);
+        _pull(msg.sender, amount);
         Stake memory stake = _stakes[msg.sender];
-        _setStake(msg.sender, stake, config.minStake, stake.free + amount, stake.locked);
+        _setStake(msg.sender, stake, _config().minStake, stake.free + amount, stake.locked);
         emit Deposited(msg.sender, amount);
     }
 
@@ -307,18 +305,18 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     /// @dev Write free and locked stake; where whole minimum stakes change, keep the node's and the total's old weight.
     function _setStake(address node, Stake memory stake, uint256 minStake, uint256 free, uint256 locked) private {
         uint256 before = stake.weight(minStake);
-        uint256 weight = (free + locked) / minStake;
+        (stake.free, stake.locked) = (uint88(free), uint88(locked));
+        uint256 weight = stake.weight(minStake);
         if (weight != before) {
             uint40 time = uint40(block.timestamp);
-            Common memory common = _common;
-            uint256 total = common.weight + weight - before;
+            Whole memory whole = _whole;
+            uint256 total = whole.weight + weight - before;
             if (total > MOST_WEIGHT) revert VaultTooMuchWeight(total, MOST_WEIGHT);
             _past[node].push(time, stake.since, before);
-            _pastTotal.push(time, common.since, common.weight);
-            (common.weight, common.since, stake.since) = (uint32(total), time, time);
-            _common = common;
+            _pastTotal.push(time, whole.since, whole.weight);
+            (whole.weight, whole.since, stake.since) = (uint32(total), time, time);
+            _whole = whole;
         }
-        (stake.free, stake.locked) = (uint88(free), uint88(locked));
         _stakes[node] = stake;
     }
 
@@ -332,18 +330,21 @@ contract StakeVault is IStakeVault, TaskPart, ReentrancyGuardTransient {
     }
 
     /// @dev Exactly `amount` must arrive; a token that takes a fee is refused.
-    function _pull(address token_, address from, uint256 amount) private {
+    function _pull(address from, uint256 amount) private {
         if (amount == 0) revert VaultZeroAmount();
-        uint256 before = IERC20(token_).balanceOf(address(this));
-        IERC20(token_).safeTransferFrom(from, address(this), amount);
-        uint256 afterwards = IERC20(token_).balanceOf(address(this));
-        uint256 received = Math.saturatingSub(afterwards, before);
+        uint256 held = Math.saturatingAdd(_whole.held, amount);
+        if (held > MOST_TOKENS) revert VaultTooMuch(held, MOST_TOKENS);
+        _whole.held = uint88(held);
+        IERC20 token_ = IERC20(_config().token);
+        uint256 before = token_.balanceOf(address(this));
+        token_.safeTransferFrom(from, address(this), amount);
+        uint256 received = Math.saturatingSub(token_.balanceOf(address(this)), before);
         if (received != amount) revert VaultTokenTookFee(amount, received);
-        if (afterwards > MOST_TOKENS) revert VaultTooMuch(afterwards, MOST_TOKENS);
     }
 
-    function _push(address token_, address to, uint256 amount) private {
+    function _push(address to, uint256 amount) private {
         if (to == address(0) || to == address(this)) revert VaultBadRecipient(to);
-        IERC20(token_).safeTransfer(to, amount);
+        _whole.held -= uint88(amount);
+        IERC20(_config().token).safeTransfer(to, amount);
     }
 }

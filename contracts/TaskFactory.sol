@@ -2,9 +2,13 @@
 pragma solidity 0.8.37;
 
 import {Clones} from "@openzeppelin/contracts/proxy/Clones.sol";
+import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
+import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {ITaskFactory} from "../interfaces/ITaskFactory.sol";
 import {BPS, ModelDigests, TaskAddresses, TaskParams} from "../interfaces/PdfedTypes.sol";
+import {Stakes} from "./libraries/Stakes.sol";
 import {TaskAssembler} from "./libraries/TaskAssembler.sol";
 
 /// @title TaskFactory
@@ -67,10 +71,13 @@ contract TaskFactory is ITaskFactory {
         if (params.objective == 0) revert FactoryNoObjective();
 
         uint256 most = type(uint80).max;
-        _within("minStake", params.minStake, 1, most);
+        _within("minStake", params.minStake, _leastStake(params.token), most);
         _within("submissionBond", params.submissionBond, 1, most);
-        _within("scoringFee", params.scoringFee, 0, most);
-        _within("voteBondBps", params.voteBondBps, 1, BPS);
+        _within("scoringFee", params.scoringFee, 1, most); // zero would not double
+        _within("voteBondBps", params.voteBondBps, 1, BPS / 3);
+        _within("slots", params.slots, 1, BPS / 3);
+        uint256 bonds = 3 * uint256(params.slots) * Stakes.voteBond(1, params.minStake, params.voteBondBps);
+        if (bonds > params.minStake) revert FactoryBondsAboveStake(bonds, params.minStake);
 
         _within("commitWindow", params.commitWindow, 4, 30 days);
         _within("submitWindow", params.submitWindow, 1, params.commitWindow / 4);
@@ -86,10 +93,9 @@ contract TaskFactory is ITaskFactory {
         _within("grace", params.grace, 1, 365 days);
 
         _within("kappaBps", params.kappaBps, 1_000, 5_000);
-        _within("quorumBps", params.quorumBps, 1_000, BPS);
         _within("quorumFloor", params.quorumFloor, 1, type(uint32).max);
         _within("minVoters", params.minVoters, 3, type(uint8).max);
-        _within("minStep", params.minStep, 2, 23);
+        _within("minStep", params.minStep, 2, 128);
         if (params.startTau < -2 || params.startTau > 23) {
             revert FactoryParameterOutOfBounds("startTau", params.startTau, -2, 23);
         }
@@ -98,6 +104,18 @@ contract TaskFactory is ITaskFactory {
         _within("lineageBps", params.lineageBps, 0, 5_000);
         _within("decayBps", params.decayBps, 1, 9_999);
         _within("dripBps", params.dripBps, 1, 200);
+        _within("stakeDripBps", params.stakeDripBps, 1, 500);
+    }
+
+    /// @dev So much that nobody can fill the weight of a task, which counts 2^32 - 1 minimum stakes: more than 1/2^32 of what
+    ///      there is of the token, and a hundredth of a whole token, as supply may be small today.
+    function _leastStake(address token) private view returns (uint256) {
+        uint256 decimals = 18;
+        try IERC20Metadata(token).decimals() returns (uint8 value) {
+            decimals = value;
+        } catch {}
+        uint256 hundredth = decimals < 2 ? 1 : 10 ** (Math.min(decimals, 24) - 2);
+        return Math.max(hundredth, (IERC20(token).totalSupply() >> 32) + 1);
     }
 
     function _salt(address sender, TaskParams calldata params, bytes32 nonce) private pure returns (bytes32) {

@@ -20,7 +20,9 @@ contract TaskLens is ITaskLens {
         (v.bestId, v.bestLevel) = models.best();
         v.nextToFinalize = models.nextToFinalize();
         v.closed = models.closed();
-        (v.pool, v.allowance, v.pendingTotal) = IRewardPool(v.task.pool).balances();
+        (v.scoringFee, v.open) = models.feeNow();
+        v.trend = models.trend();
+        v.balances = IRewardPool(v.task.pool).balances();
         v.now_ = uint40(block.timestamp);
     }
 

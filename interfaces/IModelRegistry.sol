@@ -9,92 +9,96 @@ import {ModelDigests, ModelRecord, Parent, Status, TaskParams} from "./PdfedType
 ///         WARNING: the chain sees digests only. That the bytes exist, fit them and keep existing is for the voters to
 ///         say (LOWEST) and for the nodes to keep.
 interface IModelRegistry {
-    /// @notice A submission. Windows run from `reservedAt`; reference, tau, q and eligible are frozen at reserve.
+    /// @notice What a reservation freezes, and how far it has come. All that the result depends on besides the votes is here.
     /// @param author who reserved; zero for genesis
-    /// @param reservedAt seconds since the epoch
+    /// @param reservedAt seconds since the epoch; all windows run from here
     /// @param status only ever moves forward
-    /// @param outcome weighted kappa-quantile of the improvements; set when Final
-    /// @param median lower weighted median of the improvements; set when Final
-    /// @param tau threshold of voters' pay
-    /// @param gain part of the level above the old best, in buckets; zero unless it became best
     /// @param referenceId best when the id was reserved
-    /// @param level level(reference) + outcome; set when Final
+    /// @param tau threshold of voters' pay, an index
+    /// @param q running rate of the majority bit, 2^24 = 1
     /// @param eligible weight that could vote at reserve, the author's own left out
-    /// @param q running rate of the majority bit, 1e18 = 1
-    /// @param revealedWeight set when Final or Void
-    /// @param yesWeight part of it above tau; set when Final or Void
-    /// @param recordHash reservation hash until submitted, then keccak256(abi.encode(ModelRecord))
-    /// @param weightsDigest zero until submitted
-    struct Submission {
+    struct Terms {
         address author;
         uint40 reservedAt;
         Status status;
+        uint32 referenceId;
+        int8 tau;
+        uint24 q;
+        uint32 eligible;
+    }
+
+    /// @notice What the votes said; all zero until terminal, and of a Void id only the weights are set.
+    /// @param outcome lower weighted kappa-quantile of the improvements, an index
+    /// @param median upper weighted median of the improvements, an index
+    /// @param revealedWeight of all opened votes
+    /// @param yesWeight of those above tau
+    struct Result {
         int8 outcome;
         int8 median;
-        int8 tau;
-        uint8 gain;
-        uint32 referenceId;
-        int32 level;
-        uint32 eligible;
-        uint64 q;
         uint32 revealedWeight;
         uint32 yesWeight;
+    }
+
+    /// @notice What became of a Final model; all zero for any other.
+    /// @param level L = L(reference) + outcome, in grains: decides who is best, and the size of a reward
+    /// @param measured M = M(reference) + median, in grains: decides who contributed
+    /// @param gain part of L above the old best, in grains; zero unless it became best
+    /// @param previousId the best that it took the place of; its reference if it did not become best
+    struct Standing {
+        int40 level;
+        int40 measured;
+        uint8 gain;
+        uint32 previousId;
+    }
+
+    /// @notice All that the registry keeps of an id but its parents.
+    /// @param terms frozen at reserve
+    /// @param result of voting
+    /// @param standing that follows from it
+    /// @param recordHash reservation hash until submitted, then keccak256(abi.encode(ModelRecord))
+    /// @param weightsDigest zero until submitted
+    struct Submission {
+        Terms terms;
+        Result result;
+        Standing standing;
         bytes32 recordHash;
         bytes32 weightsDigest;
     }
 
-    /// @notice The next id of the queue, and the threshold and majority rate of the task as they are now.
-    /// @param id equal to `count` if none is left
-    /// @param author of it
-    /// @param reservedAt seconds since the epoch
-    /// @param status None if none is left
-    /// @param tau frozen threshold of the id
-    /// @param eligible frozen weight that could vote
-    /// @param taskTau threshold of the task now
-    /// @param taskQ majority rate of the task now
-    struct Due {
-        uint256 id;
+    /// @notice What the task has learnt from all ids that are terminal.
+    /// @param tau threshold of voters' pay that the next reservation freezes, an index
+    /// @param q majority rate that the next reservation freezes, 2^24 = 1
+    /// @param activity Q: running revealed weight, 2^16 = 1; zero until an id with voters is terminal
+    struct Trend {
+        int8 tau;
+        uint24 q;
+        uint48 activity;
+    }
+
+    /// @notice A declared parent that is Final.
+    /// @param id of it
+    /// @param measured M of it, in grains
+    struct Ancestor {
+        uint32 id;
+        int40 measured;
+    }
+
+    /// @notice Who shares in what `source` earned when it has come to `id`, see IRewardPool.
+    /// @param author of `id`
+    /// @param referenceId reference of `id`
+    /// @param gain of `id`, in grains
+    /// @param measured M of `id`
+    /// @param base M of the best that `source` took the place of: what it earned is split above it
+    /// @param referenceBase M of the reference of `source`: what a veto had held down is split above it
+    /// @param parents of `id`, those that are Final, as declared
+    struct Lineage {
         address author;
-        uint40 reservedAt;
-        Status status;
-        int8 tau;
-        uint32 eligible;
-        int8 taskTau;
-        uint64 taskQ;
-    }
-
-    /// @notice What settling a vote depends on.
-    /// @param status of the id
-    /// @param median of the improvements
-    /// @param tau frozen threshold
-    /// @param q frozen majority rate
-    /// @param revealedWeight of all opened votes
-    /// @param yesWeight of those above tau
-    struct Result {
-        Status status;
-        int8 median;
-        int8 tau;
-        uint64 q;
-        uint32 revealedWeight;
-        uint32 yesWeight;
-    }
-
-    /// @notice Result of voting, and the threshold and majority rate that the next reservation freezes.
-    /// @param status Final or Void
-    /// @param outcome weighted kappa-quantile
-    /// @param median lower weighted median
-    /// @param revealedWeight of all opened votes
-    /// @param yesWeight of those above tau
-    /// @param nextTau taken over if Final
-    /// @param nextQ taken over if Final
-    struct Conclusion {
-        Status status;
-        int8 outcome;
-        int8 median;
-        uint32 revealedWeight;
-        uint32 yesWeight;
-        int8 nextTau;
-        uint64 nextQ;
+        uint32 referenceId;
+        uint8 gain;
+        int40 measured;
+        int40 base;
+        int40 referenceBase;
+        Ancestor[] parents;
     }
 
     /// @notice Limits in seconds since the epoch: submit [reservedAt, submitEnd), commit [submit, commitEnd),
@@ -115,8 +119,8 @@ interface IModelRegistry {
     /// @param author who reserved
     /// @param reservation see `reservationHash`
     /// @param referenceId best at this moment
-    /// @param tau threshold of voters' pay
-    /// @param q running rate of the majority bit, 1e18 = 1
+    /// @param tau threshold of voters' pay, an index
+    /// @param q running rate of the majority bit, 2^24 = 1
     /// @param eligible weight that may vote
     /// @param reservedAt all windows run from here
     event Reserved(
@@ -125,7 +129,7 @@ interface IModelRegistry {
         bytes32 reservation,
         uint256 referenceId,
         int8 tau,
-        uint64 q,
+        uint24 q,
         uint32 eligible,
         uint40 reservedAt
     );
@@ -137,27 +141,15 @@ interface IModelRegistry {
     /// @notice An id became Final or Void.
     /// @param id of the submission
     /// @param status Final or Void
-    /// @param outcome weighted kappa-quantile; zero if Void
-    /// @param median lower weighted median; zero if Void
-    /// @param level level(reference) + outcome; zero if Void
-    /// @param gain zero unless it became best
-    /// @param revealedWeight of all opened votes
-    /// @param yesWeight of those above tau
-    event Finalized(
-        uint256 indexed id,
-        Status status,
-        int8 outcome,
-        int8 median,
-        int32 level,
-        uint8 gain,
-        uint32 revealedWeight,
-        uint32 yesWeight
-    );
+    /// @param result of voting
+    /// @param standing that follows from it; all zero if Void
+    /// @param next what the next reservation and the next quorum start from
+    event Finalized(uint256 indexed id, Status status, Result result, Standing standing, Trend next);
     /// @notice A model became best.
     /// @param id the new best
     /// @param previous the old one
-    /// @param level of the new one
-    event BestChanged(uint256 indexed id, uint256 indexed previous, int32 level);
+    /// @param level of the new one, in grains
+    event BestChanged(uint256 indexed id, uint256 indexed previous, int40 level);
     /// @notice The sponsor closed the task: no new reservations.
     /// @param closedAt time of the block
     event Closed(uint40 closedAt);
@@ -181,6 +173,10 @@ interface IModelRegistry {
     /// @param next first second at which the guardian may pause again
     /// @param now_ time of the block
     error RegistryPauseTooSoon(uint40 next, uint40 now_);
+    /// @notice The scoring fee has risen above what the author accepts.
+    /// @param fee of a reservation now
+    /// @param most that the author accepts
+    error RegistryFeeTooHigh(uint256 fee, uint256 most);
     /// @notice The reservation is zero.
     error RegistryZeroReservation();
     /// @notice There is no such id.
@@ -208,7 +204,7 @@ interface IModelRegistry {
     /// @notice A record has 1 to 4 parents.
     /// @param count of the record
     error RegistryBadParentCount(uint256 count);
-    /// @notice A parent is an earlier id that is Open or Final.
+    /// @notice A parent is an earlier id that was submitted.
     /// @param id of the submission
     /// @param parent that was declared
     /// @param status it has; None also for one that is not earlier
@@ -228,14 +224,17 @@ interface IModelRegistry {
     // --- trainers ---
 
     /// @notice Take bond and fee, assign the id, freeze reference and windows. Trainers only.
-    /// @dev WARNING: publish the bytes only after this. The bond is lost if `submit` does not follow in time.
+    /// @dev The fee is `scoringFee`, doubled for every `slots` ids whose reveal window has not ended. One `scoringFee` of it
+    ///      goes to the voters; what is above goes to the commons and never returns. WARNING: publish the bytes only after
+    ///      this. The bond is lost if `submit` does not follow in time, and if the median of the votes is LOWEST.
     /// @param reservation keccak256(abi.encode(author, packageDigest, salt)), see `reservationHash`
+    /// @param maxFee most that the author pays; others may reserve first and so raise the fee
     /// @return id of the submission
-    function reserve(bytes32 reservation) external returns (uint256 id);
+    function reserve(bytes32 reservation, uint256 maxFee) external returns (uint256 id);
 
     /// @notice Open the reservation and publish the record; opens voting. Only its author, within the submit window.
     /// @param id of the reservation
-    /// @param record content, and 1 to 4 parents: earlier ids, Open or Final
+    /// @param record content, and 1 to 4 parents: earlier ids that were submitted
     /// @param salt of the reservation
     function submit(uint256 id, ModelRecord calldata record, bytes32 salt) external;
 
@@ -276,8 +275,13 @@ interface IModelRegistry {
 
     /// @notice The best model: reference of the next reservation.
     /// @return id of it
-    /// @return level of it in buckets; genesis has zero
-    function best() external view returns (uint256 id, int32 level);
+    /// @return level of it in grains; genesis has zero
+    function best() external view returns (uint256 id, int40 level);
+
+    /// @notice What a reservation would cost now, and why.
+    /// @return fee scoring fee
+    /// @return open ids whose reveal window has not ended
+    function feeNow() external view returns (uint256 fee, uint256 open);
 
     /// @notice Whether the sponsor closed the task.
     /// @return whether new reservations have ended
@@ -299,10 +303,9 @@ interface IModelRegistry {
     /// @return seconds since the epoch
     function lastFinalizedAt() external view returns (uint40);
 
-    /// @notice Threshold and majority rate that the next reservation will freeze.
-    /// @return tau threshold in buckets
-    /// @return q running rate of the majority bit, 1e18 = 1
-    function tauAndRate() external view returns (int8 tau, uint64 q);
+    /// @notice What the task has learnt so far.
+    /// @return threshold and majority rate of the next reservation, and Q of the next quorum
+    function trend() external view returns (Trend memory);
 
     /// @notice Parameters of the task.
     /// @return as they were at creation
@@ -322,15 +325,9 @@ interface IModelRegistry {
 
     /// @notice What a commitment depends on.
     /// @param id of the submission
-    /// @return author of it
-    /// @return reservedAt seconds since the epoch
-    /// @return status of it
-    /// @return tau frozen threshold
-    /// @return q frozen majority rate
-    function ballot(uint256 id)
-        external
-        view
-        returns (address author, uint40 reservedAt, Status status, int8 tau, uint64 q);
+    /// @return terms frozen at reserve
+    /// @return recordHash that the commitment must name
+    function ballot(uint256 id) external view returns (Terms memory terms, bytes32 recordHash);
 
     /// @notice What opening a vote depends on.
     /// @param id of the submission
@@ -339,32 +336,33 @@ interface IModelRegistry {
     /// @return weightsDigest that the vote must name
     function revealTerms(uint256 id) external view returns (uint40 reservedAt, int8 tau, bytes32 weightsDigest);
 
-    /// @notice The head of the queue and the state of the task.
-    /// @return what finalising depends on
-    function due() external view returns (Due memory);
+    /// @notice The head of the queue and what the task has learnt: what finalising depends on.
+    /// @return id equal to `count` if none is left
+    /// @return terms of it; status None if none is left
+    /// @return learnt what the task has learnt so far
+    function due() external view returns (uint256 id, Terms memory terms, Trend memory learnt);
 
     /// @notice What settling depends on.
     /// @param id of the submission
-    /// @return its result
-    function resultOf(uint256 id) external view returns (Result memory);
+    /// @return terms frozen at reserve
+    /// @return result of voting
+    function resultOf(uint256 id) external view returns (Terms memory terms, Result memory result);
 
-    /// @notice Who gets what a descendant left for this id, and who gets the rest.
-    /// @param id of the submission
-    /// @return author of it
-    /// @return gain of it
-    /// @return referenceId of it
-    function ancestryOf(uint256 id) external view returns (address author, uint8 gain, uint32 referenceId);
-
-    /// @notice Parents that share in what an id earns: one that is not Final has weight zero here.
-    /// @param id of the submission
-    /// @return its parents
-    function sharingParents(uint256 id) external view returns (Parent[] memory);
+    /// @notice Who shares in what `source` earned when it has come to `id`.
+    /// @param id of a model
+    /// @param source of what it has; `id` itself or a descendant
+    /// @return its lineage
+    function lineage(uint256 id, uint256 source) external view returns (Lineage memory);
 
     /// @notice Record the result of voting on the next id of the queue. Only ScoreBook.
     /// @param id the head of the queue
+    /// @param status Final or Void
     /// @param result of voting
-    /// @return gain zero unless it became best
-    function conclude(uint256 id, Conclusion calldata result) external returns (uint8 gain);
+    /// @param next what the task has learnt now
+    /// @return gain in grains; zero unless it became best
+    function conclude(uint256 id, Status status, Result calldata result, Trend calldata next)
+        external
+        returns (uint8 gain);
 
     /// @notice Stop new reservations for good. Only RewardPool, on the sponsor's word.
     function close() external;

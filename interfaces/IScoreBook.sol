@@ -1,29 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {ScoreVote} from "./PdfedTypes.sol";
+import {Opening, ScoreVote, SealedVote} from "./PdfedTypes.sol";
 
 /// @title Sealed votes on models: commit, reveal, finalise, settle
 /// @notice A vote is sealed as its EIP-712 digest, opened after a dead gap, and counted into a histogram of 32 buckets,
 ///         so that finalising costs the same for any number of voters. Holds no money.
 ///         WARNING: scores come from private data and cannot be checked on chain. Who holds more than 1 - kappa of the
-///         revealed weight lifts a model, who holds more than kappa holds one down; and a low vote tells everybody that
+///         revealed weight lifts a model, who holds kappa holds one down; and a low vote tells everybody that
 ///         its voter may hold what the model emits.
 interface IScoreBook {
-    /// @notice What is kept of one voter's vote on one id.
+    /// @notice What is kept of one voter's vote on one id, from its commit until it is settled; then it is deleted.
     /// @param commitment first 24 bytes of the vote's digest; zero: none
     /// @param weight frozen at commit
     /// @param rate the voter's own shrunk rate f, frozen at commit, 2^24 = 1
     /// @param improvement valid once revealed
     /// @param revealed whether it was opened
-    /// @param settled whether it was paid, charged or forfeited
     struct Vote {
         bytes24 commitment;
         uint32 weight;
         uint24 rate;
         int8 improvement;
         bool revealed;
-        bool settled;
     }
 
     /// @notice Running tally of an id, read from its histogram.
@@ -42,47 +40,13 @@ interface IScoreBook {
     /// @param commitment the vote's digest, of which the book keeps 24 bytes
     /// @param weight frozen
     /// @param rate the voter's own shrunk rate, frozen, 2^24 = 1
-    /// @param bond locked until the vote is settled
-    event Committed(
-        uint256 indexed id, address indexed voter, bytes32 commitment, uint32 weight, uint24 rate, uint256 bond
-    );
+    event Committed(uint256 indexed id, address indexed voter, bytes32 commitment, uint32 weight, uint24 rate);
     /// @notice A vote was opened and counted.
     /// @param id of the submission
     /// @param voter the node
     /// @param improvement LOWEST .. HIGHEST
     /// @param evidenceRoot root of the voter's evidence
     event Revealed(uint256 indexed id, address indexed voter, int8 improvement, bytes32 evidenceRoot);
-    /// @notice What became of the author's bond and scoring fee when `id` was finalised. The fee returns to the
-    ///         author's credit; what goes to the pool is rounding dust of a Final id or the whole fee of a Void one.
-    /// @param id of the submission
-    /// @param author of it
-    /// @param bondReleased locked -> stake
-    /// @param bondForfeited locked -> pool
-    /// @param feeReturned escrow -> credit
-    /// @param feeToPool escrow -> pool
-    event SubmissionSettled(
-        uint256 indexed id,
-        address indexed author,
-        uint256 bondReleased,
-        uint256 bondForfeited,
-        uint256 feeReturned,
-        uint256 feeToPool
-    );
-    /// @notice A vote was paid, charged, or forfeited.
-    /// @param id of the submission
-    /// @param voter the node
-    /// @param paid fee -> credit
-    /// @param bondReleased locked -> stake
-    /// @param bondForfeited locked -> pool
-    /// @param feeToPool the rest of the voter's slice of the fee -> pool
-    event VoteSettled(
-        uint256 indexed id,
-        address indexed voter,
-        uint256 paid,
-        uint256 bondReleased,
-        uint256 bondForfeited,
-        uint256 feeToPool
-    );
     /// @notice An entry of `commitMany` that would have reverted.
     /// @param id of the entry
     /// @param voter the node
@@ -93,7 +57,8 @@ interface IScoreBook {
     /// @param voter of the entry
     /// @param reason selector of the error
     event RevealSkipped(uint256 indexed id, address indexed voter, bytes4 reason);
-    /// @notice An entry of `settle` without a commitment, or settled before.
+    /// @notice An entry of `settle` without a commitment, or settled before. What becomes of the others is the vault's event
+    ///         Settled.
     /// @param id of the submission
     /// @param voter the entry
     event SettleSkipped(uint256 indexed id, address indexed voter);
@@ -104,6 +69,11 @@ interface IScoreBook {
     /// @notice Votes are taken on Open ids only.
     /// @param id of the submission
     error BookNotOpen(uint256 id);
+    /// @notice The commitment is for other content than the id has.
+    /// @param id of the submission
+    /// @param named record hash that the commitment names
+    /// @param actual record hash of the id
+    error BookRecordMismatch(uint256 id, bytes32 named, bytes32 actual);
     /// @notice The commit window is over.
     /// @param id of the submission
     /// @param commitEnd first second after it
@@ -163,10 +133,6 @@ interface IScoreBook {
     /// @notice Only this contract itself may do this.
     /// @param caller who tried
     error BookUnauthorized(address caller);
-    /// @notice A batch names one commitment for each id.
-    /// @param ids how many
-    /// @param commitments how many
-    error BookLengthMismatch(uint256 ids, uint256 commitments);
     /// @notice The signed commit has expired.
     /// @param deadline last second at which it was accepted
     /// @param now_ time of the block
@@ -181,50 +147,45 @@ interface IScoreBook {
 
     // --- voters ---
 
-    /// @notice Seal a vote of `voter` on `id` and lock its bond. Only the voter or its voting key.
+    /// @notice Seal a vote of `voter` and lock its bond. Only the voter or its voting key; only validators vote.
     /// @dev WARNING: a sealed vote that is not opened forfeits its whole bond, also if the id becomes Void.
     /// @param voter the node
-    /// @param id an Open submission of somebody else, before its commitEnd
-    /// @param commitment `hashVote` of the vote; one a voter and id, never overwritten, equal ones of different voters
-    ///        are allowed
-    function commit(address voter, uint256 id, bytes32 commitment) external;
+    /// @param vote an Open submission of somebody else before its commitEnd, its record hash, and `hashVote` of the vote; one
+    ///        a voter and id, never overwritten, equal ones of different voters are allowed
+    function commit(address voter, SealedVote calldata vote) external;
 
     /// @notice Open the caller's own vote, or anyone's: the opening proves authorship.
     /// @param opened what was sealed, in its id's reveal window
-    function reveal(ScoreVote calldata opened) external;
+    function reveal(Opening calldata opened) external;
 
-    /// @notice Commit on several ids. A bad entry is skipped and emitted; only lists of different lengths revert.
+    /// @notice Commit on several ids. A bad entry is skipped and emitted.
     /// @dev Each entry is a call of this contract to itself. WARNING: with too little gas a good entry is skipped too.
     /// @param voter the node
-    /// @param ids submissions
-    /// @param commitments one for each id
-    function commitMany(address voter, uint256[] calldata ids, bytes32[] calldata commitments) external;
+    /// @param votes as in `commit`
+    function commitMany(address voter, SealedVote[] calldata votes) external;
 
     /// @notice One entry of `commitMany`. Only this contract itself.
     /// @param caller who sent the batch
     /// @param voter the node
-    /// @param id of the submission
-    /// @param commitment `hashVote` of the vote
-    function commitFrom(address caller, address voter, uint256 id, bytes32 commitment) external;
+    /// @param vote as in `commit`
+    function commitFrom(address caller, address voter, SealedVote calldata vote) external;
 
-    /// @notice Commit for a voter that signed Commit(voter, submissionId, commitment, deadline) in this contract's
+    /// @notice Commit for a voter that signed Commit(voter, submissionId, recordHash, commitment, deadline) in this contract's
     ///         EIP-712 domain, with its own key, its voting key, or through ERC-1271. Anyone may send it.
     /// @dev A voter commits once an id, so a signature cannot be used twice. WARNING: a smart account's check of the
     ///      signature may use all gas of the transaction; that is the sender's risk.
     /// @param voter the node
-    /// @param id of the submission
-    /// @param commitment `hashVote` of the vote
+    /// @param vote as in `commit`
     /// @param deadline last second at which it is accepted; at most the id's commitEnd. There is no way to take a
     ///        signature back but to commit something else
     /// @param signature 65 bytes (r, s, v) with a low s, or what the smart account wants
-    function commitBySig(address voter, uint256 id, bytes32 commitment, uint40 deadline, bytes calldata signature)
-        external;
+    function commitBySig(address voter, SealedVote calldata vote, uint40 deadline, bytes calldata signature) external;
 
     /// @notice Open several votes, of anyone; a bad entry is skipped and emitted.
     /// @dev Each entry is a call of this contract to itself. WARNING: a word that is no address or no int8 at all
     ///      is refused by the decoder, and with it the batch.
     /// @param opened what was sealed
-    function revealMany(ScoreVote[] calldata opened) external;
+    function revealMany(Opening[] calldata opened) external;
 
     // --- anyone ---
 
@@ -238,7 +199,7 @@ interface IScoreBook {
     /// @return done how many were finalised
     function finalizeMany(uint256 max) external returns (uint256 done);
 
-    /// @notice Pay, charge and release the named voters of a terminal id; silent ones forfeit their bond.
+    /// @notice Pay, charge and release the named voters of a terminal id; silent ones forfeit their bond to the commons.
     /// @dev An entry without a commitment, or settled before, is skipped and emitted; an id that is not terminal
     ///      reverts, as no entry could be settled.
     /// @param id of the submission, Final or Void
@@ -254,16 +215,15 @@ interface IScoreBook {
 
     /// @notice EIP-712 digest that `commitBySig` expects to be signed.
     /// @param voter the node
-    /// @param id of the submission
-    /// @param commitment `hashVote` of the vote
+    /// @param vote as in `commit`
     /// @param deadline last second at which it is accepted
     /// @return the digest
-    function hashCommit(address voter, uint256 id, bytes32 commitment, uint40 deadline) external view returns (bytes32);
+    function hashCommit(address voter, SealedVote calldata vote, uint40 deadline) external view returns (bytes32);
 
     /// @notice What is kept of a vote.
     /// @param id of the submission
     /// @param voter the node
-    /// @return all zero if it did not commit
+    /// @return all zero if it did not commit, or is settled
     function voteOf(uint256 id, address voter) external view returns (Vote memory);
 
     /// @notice Votes opened so far.
@@ -280,12 +240,7 @@ interface IScoreBook {
     /// @return an id; the registry's `count` if none is left
     function nextToFinalize() external view returns (uint256);
 
-    /// @notice Threshold and majority rate that the next reservation will freeze.
-    /// @return tau threshold in buckets
-    /// @return q running rate of the majority bit, 1e18 = 1
-    function tauAndRate() external view returns (int8 tau, uint64 q);
-
-    /// @notice A node's own history for voters' pay; votes of LOWEST are left out.
+    /// @notice A node's own history for voters' pay; votes of at most MISSING are left out.
     /// @param voter the node
     /// @return yes revealed votes above tau
     /// @return seen revealed votes

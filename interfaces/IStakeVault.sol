@@ -4,9 +4,10 @@ pragma solidity 0.8.37;
 /// @title The only holder of a task's tokens, and the ledgers of who owns them
 /// @notice Nodes register, stake, unbond and claim here. The vault does not know what a model is.
 ///         WARNING: a plain transfer to the vault belongs to nobody and cannot be taken back.
-/// @dev Invariant solvency: balanceOf(this) == Σ stake + Σ locked + Σ unbonding + Σ credit + escrow + pool, where
-///      escrow is the scoring fees not yet settled, and pool includes the allowance and the pending lineage shares that
-///      RewardPool keeps count of.
+/// @dev Invariant solvency: balanceOf(this) >= Σ stake + Σ locked + Σ unbonding + Σ credit + escrow + treasury == held, with
+///      equality but for plain transfers. Escrow is one base fee of each id not yet settled; the treasury is what
+///      RewardPool disposes of: the sponsor's funds, what is committed to models, and the commons. Every move between ledgers
+///      is an event of this contract: who adds them up has the ledgers.
 interface IStakeVault {
     /// @notice A node's account. What is free and what is locked carry weight together.
     /// @param stake free: may be bonded or unbonded
@@ -38,6 +39,22 @@ interface IStakeVault {
         uint16 yes;
         uint16 seen;
         uint256 bond;
+    }
+
+    /// @notice The end of an act: where what it locked and took goes. All of it is named: nothing is left over.
+    /// @param released locked -> stake
+    /// @param forfeited locked -> treasury, where it belongs to the commons
+    /// @param paid escrow -> credit
+    /// @param toCommons escrow -> treasury, where it belongs to the commons
+    /// @param counts whether it was a vote that enters the node's history
+    /// @param yes whether that was above tau
+    struct Settlement {
+        uint256 released;
+        uint256 forfeited;
+        uint256 paid;
+        uint256 toCommons;
+        bool counts;
+        bool yes;
     }
 
     /// @notice A node registered.
@@ -73,6 +90,40 @@ interface IStakeVault {
     /// @param to where it went
     /// @param amount units of the token
     event Claimed(address indexed node, address indexed to, uint256 amount);
+    /// @notice An author backed a submission.
+    /// @param author a trainer
+    /// @param id of the submission
+    /// @param bond stake -> locked
+    /// @param fee stake -> escrow
+    /// @param surcharge stake -> treasury, where it belongs to the commons
+    event SubmissionBonded(address indexed author, uint256 indexed id, uint256 bond, uint256 fee, uint256 surcharge);
+    /// @notice A voter backed a vote.
+    /// @param voter a validator
+    /// @param id of the submission
+    /// @param bond stake -> locked
+    event VoteBonded(address indexed voter, uint256 indexed id, uint256 bond);
+    /// @notice An act ended: a submission of its author, or a vote of a voter.
+    /// @param node whose act
+    /// @param id of the submission
+    /// @param released locked -> stake
+    /// @param forfeited locked -> treasury (commons)
+    /// @param paid escrow -> credit
+    /// @param toCommons escrow -> treasury (commons)
+    event Settled(
+        address indexed node, uint256 indexed id, uint256 released, uint256 forfeited, uint256 paid, uint256 toCommons
+    );
+    /// @notice The sponsor or a payer of royalties paid into the treasury.
+    /// @param payer whose tokens
+    /// @param amount units of the token
+    event TreasuryFunded(address indexed payer, uint256 amount);
+    /// @notice The sponsor was paid out of the treasury.
+    /// @param to where it went
+    /// @param amount units of the token
+    event TreasuryPaid(address indexed to, uint256 amount);
+    /// @notice An author was paid out of the treasury.
+    /// @param author whose credit
+    /// @param amount treasury -> credit
+    event Credited(address indexed author, uint256 amount);
 
     /// @notice A node registers once.
     /// @param node its address
@@ -116,9 +167,9 @@ interface IStakeVault {
     /// @param caller who tried
     error VaultUnauthorized(address caller);
     /// @notice The vault would hold more than its ledgers can count.
-    /// @param balance it would have
+    /// @param held it would hold by its own ledgers
     /// @param most 2^88 - 1
-    error VaultTooMuch(uint256 balance, uint256 most);
+    error VaultTooMuch(uint256 held, uint256 most);
     /// @notice All nodes together would weigh more than a histogram can count.
     /// @param weight they would have
     /// @param most 2^32 - 1
@@ -134,6 +185,9 @@ interface IStakeVault {
     /// @param node whose vote
     /// @param key who tried
     error VaultNotVoter(address node, address key);
+    /// @notice Only validators may vote.
+    /// @param node who was to vote
+    error VaultNotValidator(address node);
     /// @notice Only trainers may reserve.
     /// @param node who tried
     error VaultNotTrainer(address node);
@@ -141,7 +195,7 @@ interface IStakeVault {
     // --- a node's own journey ---
 
     /// @notice Register the caller. Roles are a non-empty subset of TRAINER | VALIDATOR and fixed.
-    /// @param roles every registered node may vote; only a TRAINER may reserve
+    /// @param roles only a TRAINER may reserve; only a VALIDATOR votes, and only its stake has weight
     /// @param votingKey hot key that may commit and reveal for the node; zero for none
     /// @param metadataDigest of what the node says about itself
     function register(uint8 roles, address votingKey, bytes32 metadataDigest) external;
@@ -200,18 +254,18 @@ interface IStakeVault {
     /// @return its address
     function token() external view returns (address);
 
-    /// @notice Whole minimum stakes of `node` at `timepoint`: (stake + locked) / minStake, unbonding left out.
+    /// @notice Whole minimum stakes of a validator at `timepoint`: (stake + locked) / minStake, unbonding left out.
     /// @param node its address
     /// @param timepoint seconds since the epoch. WARNING: the present second is not over, the answer may still change
     /// @return its weight
     function weightAt(address node, uint40 timepoint) external view returns (uint32);
 
-    /// @notice Whole minimum stakes of `node`.
+    /// @notice Whole minimum stakes of a validator now.
     /// @param node its address
-    /// @return its weight
+    /// @return its weight; zero for one that is no validator
     function weightNow(address node) external view returns (uint32);
 
-    /// @notice Weight of all nodes at `timepoint`.
+    /// @notice Weight of all validators at `timepoint`.
     /// @param timepoint seconds since the epoch. WARNING: the present second is not over, the answer may still change
     /// @return the sum of their weights
     function totalWeightAt(uint40 timepoint) external view returns (uint32);
@@ -222,17 +276,23 @@ interface IStakeVault {
     /// @return whether it may
     function mayVoteFor(address node, address key) external view returns (bool);
 
-    /// @notice A node's own history for voters' pay. Votes of LOWEST are left out, and a history of 65,535 votes is
+    /// @notice A node's own history for voters' pay: revealed votes, from when they are settled. Votes of at most MISSING are
+    ///         left out, and a history of 65,535 votes is
     ///         halved before it grows.
     /// @param node its address
     /// @return yes revealed votes above tau
     /// @return seen revealed votes
     function history(address node) external view returns (uint16 yes, uint16 seen);
 
-    /// @notice Ledgers that belong to no node.
-    /// @return escrow scoring fees not yet settled
-    /// @return pool the sponsor's money, and what of it is owed to models and pending along the lineage
-    function totals() external view returns (uint128 escrow, uint128 pool);
+    /// @notice Ledgers that belong to no node, and all of them together.
+    /// @return held tokens that came in and did not leave by this contract's own doing
+    /// @return escrow base fees not yet settled
+    /// @return treasury_ what RewardPool disposes of
+    function totals() external view returns (uint128 held, uint128 escrow, uint128 treasury_);
+
+    /// @notice What RewardPool disposes of.
+    /// @return units of the token
+    function treasury() external view returns (uint256);
 
     /// @notice Hot key of a node.
     /// @param node its address
@@ -241,49 +301,46 @@ interface IStakeVault {
 
     // --- for the siblings: each entry accepts one caller ---
 
-    /// @notice The author's bond from free to locked, the scoring fee from free into escrow. Only ModelRegistry.
+    /// @notice The author's bond from free to locked, the base fee from free into escrow, the surcharge from free to the
+    ///         commons. Only ModelRegistry.
     /// @param author a trainer
+    /// @param id of the submission
     /// @param bond to be locked
     /// @param fee to be escrowed
+    /// @param surcharge what the fee is above the base
     /// @param timepoint stake counts as it was then
     /// @return eligible total weight at `timepoint` without the author's own: who may vote
-    function openSubmission(address author, uint256 bond, uint256 fee, uint40 timepoint)
+    function openSubmission(address author, uint256 id, uint256 bond, uint256 fee, uint256 surcharge, uint40 timepoint)
         external
         returns (uint32 eligible);
 
     /// @notice Freeze a voter's weight and lock its bond. Only ScoreBook.
     /// @param voter the node
     /// @param caller who sent the commit; must be `voter` or its voting key
+    /// @param id of the submission
     /// @param timepoint stake counts as it was then
     /// @return lock weight zero if the voter may not vote; then nothing is locked
-    function lockVote(address voter, address caller, uint40 timepoint) external returns (VoteLock memory lock);
+    function lockVote(address voter, address caller, uint256 id, uint40 timepoint)
+        external
+        returns (VoteLock memory lock);
 
-    /// @notice Add a revealed vote to the voter's history. Only ScoreBook.
-    /// @param voter the node
-    /// @param yes whether it was above tau
-    function countVote(address voter, bool yes) external;
-
-    /// @notice End an act of `node`: its bond to free stake or to the pool, escrow to its credit or to the pool.
-    ///         Only ScoreBook; cannot revert for what was locked and taken.
+    /// @notice End an act of `node`. Only ScoreBook; cannot revert for what was locked and taken.
     /// @param node whose act
-    /// @param bondReleased locked -> stake
-    /// @param bondForfeited locked -> pool
-    /// @param feeToNode escrow -> credit
-    /// @param feeToPool escrow -> pool
-    function unlock(address node, uint256 bondReleased, uint256 bondForfeited, uint256 feeToNode, uint256 feeToPool)
-        external;
+    /// @param id of the submission
+    /// @param s where everything goes
+    function unlock(address node, uint256 id, Settlement calldata s) external;
 
-    /// @notice Take tokens of the sponsor, or of someone who pays a royalty, into the pool. Only RewardPool.
+    /// @notice Take tokens of the sponsor, or of someone who pays a royalty, into the treasury. Only RewardPool.
     /// @param payer who approved the vault
     /// @param amount units of the token
     function fund(address payer, uint256 amount) external;
 
-    /// @notice Pay `amount` of the pool to `to`. Only RewardPool.
+    /// @notice Pay `amount` of the treasury to `to`. Only RewardPool.
     /// @param to where it goes
     /// @param amount units of the token
     function refund(address to, uint256 amount) external;
 
-    /// @notice Pool to an author's credit. Only RewardPool; cannot revert for what the pool holds.
+    /// @notice Treasury to an author's credit. Only RewardPool; cannot revert for what the treasury holds.
     /// @param author of a model
     /// @param amount units of the token
     function credit(address author, uint256 amount) external;

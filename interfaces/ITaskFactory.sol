@@ -32,6 +32,10 @@ interface ITaskFactory {
     /// @param name of the parameter
     /// @param value what was given
     error FactoryNotAContract(string name, address value);
+    /// @notice Bonds of 3 * slots votes are more than the stake behind them: junk could stop honest voting.
+    /// @param bonds of one unit of weight on 3 * slots ids
+    /// @param stake one unit of weight
+    error FactoryBondsAboveStake(uint256 bonds, uint256 stake);
     /// @notice The sponsor is the zero address.
     error FactoryNoSponsor();
     /// @notice The name of the objective is zero.

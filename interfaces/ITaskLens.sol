@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IModelRegistry} from "./IModelRegistry.sol";
+import {IRewardPool} from "./IRewardPool.sol";
 import {IScoreBook} from "./IScoreBook.sol";
 import {Parent, TaskAddresses, TaskParams} from "./PdfedTypes.sol";
 
@@ -14,8 +15,8 @@ interface ITaskLens {
     /// @param windows its limits in time
     /// @param parents as declared; empty until submitted
     /// @param tally of the votes opened so far
-    /// @param pending what descendants left for it
-    /// @param owed what it earned and has not shared out
+    /// @param pending what came in for it along references
+    /// @param owed what it earned itself and has not shared out
     struct SubmissionView {
         uint256 id;
         IModelRegistry.Submission submission;
@@ -31,24 +32,26 @@ interface ITaskLens {
     /// @param params frozen at creation
     /// @param count number of ids, genesis included
     /// @param bestId the best model
-    /// @param bestLevel its level in buckets
+    /// @param bestLevel its level in grains
     /// @param nextToFinalize head of the queue
     /// @param closed whether new reservations have ended
-    /// @param pool money not released yet
-    /// @param allowance money that rewards are paid from, drip up to now included
-    /// @param pendingTotal owed to models and pending along the lineage
+    /// @param scoringFee what a reservation would pay for scoring now
+    /// @param open ids whose reveal window has not ended
+    /// @param trend what the task has learnt
+    /// @param balances the treasury by owner, drip up to now included
     /// @param now_ time of the block that answered
     struct TaskView {
         TaskAddresses task;
         TaskParams params;
         uint256 count;
         uint256 bestId;
-        int32 bestLevel;
+        int40 bestLevel;
         uint256 nextToFinalize;
         bool closed;
-        uint256 pool;
-        uint256 allowance;
-        uint256 pendingTotal;
+        uint256 scoringFee;
+        uint256 open;
+        IModelRegistry.Trend trend;
+        IRewardPool.Balances balances;
         uint40 now_;
     }
 
@@ -68,7 +71,7 @@ interface ITaskLens {
     /// @param registry names the task
     /// @param id of the submission
     /// @param voters whose votes
-    /// @return in the order of `voters`; all zero for one that did not commit
+    /// @return in the order of `voters`; all zero for one that did not commit, or is settled
     function votes(address registry, uint256 id, address[] calldata voters)
         external
         view

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {BPS} from "../../interfaces/PdfedTypes.sol";
+import {BPS, ROLE_VALIDATOR} from "../../interfaces/PdfedTypes.sol";
 
 /// @notice What a node has at stake and how it voted, in one slot: registering fills it, so neither the first deposit
 ///         nor the first reveal pays for a fresh one. `since` is when the weight took its present value.
@@ -13,32 +13,35 @@ struct Stake {
     uint40 since;
     uint8 roles;
     uint16 yes; // revealed votes above tau
-    uint16 seen; // revealed votes, those of LOWEST left out
+    uint16 seen; // revealed votes, those of at most MISSING left out
 }
 
-/// @notice What a node may take out: unbonded stake from `unbondingAt` on, credit at once. `used` keeps the slot from
-///         becoming zero again: only its first use ever pays for a fresh one.
+/// @notice What a node may take out: unbonded stake from `unbondingAt` on, credit at once.
 struct Claims {
     uint88 unbonding;
     uint88 credit;
     uint40 unbondingAt;
-    bool used;
+    bool used; // no amount: keeps the slot from becoming zero, so that only its first use ever pays for a fresh one
 }
 
-/// @notice What belongs to no node, in one slot: scoring fees not yet settled, the sponsor's pool, the weight of all
-///         nodes and when it took its present value.
-struct Common {
-    uint88 escrow;
-    uint88 pool;
+/// @notice All tokens that came in and did not leave, the weight of all validators and when it took its present value.
+struct Whole {
+    uint88 held;
     uint32 weight;
     uint40 since;
 }
 
+/// @notice The ledgers that belong to no node: base fees not yet settled, and what RewardPool disposes of.
+struct Common {
+    uint88 escrow;
+    uint88 treasury;
+}
+
 /// @title Arithmetic of one node's stake
 library Stakes {
-    /// @notice Whole minimum stakes in what is free and locked.
+    /// @notice Whole minimum stakes in what is free and locked; zero for a node that is no validator.
     function weight(Stake memory stake, uint256 minStake) internal pure returns (uint256) {
-        return (uint256(stake.free) + stake.locked) / minStake;
+        return stake.roles & ROLE_VALIDATOR == 0 ? 0 : (uint256(stake.free) + stake.locked) / minStake;
     }
 
     /// @notice Bond of a vote of `weight_` minimum stakes, rounded up: what a commit locks and what settling ends.

@@ -28,6 +28,7 @@ struct RegistryConfig {
     address guardian;
     uint128 submissionBond;
     uint128 scoringFee;
+    uint16 slots;
     uint32 submitWindow;
     uint32 commitWindow;
     uint32 revealGap;
@@ -38,7 +39,7 @@ struct RegistryConfig {
 }
 
 /// @dev Number of its fields, one word each.
-uint256 constant REGISTRY_CONFIG_WORDS = 13;
+uint256 constant REGISTRY_CONFIG_WORDS = 14;
 
 /// @notice What ScoreBook reads of them.
 struct BookConfig {
@@ -54,13 +55,12 @@ struct BookConfig {
     uint32 revealWindow;
     uint32 warmUp;
     uint16 kappaBps;
-    uint16 quorumBps;
     uint64 quorumFloor;
     uint8 minVoters;
 }
 
 /// @dev Number of its fields, one word each.
-uint256 constant BOOK_CONFIG_WORDS = 15;
+uint256 constant BOOK_CONFIG_WORDS = 14;
 
 /// @notice What RewardPool reads of them.
 struct PoolConfig {
@@ -68,15 +68,18 @@ struct PoolConfig {
     address registry;
     address book;
     address sponsor;
+    uint128 minStake;
+    uint32 warmUp;
     uint32 grace;
     uint16 stepRateBps;
     uint16 lineageBps;
     uint16 decayBps;
     uint16 dripBps;
+    uint16 stakeDripBps;
 }
 
 /// @dev Number of its fields, one word each.
-uint256 constant POOL_CONFIG_WORDS = 9;
+uint256 constant POOL_CONFIG_WORDS = 12;
 
 /// @title Splits the parameters of a task into what each of its contracts reads
 library TaskConfig {
@@ -94,6 +97,7 @@ library TaskConfig {
             p.guardian,
             p.submissionBond,
             p.scoringFee,
+            p.slots,
             p.submitWindow,
             p.commitWindow,
             p.revealGap,
@@ -119,7 +123,6 @@ library TaskConfig {
             p.revealWindow,
             p.warmUp,
             p.kappaBps,
-            p.quorumBps,
             p.quorumFloor,
             p.minVoters
         );
@@ -127,9 +130,19 @@ library TaskConfig {
 
     /// @notice The words behind the pool's code.
     function pool(TaskParams memory p, TaskAddresses memory t) internal pure returns (PoolConfig memory) {
-        return
-            PoolConfig(
-                t.vault, t.registry, t.book, p.sponsor, p.grace, p.stepRateBps, p.lineageBps, p.decayBps, p.dripBps
-            );
+        return PoolConfig(
+            t.vault,
+            t.registry,
+            t.book,
+            p.sponsor,
+            p.minStake,
+            p.warmUp,
+            p.grace,
+            p.stepRateBps,
+            p.lineageBps,
+            p.decayBps,
+            p.dripBps,
+            p.stakeDripBps
+        );
     }
 }

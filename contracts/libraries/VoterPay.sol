@@ -3,10 +3,10 @@ pragma solidity 0.8.37;
 
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
-import {LOWEST} from "../../interfaces/PdfedTypes.sol";
+import {MISSING} from "../../interfaces/PdfedTypes.sol";
 
 /// @title Voters' pay (protocol rule 11) in fixed point
-/// @notice Rates of the task have 1e18 = 1; a voter's own rate, kept once a vote, has 2^24 = 1.
+/// @notice All rates have 2^24 = 1.
 ///
 ///         Why a covariance. Scores come from private data, so a vote cannot be checked; it can only be compared with
 ///         what the others see. A voter of constant bit has x = f in the long run; a coin, or a copy of the base rate,
@@ -22,7 +22,7 @@ import {LOWEST} from "../../interfaces/PdfedTypes.sol";
 ///        pay <= slice, hence the sum of all pay <= pot;      charge <= bond.
 ///      Pay is rounded down and charges up.
 library VoterPay {
-    uint256 internal constant WAD = 1e18;
+    uint24 internal constant FIRST_Q = 1 << 23;
     uint256 internal constant ONE = 1 << 24;
     /// @dev q forgets with this memory; a voter's own rate starts from this many virtual votes at rate q.
     uint256 internal constant MEMORY = 50;
@@ -30,9 +30,9 @@ library VoterPay {
     int8 internal constant LEAST_TAU = -2;
 
     /// @notice f = (S + 4 q) / (M + 4), rounded down.
-    /// @dev Below 2^24: S <= M, and q < WAD since its upward step is rounded down.
+    /// @dev Below 2^24: S <= M, and q < 2^24 since its upward step is rounded down.
     function rateOf(uint256 yes, uint256 seen, uint256 q) internal pure returns (uint24) {
-        return uint24(((yes * WAD + PRIOR * q) << 24) / ((seen + PRIOR) * WAD));
+        return uint24((yes * ONE + PRIOR * q) / (seen + PRIOR));
     }
 
     /// @notice What a revealed vote of a Final id is paid or charged.
@@ -47,10 +47,10 @@ library VoterPay {
         pure
         returns (uint256 paid, uint256 charged)
     {
-        uint256 surprise = (x ? ONE - rate : rate) * (others ? WAD - q : q); // |x - f| |G - q|, ONE * WAD = 1
+        uint256 surprise = (x ? ONE - rate : rate) * (others ? ONE - q : q); // |x - f| |G - q|, ONE * ONE = 1
         uint256 stakes = Math.min(slice, bond);
-        if (x == others) paid = stakes * surprise / (ONE * WAD);
-        else charged = Math.ceilDiv(stakes * surprise, ONE * WAD);
+        if (x == others) paid = stakes * surprise / (ONE * ONE);
+        else charged = Math.ceilDiv(stakes * surprise, ONE * ONE);
     }
 
     /// @notice Weighted majority bit of the voters other than one of `weight` with bit `x`; a tie counts 0.
@@ -60,13 +60,19 @@ library VoterPay {
 
     /// @notice Threshold and majority rate after a Final id.
     /// @dev q moves by (majority bit - q) / 50 and tau by one bucket towards the median, tau within [-2, 23].
-    ///      An id whose median is LOWEST moves neither. q stays in (0, 1): steps are rounded down.
-    function move(int8 tau, uint64 q, int8 median, uint256 yes, uint256 weight) internal pure returns (int8, uint64) {
-        if (median == LOWEST) return (tau, q);
-        if (2 * yes > weight) q += uint64((WAD - q) / MEMORY);
-        else q -= uint64(q / MEMORY);
+    ///      An id whose median is at most MISSING was not measured and moves neither: junk and missing bytes would be a cheap
+    ///      lever on both. q stays in (0, 1): steps are rounded down.
+    function move(int8 tau, uint24 q, int8 median, uint256 yes, uint256 weight) internal pure returns (int8, uint24) {
+        if (!measured(median)) return (tau, q);
+        if (2 * yes > weight) q += uint24((ONE - q) / MEMORY);
+        else q -= uint24(q / MEMORY);
         if (median > tau) ++tau; // a median is at most HIGHEST
         else if (median < tau && tau > LEAST_TAU) --tau;
         return (tau, q);
+    }
+
+    /// @notice Whether an improvement is a measurement, not a finding that there was nothing to measure.
+    function measured(int8 improvement) internal pure returns (bool) {
+        return improvement > MISSING;
     }
 }

@@ -27,7 +27,7 @@ DEEP, PLANTED = AUDIT / "handlers.json", AUDIT / "handlers-planted.json"
 RECORD = ROOT / "build" / "invariants.txt"
 FIELDS = (
     "acts", "legal", "finals", "voids", "bests", "commits", "reveals", "settles", "silent", "pours", "royalties",
-    "claims", "withdrawals", "parents", "reclaims",
+    "claims", "withdrawals", "parents", "hops", "reclaims",
 )  # fmt: skip
 
 

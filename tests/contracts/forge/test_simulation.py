@@ -11,7 +11,7 @@ from support.voting import POPULATIONS, play
 
 SUBMISSIONS = 3_000
 PLAYED = 80
-RATE_STEP = 2.0**-24  # a voter's own rate is kept to this
+RATE_STEP = 2.0**-24  # rates are kept to this; that of the task is rounded at each step, with a memory of 50
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_a_ring_that_flips_one_coin_earns_little_and_nothing_as_one_account(
 
 def test_the_contracts_pay_every_vote_what_the_formula_says() -> None:
     report = simulation.run(PLAYED)
-    assert report.error <= 2 * RATE_STEP
+    assert report.error <= 60 * RATE_STEP
     for script, played in report.plays:
         assert script.figures(played.pay) == pytest.approx(script.figures(), abs=1e-5)
         assert played.pay.sum(axis=1).max() <= 1  # of the pot

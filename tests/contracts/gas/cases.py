@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from support.chain import connect
-from support.task import UNIT, VALIDATOR, ZERO, Task, digest
+from support.task import ANY_FEE, UNIT, VALIDATOR, ZERO, Task, digest
 
 CEILINGS = {
     "register and stake": 140_000,
@@ -35,11 +35,25 @@ CEILINGS = {
     "finalize, 64 voters": 160_000,
     "finalize, 300 voters": 160_000,
     "settle, batch of 10": 75_000,
+    "settle, batch of 10, paid before": 75_000,
     "pour, one hop": 90_000,
+    "pour, a share of what another earned": 90_000,
     "pour, a reward shared with 1 parent, first credit": 90_000,
     "pour, batch of 10": 55_000,
     "claim": 55_000,
 }
+
+
+def vote_alone(gas: dict[str, int]) -> int:
+    """One vote of a node that voted and was paid before, each act in a transaction of its own."""
+    return gas["commit"] + gas["reveal"] + gas["settle, one voter alone"]
+
+
+def vote_in_batches(gas: dict[str, int]) -> int:
+    """The same, of each of ten votes."""
+    return sum(gas[f"{act}, batch of 10"] for act in ("commit", "reveal")) + gas["settle, batch of 10, paid before"]
+
+
 CONTRACTS = ("StakeVault", "ModelRegistry", "ScoreBook", "RewardPool", "TaskFactory", "TaskLens")
 SECRET = "0x" + "33" * 32
 STAKE = 1_050 * UNIT
@@ -48,7 +62,7 @@ STAKE = 1_050 * UNIT
 def measured_task() -> Task:
     windows = {"commitWindow": 100_000, "submitWindow": 10_000, "revealWindow": 100_000, "unbonding": 300_000}
     money = {"minStake": 100 * UNIT, "submissionBond": 20 * UNIT, "scoringFee": 5 * UNIT}
-    return Task(**windows, **money, quorumBps=1_000)
+    return Task(**windows, **money)
 
 
 class Bench:
@@ -92,13 +106,14 @@ class Bench:
         """One submission with all its votes; the cost of each kind of act, of the last voter where there are many."""
         t, cost = self.t, {}
         id = t.registry.count()
-        reserve = t.send(t.registry.reserve, t.reservation(author, id), sender=author)
+        reserve = t.send(t.registry.reserve, t.reservation(author, id), ANY_FEE, sender=author)
         cost["submit"] = reserve.gas_used + t.submit(author, id, parents).gas_used
         votes = {v: (str(v), id, digest("weights", id), improvement, digest("e", v), digest("s", v)) for v in voters}
-        self.block([(t.book.commit, (v, id, t.book.hashVote(votes[v])), v) for v in voters])
+        record = t.submission(id)["recordHash"]
+        self.block([(t.book.commit, (v, (id, record, t.book.hashVote(votes[v]))), v) for v in voters])
         cost["commit"] = self.last_cost()
         t.to_reveal(id)
-        self.block([(t.book.reveal, (votes[v],), v) for v in voters])
+        self.block([(t.book.reveal, (t.opening(votes[v]),), v) for v in voters])
         cost["reveal"] = self.last_cost()
         t.to_end(id)
         cost["finalize"] = t.finalize(id).gas_used
@@ -130,27 +145,31 @@ class Bench:
         four = [(i, 2_500) for i in (*ids[1:], 0)]
         _, cost = self.round(third, self.crowd[-8:], four)
         g["reserve and submit, 4 parents"] = cost["submit"]
-        g["settle, one voter alone"] = self.settle_alone()
+        self.settle_again()
 
-    def settle_alone(self) -> int:
-        """Of a voter that was paid before."""
-        t = self.t
-        id, _ = self.round(self.authors[0], self.crowd[-20:], [(0, 10_000)])
-        return int(t.settle(id, self.crowd[-11:-10]).gas_used)
+    def settle_again(self) -> None:
+        """Of voters that were paid before: ten in one call, and one alone."""
+        t, g = self.t, self.gas
+        self.round(self.authors[0], self.crowd[-20:], [(0, 10_000)])
+        id, cost = self.round(self.authors[0], self.crowd[-20:], [(0, 10_000)])
+        g["settle, batch of 10, paid before"] = cost["settle"]
+        alone = t.settle(id, self.crowd[-2:-1])  # not in that batch, but in those of the rounds of 8
+        assert "Settled" in alone.events
+        g["settle, one voter alone"] = int(alone.gas_used)
 
     def batches(self) -> None:
         t, g = self.t, self.gas
         ids = [t.open(self.authors[i % 5]) for i in range(10)]
         voter = self.authors[5]
         for warm in self.crowd[:2]:
-            self.block([(t.book.commit, (warm, i, t.book.hashVote(t.vote(warm, i, 3))), warm) for i in ids])
+            self.block([(t.book.commit, (warm, t.seal(t.vote(warm, i, 3))), warm) for i in ids])
         votes = [t.vote(voter, id, 3) for id in ids]
-        hashes = [t.book.hashVote(v) for v in votes]
-        g["commit, batch of 10"] = t.send(t.book.commitMany, voter, ids, hashes, sender=voter).gas_used // 10
+        sealed = [t.seal(v) for v in votes]
+        g["commit, batch of 10"] = t.send(t.book.commitMany, voter, sealed, sender=voter).gas_used // 10
         t.to_reveal(ids[-1])
         for warm in self.crowd[:2]:
-            self.block([(t.book.reveal, (t.vote(warm, i, 3),), warm) for i in ids])
-        g["reveal, batch of 10"] = t.send(t.book.revealMany, votes, sender=voter).gas_used // 10
+            self.block([(t.book.reveal, (t.opening(t.vote(warm, i, 3)),), warm) for i in ids])
+        g["reveal, batch of 10"] = t.send(t.book.revealMany, [t.opening(v) for v in votes], sender=voter).gas_used // 10
         t.to_end(ids[-1])
         t.send(t.book.finalizeMany, 20, sender=voter)
 
@@ -178,9 +197,10 @@ class Bench:
         from eth_account import Account
 
         deadline = self.chain.now + 1_000
-        digest_ = self.t.book.hashCommit(voter, id, b"\7" * 32, deadline)
+        vote = self.t.sealed(id, b"\7" * 32)
+        digest_ = self.t.book.hashCommit(voter, vote, deadline)
         signature = bytes(Account._sign_hash(bytes(digest_), SECRET).signature)
-        args = (voter, id, b"\7" * 32, deadline, signature)
+        args = (voter, vote, deadline, signature)
         return int(self.t.send(self.t.book.commitBySig, *args, sender=self.authors[1]).gas_used)
 
     def lineage(self) -> None:
@@ -189,21 +209,21 @@ class Bench:
         line: list[int] = []
         for number in range(12):
             parents = [(line[-1], 10_000)] if line else [(0, 10_000)]
-            id, _ = self.round(self.authors[number % 3], self.crowd[-3:], parents, improvement=6)
+            id, _ = self.round(self.authors[number % 3], self.crowd[-4:], parents, improvement=6)
             line.append(id)
         down = list(reversed(line))
         for _ in range(2):
-            t.send(t.pool.pourMany, down, sender=self.authors[0])
+            t.send(t.pool.pourMany, [(i, i) for i in down], sender=self.authors[0])
         user = self.chain.accounts[60]
         t.pay(user, 2 * UNIT)
         for name in ("pour, one hop", "pour, batch of 10"):
             t.send(t.pool.payRoyalty, down[0], UNIT, sender=user)
-            t.send(t.pool.pour, down[0], sender=user)
+            t.send(t.pool.pour, down[0], down[0], sender=user)
             if name == "pour, one hop":
-                g[name] = t.send(t.pool.pour, down[1], sender=user).gas_used
-                t.send(t.pool.pourMany, down[2:], sender=user)
+                g[name] = t.send(t.pool.pour, down[1], down[1], sender=user).gas_used
+                t.send(t.pool.pourMany, [(i, i) for i in down[2:]], sender=user)
             else:
-                g[name] = t.send(t.pool.pourMany, down[1:11], sender=user).gas_used // 10
+                g[name] = t.send(t.pool.pourMany, [(i, i) for i in down[1:11]], sender=user).gas_used // 10
         author = self.authors[0]
         t.send(t.token.mint, author, 1, sender=author)
         g["claim"] = t.send(t.vault.claim, author, sender=author).gas_used
@@ -280,10 +300,10 @@ class WorstCases:
         self.commit_all(id, heavy)
         t.finalize(id)
         gas["pour, a reward shared with 4 parents, first credit of the author"] = t.send(
-            t.pool.pour, id, sender=first
+            t.pool.pour, id, id, sender=first
         ).gas_used
         name = "pour, one hop and a reward shared with 1 parent, first credit of an author"
-        gas[f"{name} whose only submission cost it a weight unit"] = t.send(t.pool.pour, ids[-1], sender=first).gas_used
+        gas[f"{name} whose only submission cost it a weight unit"] = t.pour(ids[-1], sender=first).gas_used
         roomy = self.voters[23:25]
         for node in roomy:
             t.pay(node, 30 * UNIT)
@@ -292,9 +312,10 @@ class WorstCases:
             ids.append(self.vote(author, dict.fromkeys(heavy, improvement), [(ids[-1], 10_000)]))
             t.finalize(ids[-1])
         gas["pour, a reward shared with 1 parent without gain, first credit"] = t.send(
-            t.pool.pour, ids[-2], sender=first
+            t.pool.pour, ids[-2], ids[-2], sender=first
         ).gas_used
-        gas["pour, a reward shared with 1 parent, first credit"] = t.send(t.pool.pour, ids[-1], sender=first).gas_used
+        gas["pour, a reward shared with 1 parent, first credit"] = t.pour(ids[-1], sender=first).gas_used
+        self.shares(heavy)
         newcomer = t.join(chain.accounts[62], stake=220 * UNIT)
         chain.travel(chain.now + 10)
         for name in ("the bond costs the first weight unit, first credit", "the bond costs a weight unit"):
@@ -311,9 +332,21 @@ class WorstCases:
         gas["reveal, first of a node, in an empty word of buckets"] = t.reveal(fresh, id).gas_used
         gas["reserve and submit, 4 parents, first of a node"] = self.submission(fresh, ids[-4:])
 
+    def shares(self, heavy: Any) -> None:
+        """A model that three of eight press to nothing, and one that declares it and shows the rest."""
+        t, author = self.t, self.voters[25]
+        pressed = self.vote(author, dict.fromkeys(heavy[:3], -8) | dict.fromkeys(heavy[3:], 12))
+        t.finalize(pressed)
+        shown = self.vote(self.voters[26], dict.fromkeys(heavy, 12), [(pressed, 10_000)])
+        t.finalize(shown)
+        t.pour(shown)
+        receipt = t.pour(pressed, shown)
+        assert receipt.events["Shared"]["toAuthor"] > 0
+        self.gas["pour, a share of what another earned"] = receipt.gas_used
+
     def submission(self, author: Any, parents: list[int]) -> int:
         t, id = self.t, self.t.registry.count()
-        reserve = t.send(t.registry.reserve, t.reservation(author, id), sender=author)
+        reserve = t.send(t.registry.reserve, t.reservation(author, id), ANY_FEE, sender=author)
         return int(reserve.gas_used + t.submit(author, id, [(i, 2_500) for i in parents]).gas_used)
 
     def commit_all(self, id: int, voters: Any) -> None:
@@ -339,7 +372,9 @@ def reserve_in_traffic() -> dict[str, int]:
             t.send(t.vault.deposit, 100 * UNIT, sender=other, at=t.chain.now + 1)
         name = "reserve, quiet" if not wanted else f"reserve, the total changed {wanted} times within the warm-up"
         t.chain.at(t.chain.now + 1)
-        gas[name] = t.send(t.registry.reserve, t.reservation(author, t.registry.count()), sender=author).gas_used
+        gas[name] = t.send(
+            t.registry.reserve, t.reservation(author, t.registry.count()), ANY_FEE, sender=author
+        ).gas_used
     return gas
 
 

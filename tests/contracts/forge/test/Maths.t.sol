@@ -17,18 +17,17 @@ contract MathsTest {
     // ------------------------------------------------------------------------------------------- voters' pay (rule 11)
 
     /// @dev pay <= slice, charge <= bond, never both; so the sum of all pay of an id is at most its pot.
-    function check_payment_is_bounded(bool x, bool others, uint24 rate, uint64 q, uint104 slice, uint104 bond)
+    function check_payment_is_bounded(bool x, bool others, uint24 rate, uint24 q, uint104 slice, uint104 bond)
         public
         pure
     {
-        q = uint64(q % WAD);
         (uint256 paid, uint256 charged) = VoterPay.payment(x, others, rate, q, slice, bond);
         assert(paid <= slice && charged <= bond);
         assert(paid == 0 || charged == 0);
         assert(x == others || paid == 0);
     }
 
-    function testFuzz_payment_is_bounded(bool x, bool others, uint24 rate, uint64 q, uint104 slice, uint104 bond)
+    function testFuzz_payment_is_bounded(bool x, bool others, uint24 rate, uint24 q, uint104 slice, uint104 bond)
         public
         pure
     {
@@ -36,22 +35,20 @@ contract MathsTest {
     }
 
     /// @dev rateOf stays below 2^24 for any history and any q that `move` can reach.
-    function testFuzz_rate_is_a_share(uint32 yes, uint32 seen, uint64 q) public pure {
+    function testFuzz_rate_is_a_share(uint32 yes, uint32 seen, uint24 q) public pure {
         if (yes > seen) (yes, seen) = (seen, yes);
-        q = uint64(q % WAD);
-        uint256 exact = ((uint256(yes) * WAD + 4 * uint256(q)) << 24) / ((uint256(seen) + 4) * WAD);
+        uint256 exact = ((uint256(yes) << 24) + 4 * uint256(q)) / (uint256(seen) + 4);
         assert(exact < 1 << 24 && VoterPay.rateOf(yes, seen, q) == exact);
     }
 
-    function testFuzz_tau_and_q_stay_in_range(int8 tau, uint64 q, int8 median, uint32 yes, uint32 weight) public pure {
+    function testFuzz_tau_and_q_stay_in_range(int8 tau, uint24 q, int8 median, uint32 yes, uint32 weight) public pure {
         tau = int8(int256(uint256(uint8(tau)) % 26)) - 2;
         median = int8(int256(uint256(uint8(median)) % 32)) - 8;
-        q = uint64(q % WAD);
-        (int8 nextTau, uint64 nextQ) = VoterPay.move(tau, q, median, yes, weight);
-        assert(nextTau >= -2 && nextTau <= 23 && nextQ < WAD);
+        (int8 nextTau, uint24 nextQ) = VoterPay.move(tau, q, median, yes, weight);
+        assert(nextTau >= -2 && nextTau <= 23 && nextQ < 1 << 24);
         int256 step = int256(nextTau) - tau;
         assert(step >= -1 && step <= 1);
-        if (median == -8) assert(nextTau == tau && nextQ == q);
+        if (median <= -7) assert(nextTau == tau && nextQ == q);
     }
 
     // --------------------------------------------------------------------------------------------------------- powers
@@ -59,7 +56,7 @@ contract MathsTest {
     /// @dev Rounded up, never above one, and falling in n.
     function testFuzz_power_is_a_share_that_falls(uint64 base, uint8 n) public pure {
         base = uint64(base % (WAD + 1));
-        n = n % 23;
+        n = n % 128;
         uint256 here = Power.up(base, n);
         assert(here <= WAD && Power.up(base, n + 1) <= here);
         assert(here >= (base == 0 && n != 0 ? 0 : 1) || base < 1e9);
@@ -68,11 +65,11 @@ contract MathsTest {
     /// @dev Splitting a gain pays as one step: base^a * base^b and base^(a+b) differ by rounding only.
     function testFuzz_powers_multiply(uint64 base, uint8 a, uint8 b) public pure {
         base = uint64(base % (WAD + 1));
-        a = a % 12;
-        b = b % 12;
+        a = a % 65;
+        b = b % 65;
         uint256 split = Power.up(base, a) * Power.up(base, b) / WAD;
         uint256 whole = Power.up(base, uint256(a) + b);
-        assert(split <= whole + 40 && whole <= split + 40);
+        assert(split <= whole + 260 && whole <= split + 260);
     }
 
     // ----------------------------------------------------------------------------------------------- lineage, rewards
@@ -80,7 +77,7 @@ contract MathsTest {
     /// @dev What a pour pays and passes is what came in; a model without gain is paid nothing.
     function check_pour_conserves(uint104 pending, uint16 decayBps, uint8 gain) public pure {
         decayBps = uint16(decayBps % 10_000);
-        gain = gain % 24;
+        gain = gain % 129;
         uint256 left = Power.up(uint256(decayBps) * (WAD / 10_000), gain);
         uint256 part = uint256(pending) * (WAD - left) / WAD;
         assert(part <= pending);
@@ -93,9 +90,9 @@ contract MathsTest {
 
     /// @dev A path of two pours passes on what one pour of both gains passes, to the rounding.
     function testFuzz_pours_are_split_proof(uint96 pending, uint8 a, uint8 b) public pure {
-        a = a % 12;
-        b = b % 12;
-        uint256 base = 0.9e18;
+        a = a % 65;
+        b = b % 65;
+        uint256 base = 0.974e18;
         uint256 first = uint256(pending) - uint256(pending) * (WAD - Power.up(base, a)) / WAD;
         uint256 second = first - first * (WAD - Power.up(base, b)) / WAD;
         uint256 once = uint256(pending) - uint256(pending) * (WAD - Power.up(base, uint256(a) + b)) / WAD;
@@ -106,7 +103,7 @@ contract MathsTest {
     // ------------------------------------------------------------------------------------------------------ histogram
 
     /// @dev Quantile, total and yes weight against a plain sum over the votes; monotone in the share.
-    function testFuzz_quantiles_equal_their_definition(uint8[9] memory buckets, uint16[9] memory weights, int8 tau)
+    function testFuzz_quantiles_equal_their_definition(uint8[9] memory buckets, uint32[9] memory weights, int8 tau)
         public
     {
         tau = int8(int256(uint256(uint8(tau)) % 26)) - 2;
@@ -114,7 +111,7 @@ contract MathsTest {
         uint256 yes;
         for (uint256 i; i < 9; ++i) {
             int8 value = int8(int256(uint256(buckets[i]) % 32)) - 8;
-            uint256 weight = uint256(weights[i]) + 1;
+            uint256 weight = uint256(weights[i]) / 9 + 1; // all of them near 2^32 together
             _votes.add(value, weight);
             total += weight;
             if (value > tau) yes += weight;
@@ -129,13 +126,23 @@ contract MathsTest {
             uint256 below;
             for (uint256 i; i < 9; ++i) {
                 int8 value = int8(int256(uint256(buckets[i]) % 32)) - 8;
-                if (value <= got) atOrBelow += uint256(weights[i]) + 1;
-                if (value < got) below += uint256(weights[i]) + 1;
+                if (value <= got) atOrBelow += uint256(weights[i]) / 9 + 1;
+                if (value < got) below += uint256(weights[i]) / 9 + 1;
             }
             assert(atOrBelow * 10_000 >= share * total && below * 10_000 < share * total);
             assert(got >= last);
             last = got;
         }
+        int8 median = votes.median(total);
+        assert(median >= last);
+        uint256 half;
+        uint256 under;
+        for (uint256 i; i < 9; ++i) {
+            int8 value = int8(int256(uint256(buckets[i]) % 32)) - 8;
+            if (value <= median) half += uint256(weights[i]) / 9 + 1;
+            if (value < median) under += uint256(weights[i]) / 9 + 1;
+        }
+        assert(2 * half > total && 2 * under <= total);
     }
 
     function test_an_empty_histogram_reads_as_lowest() public view {

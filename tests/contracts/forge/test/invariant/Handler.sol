@@ -5,7 +5,7 @@ import {IModelRegistry} from "../../../../../interfaces/IModelRegistry.sol";
 import {IRewardPool} from "../../../../../interfaces/IRewardPool.sol";
 import {IScoreBook} from "../../../../../interfaces/IScoreBook.sol";
 import {IStakeVault} from "../../../../../interfaces/IStakeVault.sol";
-import {Parent, ScoreVote, Status, TaskParams} from "../../../../../interfaces/PdfedTypes.sol";
+import {Opening, Parent, SealedVote, Status, TaskParams} from "../../../../../interfaces/PdfedTypes.sol";
 import {Ghost} from "../support/Ghost.sol";
 import {World} from "../support/World.sol";
 
@@ -29,6 +29,7 @@ contract Handler is World, Ghost {
         uint256 claims;
         uint256 withdrawals;
         uint256 parents;
+        uint256 hops;
         uint256 reclaims;
     }
 
@@ -48,7 +49,7 @@ contract Handler is World, Ghost {
             give(who_[i], 1_000_000 * UNIT);
             if (i >= 6) continue; // two come later
             join(who_[i], (2 + 3 * i) * UNIT + i);
-            nodes[i].registered = true;
+            nodes[i].roles = BOTH;
             _deposit(i, (2 + 3 * i) * UNIT + i, START);
         }
         give(sponsor, 1e30);
@@ -112,9 +113,10 @@ contract Handler is World, Ghost {
         seed = _mix(seed);
         uint256 i = _someone(seed);
         address key = seed & 256 == 0 ? address(0) : person(100 + i);
-        bool fresh = !nodes[i].registered;
-        if (_do(who_[i], address(vault), abi.encodeCall(IStakeVault.register, (BOTH, key, 0)), fresh)) {
-            (nodes[i].registered, nodes[i].hasKey) = (true, key != address(0));
+        bool fresh = nodes[i].roles == 0;
+        uint8 roles = uint8(1 + (seed >> 12) % 3);
+        if (_do(who_[i], address(vault), abi.encodeCall(IStakeVault.register, (roles, key, 0)), fresh)) {
+            (nodes[i].roles, nodes[i].hasKey) = (roles, key != address(0));
         }
     }
 
@@ -122,14 +124,14 @@ contract Handler is World, Ghost {
         seed = _mix(seed);
         uint256 i = _someone(seed);
         bytes memory data = abi.encodeCall(IStakeVault.setVotingKey, (set ? person(100 + i) : address(0)));
-        if (_do(who_[i], address(vault), data, nodes[i].registered)) nodes[i].hasKey = set;
+        if (_do(who_[i], address(vault), data, nodes[i].roles != 0)) nodes[i].hasKey = set;
     }
 
     function deposits(uint256 seed, uint256 amount) external {
         seed = _mix(seed);
         uint256 i = _someone(seed);
         amount %= 4 * UNIT;
-        bool legal = nodes[i].registered && amount != 0;
+        bool legal = nodes[i].roles != 0 && amount != 0;
         if (_do(who_[i], address(vault), abi.encodeCall(IStakeVault.deposit, (amount)), legal)) {
             _deposit(i, amount, time());
         }
@@ -140,7 +142,7 @@ contract Handler is World, Ghost {
         uint256 i = _someone(seed);
         amount %= 2 * UNIT;
         Node storage n = nodes[i];
-        bool legal = amount != 0 && n.registered && n.unbonding == 0 && amount <= n.free;
+        bool legal = amount != 0 && n.roles != 0 && n.unbonding == 0 && amount <= n.free;
         if (_do(who_[i], address(vault), abi.encodeCall(IStakeVault.requestUnstake, (amount)), legal)) {
             _unstake(i, amount, time());
         }
@@ -173,8 +175,10 @@ contract Handler is World, Ghost {
         uint256 i = _someone(seed);
         _tick(seed >> 8);
         uint256 id = models.length;
-        bytes memory data = abi.encodeCall(IModelRegistry.reserve, (reservation(who_[i], id)));
-        if (_do(who_[i], address(registry), data, mayReserve(i, time()))) _reserve(i, time());
+        uint256 most = seed % 8 == 0 ? feeAt(time()) - 1 : feeAt(time()); // sometimes less than it costs
+        bytes memory data = abi.encodeCall(IModelRegistry.reserve, (reservation(who_[i], id), most));
+        bool legal = mayReserve(i, time()) && most == feeAt(time());
+        if (_do(who_[i], address(registry), data, legal)) _reserve(i, time());
     }
 
     function submits(uint256 seed, uint256 parents) external {
@@ -201,7 +205,8 @@ contract Handler is World, Ghost {
         uint256 n;
         for (uint256 i = id; i > 0 && n < 5; --i) {
             Status s = models[i - 1].status;
-            if (s == Status.Open || s == Status.Final) able[n++] = uint32(i - 1);
+            bool gone = s == Status.Void && models[i - 1].parents.length == 0; // never submitted
+            if (s != Status.Reserved && !gone) able[n++] = uint32(i - 1);
         }
         list = new Parent[](1 + seed % (n < 4 ? n : 4));
         uint256 left = 10_000;
@@ -225,8 +230,10 @@ contract Handler is World, Ghost {
         return seed % 8 == 0 ? int8(-8) : int8(uint8((seed >> 8) % 32)) - 8;
     }
 
-    function _commitment(uint256 i, uint256 id, int8 improvement) internal view returns (bytes32) {
-        return seal(vote(who_[i], id, improvement));
+    function _sealed(uint256 i, uint256 id, int8 improvement) internal view returns (SealedVote memory) {
+        bytes32 hash;
+        if (id < models.length) hash = recordHash(id);
+        return SealedVote(id, hash, seal(vote(who_[i], id, improvement)));
     }
 
     /// @dev By the node itself, by its key, by a stranger, or by anyone with the node's or its key's signature.
@@ -237,29 +244,31 @@ contract Handler is World, Ghost {
         if (id == 0) return;
         how = _mix(how);
         int8 improvement = _improvement(how >> 8);
-        bytes32 c = _commitment(i, id, improvement);
+        SealedVote memory c = _sealed(i, id, improvement);
+        if ((how >> 4) % 16 == 0) c.recordHash = keccak256(abi.encode(c.recordHash)); // of another model
         bool byKey = how & 1 == 1;
-        bool legal = mayCommit(i, id, time()) && (!byKey || nodes[i].hasKey);
+        bool legal = mayCommit(i, id, time()) && (!byKey || nodes[i].hasKey) && (how >> 4) % 16 != 0;
         bool ok;
         if (how & 2 == 0) {
             address by = byKey ? person(100 + i) : who_[i];
-            ok = _do(by, address(book), abi.encodeCall(IScoreBook.commit, (who_[i], id, c)), legal);
+            ok = _do(by, address(book), abi.encodeCall(IScoreBook.commit, (who_[i], c)), legal);
         } else {
-            ok = _bySignature(i, id, c, byKey ? 100 + i : i, legal);
+            ok = _bySignature(i, c, byKey ? 100 + i : i, legal);
         }
         if (ok) _committed(i, id, improvement);
     }
 
-    function _bySignature(uint256 i, uint256 id, bytes32 c, uint256 signer, bool legal) private returns (bool) {
+    function _bySignature(uint256 i, SealedVote memory c, uint256 signer, bool legal) private returns (bool) {
         uint40 deadline = uint40(time());
-        bytes memory data =
-            abi.encodeCall(IScoreBook.commitBySig, (who_[i], id, c, deadline, _signature(i, id, c, signer)));
+        bytes memory data = abi.encodeCall(IScoreBook.commitBySig, (who_[i], c, deadline, _signature(i, c, signer)));
         return _do(stranger, address(book), data, legal);
     }
 
-    function _signature(uint256 i, uint256 id, bytes32 c, uint256 signer) private view returns (bytes memory) {
-        bytes32 kind = keccak256("Commit(address voter,uint256 submissionId,bytes32 commitment,uint256 deadline)");
-        bytes32 digest_ = typed(keccak256(abi.encode(kind, who_[i], id, c, time())));
+    function _signature(uint256 i, SealedVote memory c, uint256 signer) private view returns (bytes memory) {
+        bytes32 kind = keccak256(
+            "Commit(address voter,uint256 submissionId,bytes32 recordHash,bytes32 commitment,uint256 deadline)"
+        );
+        bytes32 digest_ = typed(keccak256(abi.encode(kind, who_[i], c, time())));
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(keyOf(signer), digest_);
         return abi.encodePacked(r, s, v);
     }
@@ -274,16 +283,14 @@ contract Handler is World, Ghost {
         seed = _mix(seed);
         uint256 i = _someone(seed);
         uint256 n = models.length - next;
-        uint256[] memory ids = new uint256[](n + 1);
-        bytes32[] memory cs = new bytes32[](n + 1);
+        SealedVote[] memory list = new SealedVote[](n + 1);
         for (uint256 k; k <= n; ++k) {
-            ids[k] = next + k;
-            cs[k] = _commitment(i, ids[k], _improvement(uint256(keccak256(abi.encode(how, k)))));
+            list[k] = _sealed(i, next + k, _improvement(uint256(keccak256(abi.encode(how, k)))));
         }
-        _do(who_[i], address(book), abi.encodeCall(IScoreBook.commitMany, (who_[i], ids, cs)), true);
+        _do(who_[i], address(book), abi.encodeCall(IScoreBook.commitMany, (who_[i], list)), true);
         for (uint256 k; k < n; ++k) {
-            if (!mayCommit(i, ids[k], time())) continue;
-            _committed(i, ids[k], _improvement(uint256(keccak256(abi.encode(how, k)))));
+            if (!mayCommit(i, next + k, time())) continue;
+            _committed(i, next + k, _improvement(uint256(keccak256(abi.encode(how, k)))));
         }
     }
 
@@ -297,7 +304,7 @@ contract Handler is World, Ghost {
             uint256 mine = uint256(keccak256(abi.encode(seed, i)));
             if (mine % 8 == 0) continue;
             int8 improvement = int8(truth + int256((mine >> 8) % 3));
-            bytes memory data = abi.encodeCall(IScoreBook.commit, (who_[i], id, _commitment(i, id, improvement)));
+            bytes memory data = abi.encodeCall(IScoreBook.commit, (who_[i], _sealed(i, id, improvement)));
             if (_do(who_[i], address(book), data, mayCommit(i, id, time()))) _committed(i, id, improvement);
         }
     }
@@ -318,8 +325,8 @@ contract Handler is World, Ghost {
         }
         if (_mix(seed) % 3 == 1) return;
         _settle(id, who_);
-        _do(stranger, address(pool), abi.encodeCall(IRewardPool.pour, (id)), true);
-        _poured(id);
+        _do(stranger, address(pool), abi.encodeCall(IRewardPool.pour, (id, id)), true);
+        _poured(id, id);
     }
 
     function reveals(uint256 seed, uint256 which) external {
@@ -327,7 +334,7 @@ contract Handler is World, Ghost {
         uint256 i = _someone(seed);
         uint256 id = _pick(which, Status.Open, Status.Open);
         if (id == 0) return;
-        ScoreVote memory v = vote(who_[i], id, ballots[id][i].improvement);
+        Opening memory v = opening(who_[i], id, ballots[id][i].improvement);
         if (_do(stranger, address(book), abi.encodeCall(IScoreBook.reveal, (v)), mayReveal(i, id, time()))) {
             _reveal(i, id);
             ++tale.reveals;
@@ -340,10 +347,10 @@ contract Handler is World, Ghost {
         uint256 id = _pick(which, Status.Open, Status.Open);
         if (id == 0) return;
         if (seed % 4 != 0 && time() < revealStart(id)) vm.warp(revealStart(id));
-        ScoreVote[] memory votes = new ScoreVote[](people);
+        Opening[] memory votes = new Opening[](people);
         for (uint256 i; i < people; ++i) {
             bool silent = (seed >> 16) % 8 == i;
-            votes[i] = vote(who_[i], silent ? 0 : id, ballots[id][i].improvement);
+            votes[i] = opening(who_[i], silent ? 0 : id, ballots[id][i].improvement);
         }
         _do(stranger, address(book), abi.encodeCall(IScoreBook.revealMany, (votes)), true);
         for (uint256 i; i < people; ++i) {
@@ -410,29 +417,46 @@ contract Handler is World, Ghost {
 
     // ---------------------------------------------------------------------------------------------------------- money
 
+    function _hop(uint256 seed) private view returns (uint256 id, uint256 source) {
+        if (seed % 2 == 0 && touched.length != 0) {
+            uint256[2] storage pair =
+                touched[touched.length - 1 - (seed >> 8) % (touched.length < 6 ? touched.length : 6)];
+            return (pair[1], pair[0]);
+        }
+        id = _pick(seed >> 16, Status.Final, seed & 2 == 0 ? Status.Void : Status.Open);
+        source = seed % 16 == 1 ? _pick(seed >> 32, Status.Final, Status.Final) : id;
+    }
+
     function pours(uint256 seed) external {
-        seed = _mix(seed);
-        uint256 id = _pick(seed, Status.Final, seed & 1 == 0 ? Status.Void : Status.Open);
-        _do(stranger, address(pool), abi.encodeCall(IRewardPool.pour, (id)), true);
-        _poured(id);
+        (uint256 id, uint256 source) = _hop(_mix(seed));
+        _do(stranger, address(pool), abi.encodeCall(IRewardPool.pour, (id, source)), true);
+        _poured(id, source);
     }
 
     function poursMany(uint256 seed) external {
         seed = _mix(seed);
-        uint256[] memory ids = new uint256[](1 + seed % 5);
-        for (uint256 i; i < ids.length; ++i) {
-            ids[i] = (models.length - 1 + i * (seed >> 128)) % models.length;
+        IRewardPool.Hop[] memory hops = new IRewardPool.Hop[](1 + seed % 5);
+        for (uint256 i; i < hops.length; ++i) {
+            (hops[i].id, hops[i].source) = _hop(uint256(keccak256(abi.encode(seed, i))));
         }
-        _do(stranger, address(pool), abi.encodeCall(IRewardPool.pourMany, (ids)), true);
-        for (uint256 i; i < ids.length; ++i) {
-            _poured(ids[i]);
+        _do(stranger, address(pool), abi.encodeCall(IRewardPool.pourMany, (hops)), true);
+        for (uint256 i; i < hops.length; ++i) {
+            _poured(hops[i].id, hops[i].source);
         }
     }
 
-    function _poured(uint256 id) internal {
-        if (models[id].owed + models[id].pending == 0) return;
-        _pour(id);
+    function _poured(uint256 id, uint256 source) internal {
+        if (!holdsShare(id, source)) return;
+        _pour(id, source);
         ++tale.pours;
+        if (id != source) ++tale.hops;
+    }
+
+    function dividesCommons(uint256 seed) external {
+        seed = _mix(seed);
+        uint256 id = _pick(seed, Status.Final, Status.Final);
+        bool legal = mayDivide(time());
+        if (_do(stranger, address(pool), abi.encodeCall(IRewardPool.divideCommons, (id)), legal)) _divide(id);
     }
 
     function paysRoyalty(uint256 seed, uint256 amount) external {

@@ -23,18 +23,23 @@ contract Checks is Handler {
             vm.assertEq(a.credit, n.credit, "credit");
             sum += uint256(a.stake) + a.locked + a.unbonding + a.credit;
         }
-        (uint128 e, uint128 inThePool) = vault.totals();
-        vm.assertEq(token.balanceOf(address(vault)), sum + e + inThePool, "solvency");
+        (uint128 held, uint128 e, uint128 treasury) = vault.totals();
+        vm.assertEq(held, sum + e + treasury, "solvency");
+        vm.assertEq(token.balanceOf(address(vault)), held, "what it holds");
         vm.assertEq(e, escrow, "escrow");
-        vm.assertEq(inThePool, inPool, "pool");
+        vm.assertEq(treasury, sponsors + commons + committed, "treasury");
     }
 
     /// @dev Sum in = sum out + pending, to the unit; references and parents are earlier ids.
     function lineage() external view {
-        (uint256 rest, uint256 allowance_, uint256 committed_) = pool.balances();
-        vm.assertEq(lineageIn, lineageOut + committed_, "in = out + pending");
-        vm.assertEq(allowance_, allowanceAt(time()), "allowance");
-        vm.assertEq(rest + allowance_, inPool - committed, "free pool");
+        IRewardPool.Balances memory b = pool.balances();
+        vm.assertEq(lineageIn, lineageOut + b.committed, "in = out + pending");
+        vm.assertEq(b.allowance, allowanceAt(time(), totalWeightAt(time() - p.warmUp)), "allowance");
+        vm.assertEq(b.unreleased + b.allowance, sponsors, "funds");
+        vm.assertEq(b.commons, commons, "commons");
+        (uint256 g, uint256 d) = pool.division();
+        vm.assertEq(g, grains, "grains");
+        vm.assertEq(d, divided, "divided");
         uint256 sum;
         for (uint256 id; id < models.length; ++id) {
             uint256 owed = pool.owed(id);
@@ -43,37 +48,60 @@ contract Checks is Handler {
             vm.assertEq(pending, models[id].pending, "pending");
             sum += owed + pending;
         }
-        vm.assertEq(sum, committed_, "pending adds up");
+        sum += _shares();
+        vm.assertEq(sum, b.committed, "pending adds up");
         uint256 last = models.length - 1;
         if (last == 0) return;
-        vm.assertTrue(registry.submission(last).referenceId < last, "reference is earlier");
+        vm.assertTrue(registry.submission(last).terms.referenceId < last, "reference is earlier");
         Parent[] memory list = registry.parents(last);
         for (uint256 i; i < list.length; ++i) {
             vm.assertTrue(list[i].id < last, "parent is earlier");
         }
     }
 
+    /// @dev Every share that ever was, each pair once.
+    function _shares() private view returns (uint256 sum) {
+        for (uint256 i; i < touched.length; ++i) {
+            (uint256 source, uint256 id) = (touched[i][0], touched[i][1]);
+            bool seen;
+            for (uint256 j; j < i && !seen; ++j) {
+                seen = touched[j][0] == source && touched[j][1] == id;
+            }
+            if (seen) continue;
+            IRewardPool.Share memory share = pool.shareOf(id, source);
+            vm.assertEq(share.above, shares[source][id].above, "share above");
+            vm.assertEq(share.held, shares[source][id].held, "share held");
+            sum += share.above + share.held;
+        }
+    }
+
     /// @dev The id that became terminal last against the definition of quantile, median, level and gain.
     function outcome() external view {
-        (uint256 id, int32 level) = registry.best();
+        (uint256 id, int40 level) = registry.best();
         vm.assertEq(id, best, "best");
         vm.assertEq(level, bestLevel, "best level");
-        (int8 t, uint64 rate) = registry.tauAndRate();
-        vm.assertEq(t, tau, "tau");
-        vm.assertEq(rate, q, "q");
+        IModelRegistry.Trend memory t = registry.trend();
+        vm.assertEq(t.tau, tau, "tau");
+        vm.assertEq(t.q, q, "q");
+        vm.assertEq(t.activity, usual, "usual weight");
+        (uint256 fee,) = registry.feeNow();
+        vm.assertEq(fee, feeAt(time()), "fee");
         if (next == 1) return;
         Model storage m = models[next - 1];
         IModelRegistry.Submission memory s = registry.submission(next - 1);
-        vm.assertEq(uint8(s.status), uint8(m.status), "status");
-        vm.assertEq(s.outcome, m.outcome, "outcome");
-        vm.assertEq(s.median, m.median, "median");
-        vm.assertEq(s.level, m.level, "level");
-        vm.assertEq(s.gain, m.gain, "gain");
-        vm.assertEq(s.revealedWeight, m.weight, "revealed weight");
-        vm.assertEq(s.yesWeight, m.above, "weight above tau");
-        vm.assertEq(s.eligible, m.eligible, "eligible");
-        vm.assertTrue(m.status == Status.Void || s.outcome <= s.median, "kappa is at most one half");
+        vm.assertEq(uint8(s.terms.status), uint8(m.status), "status");
+        vm.assertEq(s.result.outcome, m.outcome, "outcome");
+        vm.assertEq(s.result.median, m.median, "median");
+        vm.assertEq(s.standing.level, m.level, "level");
+        vm.assertEq(s.standing.measured, m.measured, "measured level");
+        vm.assertEq(s.standing.gain, m.gain, "gain");
+        if (m.status == Status.Final) vm.assertEq(s.standing.previousId, m.previous, "previous best");
+        vm.assertEq(s.result.revealedWeight, m.weight, "revealed weight");
+        vm.assertEq(s.result.yesWeight, m.above, "weight above tau");
+        vm.assertEq(s.terms.eligible, m.eligible, "eligible");
+        vm.assertTrue(m.status == Status.Void || s.result.outcome <= s.result.median, "kappa is at most one half");
         vm.assertTrue(m.paid <= p.scoringFee, "voters get at most the pot");
+        vm.assertTrue(models[best].measured >= models[best].level, "no base is negative");
     }
 
     /// @dev The next id finalises in the first second it may, whatever has happened.
@@ -103,20 +131,44 @@ contract Checks is Handler {
                 _settled(i, id);
             }
             vm.assertTrue(models[id].paid <= p.scoringFee, "voters get at most the pot");
-            _do(stranger, address(pool), abi.encodeCall(IRewardPool.pour, (id)), true);
-            _poured(id);
-        }
-        for (uint256 i; i < people; ++i) {
-            _leaves(i);
         }
         if (closedAt == 0) {
             _do(sponsor, address(pool), abi.encodeCall(IRewardPool.close, ()), true);
             closedAt = time();
         }
         travel(p.grace);
-        _do(sponsor, address(pool), abi.encodeCall(IRewardPool.reclaim, (sponsor)), true);
-        vm.assertEq(token.balanceOf(address(vault)), 0, "the vault ends empty");
+        if (sponsors != 0) _do(sponsor, address(pool), abi.encodeCall(IRewardPool.reclaim, (sponsor)), true);
+        _reclaim();
+        for (uint256 round; round < 3; ++round) {
+            for (uint256 id = models.length - 1; id > 0; --id) {
+                _do(stranger, address(pool), abi.encodeCall(IRewardPool.divideCommons, (id)), true);
+                _divide(id);
+            }
+            _poursAll();
+        }
+        vm.assertEq(committed, 0, "all that was earned is paid");
+        for (uint256 i; i < people; ++i) {
+            _leaves(i);
+        }
+        vm.assertEq(token.balanceOf(address(vault)), commons, "nothing is left but commons");
+        vm.assertEq(pool.balances().commons, commons, "commons");
         vm.revertToState(here);
+    }
+
+    /// @dev Descendants first: every share of what each model earned, then what flows along references.
+    function _poursAll() private {
+        for (uint256 source = models.length - 1; source > 0; --source) {
+            for (uint256 id = source; id > 0; --id) {
+                if (!holdsShare(id, source)) continue;
+                _do(stranger, address(pool), abi.encodeCall(IRewardPool.pour, (id, source)), true);
+                _poured(id, source);
+            }
+        }
+        for (uint256 id = models.length - 1; id > 0; --id) {
+            if (!holdsShare(id, id)) continue;
+            _do(stranger, address(pool), abi.encodeCall(IRewardPool.pour, (id, id)), true);
+            _poured(id, id);
+        }
     }
 
     function _leaves(uint256 i) private {
@@ -165,7 +217,7 @@ contract TaskInvariants {
 
     /// @dev The acts of the handler, and nothing else.
     function targetSelectors() public view returns (FuzzSelector[] memory list) {
-        bytes4[26] memory acts = [
+        bytes4[27] memory acts = [
             Handler.registers.selector,
             Handler.changesKey.selector,
             Handler.deposits.selector,
@@ -187,6 +239,7 @@ contract TaskInvariants {
             Handler.pours.selector,
             Handler.poursMany.selector,
             Handler.paysRoyalty.selector,
+            Handler.dividesCommons.selector,
             Handler.funds.selector,
             Handler.closes.selector,
             Handler.reclaims.selector,
@@ -194,8 +247,8 @@ contract TaskInvariants {
             Handler.waits.selector
         ];
         list = new FuzzSelector[](1);
-        list[0] = FuzzSelector(address(checks), new bytes4[](26));
-        for (uint256 i; i < 26; ++i) {
+        list[0] = FuzzSelector(address(checks), new bytes4[](27));
+        for (uint256 i; i < 27; ++i) {
             list[0].selectors[i] = acts[i];
         }
     }
@@ -231,7 +284,7 @@ contract TaskInvariants {
     }
 
     function _line(Handler.Tale memory t) private pure returns (string memory line) {
-        uint256[15] memory all = [
+        uint256[16] memory all = [
             t.acts,
             t.legal,
             t.finals,
@@ -246,9 +299,10 @@ contract TaskInvariants {
             t.claims,
             t.withdrawals,
             t.parents,
+            t.hops,
             t.reclaims
         ];
-        for (uint256 i; i < 15; ++i) {
+        for (uint256 i; i < 16; ++i) {
             line = string.concat(line, i == 0 ? "" : " ", vm.toString(all[i]));
         }
     }

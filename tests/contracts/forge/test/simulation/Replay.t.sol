@@ -21,7 +21,8 @@ contract ReplayTest is World {
     function defaults() internal view override returns (TaskParams memory p) {
         p = super.defaults();
         (p.submitWindow, p.commitWindow, p.revealGap, p.revealWindow, p.warmUp) = (1, 4, 1, 1, 1);
-        (p.submissionBond, p.scoringFee, p.voteBondBps) = (1, uint128(UNIT), 10_000); // a bond is as much as the pot
+        (p.submissionBond, p.scoringFee, p.voteBondBps) = (1, uint128(UNIT), 3_333);
+        p.slots = 1; // a bond is more than a voter's slice of the pot, at ten units of weight and more
     }
 
     function test_replay() public {
@@ -72,14 +73,14 @@ contract ReplayTest is World {
 
     function play(bytes calldata votes) external returns (bytes memory result) {
         uint256 id = registry.count();
-        registry.reserve(reservation(address(this), id));
+        registry.reserve(reservation(address(this), id), type(uint256).max);
         registry.submit(id, record(id, only(0)), digest("salt", id));
         for (uint256 i; i < votes.length; ++i) {
-            book.commit(voters[i], id, seal(vote(voters[i], id, _value(votes[i]))));
+            book.commit(voters[i], sealedVote(voters[i], id, _value(votes[i])));
         }
         travel(5);
         for (uint256 i; i < votes.length; ++i) {
-            book.reveal(vote(voters[i], id, _value(votes[i])));
+            book.reveal(opening(voters[i], id, _value(votes[i])));
         }
         travel(1);
         book.finalize(id);
@@ -88,7 +89,7 @@ contract ReplayTest is World {
             result = bytes.concat(result, bytes16(uint128(int128(_gained(i)))));
         }
         IModelRegistry.Submission memory s = registry.submission(id);
-        result = bytes.concat(result, bytes1(uint8(int8(s.outcome)) ^ 0x80), bytes1(s.gain));
+        result = bytes.concat(result, bytes1(uint8(s.result.outcome) ^ 0x80), bytes1(s.standing.gain));
         travel(1);
     }
 

@@ -10,8 +10,10 @@ import {ITaskLens} from "../../../../../interfaces/ITaskLens.sol";
 import {
     ModelDigests,
     ModelRecord,
+    Opening,
     Parent,
     ScoreVote,
+    SealedVote,
     TaskAddresses,
     TaskParams
 } from "../../../../../interfaces/PdfedTypes.sol";
@@ -93,6 +95,7 @@ abstract contract World {
             submissionBond: uint128(2 * UNIT),
             scoringFee: uint128(3 * UNIT + 7),
             voteBondBps: 1_000,
+            slots: 3,
             submitWindow: 250,
             commitWindow: 1_000,
             revealGap: 10,
@@ -100,8 +103,7 @@ abstract contract World {
             warmUp: 5,
             unbonding: 2_000,
             grace: 1_000,
-            kappaBps: 3_333,
-            quorumBps: 3_333,
+            kappaBps: 3_334,
             quorumFloor: 3,
             minVoters: 3,
             minStep: 2,
@@ -110,6 +112,7 @@ abstract contract World {
             lineageBps: 3_000,
             decayBps: 9_000,
             dripBps: 100,
+            stakeDripBps: 500,
             objective: "qn-normalised",
             cardDigest: bytes32(uint256(0x0c))
         });
@@ -180,12 +183,17 @@ abstract contract World {
     function reserve(address author) internal returns (uint256 id) {
         id = registry.count();
         vm.prank(author);
-        vm.assertEq(registry.reserve(reservation(author, id)), id);
+        vm.assertEq(registry.reserve(reservation(author, id), type(uint256).max), id);
     }
 
     function submit(uint256 id, address author, Parent[] memory parents) internal {
         vm.prank(author);
         registry.submit(id, record(id, parents), digest("salt", id));
+    }
+
+    /// @dev Hash of what the id's author submitted.
+    function recordHash(uint256 id) internal view returns (bytes32) {
+        return registry.submission(id).recordHash;
     }
 
     function open(address author, Parent[] memory parents) internal returns (uint256 id) {
@@ -214,14 +222,29 @@ abstract contract World {
         return keccak256(abi.encodePacked(hex"1901", domain, structHash));
     }
 
+    function sealedVote(address voter, uint256 id, int8 improvement) internal view returns (SealedVote memory) {
+        return SealedVote(id, recordHash(id), seal(vote(voter, id, improvement)));
+    }
+
+    function opening(address voter, uint256 id, int8 improvement) internal pure returns (Opening memory) {
+        ScoreVote memory v = vote(voter, id, improvement);
+        return Opening(voter, id, improvement, v.evidenceRoot, v.salt);
+    }
+
     function commit(address voter, uint256 id, int8 improvement) internal {
-        bytes32 commitment = seal(vote(voter, id, improvement));
+        SealedVote memory v = sealedVote(voter, id, improvement);
         vm.prank(voter);
-        book.commit(voter, id, commitment);
+        book.commit(voter, v);
     }
 
     function reveal(address voter, uint256 id, int8 improvement) internal {
-        book.reveal(vote(voter, id, improvement));
+        book.reveal(opening(voter, id, improvement));
+    }
+
+    function settle(uint256 id, address voter) internal {
+        address[] memory list = new address[](1);
+        list[0] = voter;
+        book.settle(id, list);
     }
 
     // --------------------------------------------------------------------------------------------------------- clocks
@@ -253,16 +276,18 @@ abstract contract World {
         vm.assertEq(a.credit, credit, "credit");
     }
 
-    function common(uint256 escrow, uint256 inPool) internal view {
-        (uint128 e, uint128 p) = vault.totals();
+    function common(uint256 escrow, uint256 inTreasury) internal view {
+        (, uint128 e, uint128 t) = vault.totals();
         vm.assertEq(e, escrow, "escrow");
-        vm.assertEq(p, inPool, "pool");
+        vm.assertEq(t, inTreasury, "treasury");
     }
 
-    function unreleased(uint256 rest, uint256 allowance, uint256 pending) internal view {
-        (uint256 p, uint256 a, uint256 c) = pool.balances();
-        vm.assertEq(a, allowance, "allowance");
-        vm.assertEq(p, rest, "pool without allowance");
-        vm.assertEq(c, pending, "committed to models");
+    /// @dev The treasury by owner.
+    function owns(uint256 unreleased, uint256 allowance, uint256 commons, uint256 committed) internal view {
+        IRewardPool.Balances memory b = pool.balances();
+        vm.assertEq(b.allowance, allowance, "allowance");
+        vm.assertEq(b.unreleased, unreleased, "funds without the allowance");
+        vm.assertEq(b.commons, commons, "commons");
+        vm.assertEq(b.committed, committed, "committed to models");
     }
 }

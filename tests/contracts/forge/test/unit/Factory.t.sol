@@ -34,13 +34,13 @@ contract FactoryTest is World {
 
     function test_amounts() public {
         int256 most = int256(uint256(type(uint80).max));
-        p.minStake = 0;
-        _out("minStake", 0, 1, most);
+        p.minStake = uint128(UNIT / 100 - 1);
+        _out("minStake", int256(UNIT / 100) - 1, int256(UNIT / 100), most);
         p.minStake = uint128(type(uint80).max) + 1;
-        _out("minStake", most + 1, 1, most);
+        _out("minStake", most + 1, int256(UNIT / 100), most);
         p.minStake = type(uint80).max;
         _fine();
-        p.minStake = 1;
+        p.minStake = uint128(UNIT / 100);
         _fine();
         p.submissionBond = 0;
         _out("submissionBond", 0, 1, most);
@@ -51,18 +51,66 @@ contract FactoryTest is World {
         p.submissionBond = type(uint80).max;
         _fine();
         p.scoringFee = uint128(type(uint80).max) + 1;
-        _out("scoringFee", most + 1, 0, most);
-        p.scoringFee = 0;
+        _out("scoringFee", most + 1, 1, most);
+        p.scoringFee = 0; // would not double
+        _out("scoringFee", 0, 1, most);
+        p.scoringFee = 1;
         _fine();
         p.scoringFee = type(uint80).max;
         _fine();
+        p.slots = 1;
         p.voteBondBps = 0;
-        _out("voteBondBps", 0, 1, 10_000);
-        p.voteBondBps = 10_001;
-        _out("voteBondBps", 10_001, 1, 10_000);
+        _out("voteBondBps", 0, 1, 3_333);
+        p.voteBondBps = 3_334;
+        _out("voteBondBps", 3_334, 1, 3_333);
         p.voteBondBps = 1;
         _fine();
-        p.voteBondBps = 10_000;
+        p.slots = 1;
+        p.voteBondBps = 3_333;
+        _fine();
+    }
+
+    /// @notice Attack: a minimal minStake, so that one account fills the weight.
+    function test_nobody_can_own_the_weight_of_a_task() public {
+        int256 most = int256(uint256(type(uint80).max));
+        uint256 supply = UNIT * 1e9;
+        token.mint(stranger, supply); // of which 1/2^32 is 0.23 tokens
+        int256 least = int256(supply >> 32) + 1;
+        p.minStake = uint128(uint256(least)) - 1;
+        _out("minStake", least - 1, least, most);
+        p.minStake = uint128(uint256(least));
+        factory.check(p);
+        vm.assertTrue(supply / p.minStake <= type(uint32).max);
+        p = defaults();
+        p.token = vm.deployCode("TestToken.sol:TestToken", abi.encode("Six", "SIX", uint8(6)));
+        p.minStake = 9_999;
+        _out("minStake", 9_999, 10_000, most);
+        p.minStake = 10_000;
+        factory.check(p);
+        p.token = vm.deployCode("TestToken.sol:TestToken", abi.encode("One", "ONE", uint8(1)));
+        p.minStake = 0;
+        _out("minStake", 0, 1, most);
+    }
+
+    /// @notice Capacity: one unit of weight backs votes on 3 * slots ids at once.
+    function test_bonds_of_three_times_the_slots_fit_the_stake() public {
+        p.slots = 0;
+        _out("slots", 0, 1, 3_333);
+        p.slots = 3_334;
+        _out("slots", 3_334, 1, 3_333);
+        p.slots = 3_333;
+        p.voteBondBps = 1;
+        _fine();
+        p.slots = 16;
+        p.voteBondBps = 200;
+        _fine();
+        p.slots = 17;
+        p.voteBondBps = 197; // 3 * 17 * 1.97 % is more than all
+        vm.expectRevert(
+            abi.encodeWithSelector(ITaskFactory.FactoryBondsAboveStake.selector, 51 * (UNIT * 197 / 10_000), UNIT)
+        );
+        factory.check(p);
+        p.voteBondBps = 196;
         _fine();
     }
 
@@ -132,14 +180,6 @@ contract FactoryTest is World {
         _fine();
         p.kappaBps = 5_000;
         _fine();
-        p.quorumBps = 999;
-        _out("quorumBps", 999, 1_000, 10_000);
-        p.quorumBps = 10_001;
-        _out("quorumBps", 10_001, 1_000, 10_000);
-        p.quorumBps = 1_000;
-        _fine();
-        p.quorumBps = 10_000;
-        _fine();
         p.quorumFloor = 0;
         _out("quorumFloor", 0, 1, int256(uint256(type(uint32).max)));
         p.quorumFloor = 1 << 32;
@@ -155,12 +195,12 @@ contract FactoryTest is World {
         p.minVoters = 255;
         _fine();
         p.minStep = 1;
-        _out("minStep", 1, 2, 23);
-        p.minStep = 24;
-        _out("minStep", 24, 2, 23);
+        _out("minStep", 1, 2, 128);
+        p.minStep = 129;
+        _out("minStep", 129, 2, 128);
         p.minStep = 2;
         _fine();
-        p.minStep = 23;
+        p.minStep = 128;
         _fine();
         p.startTau = -3;
         _out("startTau", -3, -2, 23);
@@ -202,6 +242,14 @@ contract FactoryTest is World {
         p.dripBps = 1;
         _fine();
         p.dripBps = 200;
+        _fine();
+        p.stakeDripBps = 0;
+        _out("stakeDripBps", 0, 1, 500);
+        p.stakeDripBps = 501;
+        _out("stakeDripBps", 501, 1, 500);
+        p.stakeDripBps = 1;
+        _fine();
+        p.stakeDripBps = 500;
         _fine();
     }
 

@@ -7,8 +7,9 @@ import {IStakeVault} from "../../../../../interfaces/IStakeVault.sol";
 import {Parent, TaskParams} from "../../../../../interfaces/PdfedTypes.sol";
 import {World} from "../support/World.sol";
 
-/// @title RewardPool: funding, drip, rewards, royalties, pouring, closing and reclaiming
+/// @title RewardPool: funding, drip against stake, rewards, commons, royalties, references, the end
 contract PoolTest is World {
+    uint256 private constant FEE = 3 * UNIT + 7;
     address private ann = person(0);
     address[] private voters;
 
@@ -31,10 +32,6 @@ contract PoolTest is World {
     /// @dev A model of ann's with everybody's vote `value`, finalised and settled.
     function _model(Parent[] memory parents, int8 value) private returns (uint256 id) {
         id = open(ann, parents);
-        _vote(id, value);
-    }
-
-    function _vote(uint256 id, int8 value) private {
         for (uint256 i; i < 3; ++i) {
             commit(voters[i], id, value);
         }
@@ -47,7 +44,9 @@ contract PoolTest is World {
         book.settle(id, voters);
     }
 
-    // ----------------------------------------------------------------------------------------------------- funding
+    function _commons() private view returns (uint256) {
+        return pool.balances().commons;
+    }
 
     function test_only_the_sponsor_funds_closes_and_reclaims() public {
         bytes memory no = abi.encodeWithSelector(IRewardPool.PoolNotSponsor.selector, ann);
@@ -59,78 +58,160 @@ contract PoolTest is World {
         vm.expectRevert(no);
         pool.reclaim(ann);
         vm.expectRevert(abi.encodeWithSelector(IRewardPool.PoolUnauthorized.selector, ann));
-        pool.reward(1, ann, 3);
+        pool.reward(1, 3, 4);
         vm.stopPrank();
         vm.expectRevert(IStakeVault.VaultZeroAmount.selector);
         vm.prank(sponsor);
         pool.fund(0);
     }
 
-    function test_first_funding_releases_one_days_drip() public {
-        unreleased(0, 0, 0);
-        travel(30 days); // nothing drips before the first funding
-        give(sponsor, 500 * UNIT + 99);
-        vm.expectEmit(address(pool));
-        emit IRewardPool.Funded(sponsor, 500 * UNIT + 99);
-        vm.prank(sponsor);
-        pool.fund(500 * UNIT + 99);
-        unreleased(495 * UNIT + 99, 5 * UNIT, 0); // a hundredth, rounded down
-        common(0, 500 * UNIT + 99);
-    }
+    // --------------------------------------------------------------------------------------------------------- drip
 
-    function test_the_allowance_grows_by_the_second_up_to_seven_days() public {
-        fund(1_000 * UNIT + 50);
-        uint256 start = time();
-        uint256 daily = (1_000 * UNIT + 50) * 100; // times 10,000
-        uint256 first = 10 * UNIT;
-        uint24[5] memory after_ = [1, 60, 86_399, 86_400, 6 * 86_400 - 1];
-        for (uint256 i; i < 5; ++i) {
-            vm.warp(start + after_[i]);
-            uint256 grown = first + daily * after_[i] / 864_000_000;
-            unreleased(1_000 * UNIT + 50 - grown, grown, 0);
-        }
-        vm.warp(start + 6 * 86_400);
-        unreleased(930 * UNIT + 47, 70 * UNIT + 3, 0);
-        vm.warp(start + 365 days);
-        unreleased(930 * UNIT + 47, 70 * UNIT + 3, 0); // the cap of 70 and 3.5
-    }
-
-    function test_funding_again_keeps_what_was_released() public {
-        fund(1_000 * UNIT);
-        travel(1 days);
-        fund(1_000 * UNIT);
-        unreleased(1_980 * UNIT, 20 * UNIT, 0); // two days' drip of the old pool
-        travel(1 days);
-        unreleased(1_960 * UNIT, 40 * UNIT, 0); // and one of the new
-        travel(30 days);
-        unreleased(1_860 * UNIT, 140 * UNIT, 0);
-    }
-
-    // ----------------------------------------------------------------------------------------------------- rewards
-
-    function test_a_reward_is_a_power_of_the_gain() public {
-        TaskParams memory p = defaults();
-        (p.stepRateBps, p.dripBps, p.scoringFee) = (1_000, 200, 0);
-        _task(p);
-        fund(1_000 * UNIT);
-        travel(10 days); // capped at 140
-        uint256 id = _model(only(0), 2); // 1 - 0.9^2 = 0.19
-        vm.assertEq(pool.owed(id), 26.6e18);
-        unreleased(973.4e18 - 113.4e18, 113.4e18, 26.6e18);
-        // what accrues until the next one: 2 % a day of 973.4
-        uint256 grown = 113.4e18 + uint256(973.4e18) * 200 * 1_510 / 864_000_000;
-        uint256 next = _model(only(0), 3); // 1 - 0.9^3 = 0.271
-        vm.assertEq(pool.owed(next), grown * 271 / 1_000);
-    }
-
-    function test_without_funding_a_best_model_earns_nothing() public {
+    /// @dev A hundredth of the funds is 0.5; a twentieth of the 30 that can vote on ann's models is 1.5.
+    function test_the_first_reward_draws_on_one_days_drip() public {
+        fund(50 * UNIT);
+        travel(30 days); // nothing accrues before the first reward
         uint256 id = _model(only(0), 5);
-        vm.assertEq(registry.submission(id).gain, 5);
-        vm.assertEq(pool.owed(id), 0);
-        pool.pour(id);
+        uint256 paid = pool.owed(id);
+        vm.assertEq(paid, 0.5e18 * (UNIT - 903_920_796_800_000_000) / UNIT); // 1 - 0.98^5
+        vm.assertEq(pool.balances().allowance, 0.5e18 - paid);
     }
 
-    // --------------------------------------------------------------------------------------------------- royalties
+    /// @notice Attack: a reward captured by a majority against its stake.
+    function test_the_drip_is_bounded_by_the_stake_that_can_vote() public {
+        fund(1_000_000 * UNIT);
+        uint256 id = _model(only(0), 5);
+        vm.assertEq(registry.submission(id).terms.eligible, 30);
+        vm.assertEq(pool.owed(id), 1.5e18 * (UNIT - 903_920_796_800_000_000) / UNIT);
+        uint256 left = pool.balances().allowance;
+        uint256 start = time();
+        travel(86_400);
+        vm.assertEq(pool.balances().allowance, left + 1.5e18);
+        vm.warp(start + 30 days);
+        vm.assertEq(pool.balances().allowance, 7 * 1.5e18); // at most seven days'
+    }
+
+    /// @notice Attack: flash stake under the cap. It counts only if it stood at the last accrual, too.
+    function test_flash_stake_does_not_lift_the_drip() public {
+        fund(1_000_000 * UNIT);
+        _model(only(0), 5);
+        uint256 left = pool.balances().allowance;
+        uint256 start = time();
+        join(person(30), 1_000_000 * UNIT);
+        travel(86_400 - 1_510);
+        vm.assertEq(pool.balances().allowance, left + uint256(1.5e18) * (86_400 - 1_510) / 86_400);
+        voters[0] = person(30); // alone it is most of the weight now
+        uint256 id = _model(only(1), 5);
+        vm.assertEq(time() - start, 86_400);
+        uint256 grown = left + 1.5e18;
+        uint256 fromCommons = FEE; // spare: at most all of a fee that was not paid out
+        vm.assertTrue(pool.owed(id) <= grown * 96_079_203_200_000_000 / UNIT + fromCommons);
+    }
+
+    function test_funding_again_accrues_by_the_old_funds() public {
+        fund(50 * UNIT);
+        uint256 id = _model(only(0), 5);
+        uint256 funds = 50 * UNIT - pool.owed(id);
+        uint256 left = pool.balances().allowance;
+        travel(1 days);
+        uint256 grown = left + funds * 100 * 86_400 / 864_000_000;
+        vm.assertEq(pool.balances().allowance, grown);
+        fund(1_000_000 * UNIT);
+        vm.assertEq(pool.balances().allowance, grown);
+        travel(1 days);
+        uint256 whole = vault.totalWeightAt(uint40(time()));
+        vm.assertEq(pool.balances().allowance, grown + whole * UNIT / 20); // for an author without stake
+    }
+
+    // ------------------------------------------------------------------------------------------------------ commons
+
+    function test_rewards_draw_on_the_commons_too() public {
+        uint256 junk = reserve(ann);
+        toEnd(junk);
+        book.finalize(junk);
+        uint256 commons = 2 * UNIT;
+        owns(0, 0, commons, 0);
+        uint256 id = _model(only(0), 5);
+        commons += FEE % 30;
+        uint256 paid = commons * (UNIT - 903_920_796_800_000_000) / UNIT;
+        vm.assertEq(pool.owed(id), paid); // no sponsor has paid anything
+        (uint256 grains, uint256 divided) = pool.division();
+        vm.assertEq(grains, 5);
+        vm.assertEq(divided, 0);
+    }
+
+    /// @notice The end: the sponsor takes its own funds and nothing else; the commons go to all that became best.
+    function test_the_end_divides_the_commons_by_gains() public {
+        fund(50 * UNIT);
+        uint256 a = _model(only(0), 5);
+        uint256 b = _model(only(uint32(a)), 10); // 12 grains
+        uint256 worse = _model(only(uint32(b)), 0);
+        uint256 junk = reserve(ann);
+        vm.startPrank(sponsor);
+        vm.expectRevert(IRewardPool.PoolNotClosed.selector);
+        pool.reclaim(sponsor);
+        pool.close();
+        vm.expectRevert(IRewardPool.PoolClosed.selector);
+        pool.fund(1);
+        vm.expectRevert(abi.encodeWithSelector(IRewardPool.PoolUnfinished.selector, junk, junk + 1));
+        pool.reclaim(sponsor);
+        vm.stopPrank();
+        toEnd(junk);
+        book.finalize(junk);
+        uint40 until = uint40(time()) + 1_000;
+        vm.warp(until - 1);
+        vm.expectRevert(abi.encodeWithSelector(IRewardPool.PoolGraceRunning.selector, until, until - 1));
+        pool.divideCommons(a);
+        vm.expectRevert(abi.encodeWithSelector(IRewardPool.PoolGraceRunning.selector, until, until - 1));
+        vm.prank(sponsor);
+        pool.reclaim(sponsor);
+        vm.warp(until);
+
+        uint256 commons = _commons();
+        IRewardPool.Balances memory bal = pool.balances();
+        uint256 funds = bal.unreleased + bal.allowance;
+        vm.startPrank(sponsor);
+        vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultBadRecipient.selector, address(0)));
+        pool.reclaim(address(0));
+        vm.assertEq(pool.reclaim(stranger), funds);
+        vm.assertEq(token.balanceOf(stranger), funds);
+        vm.expectRevert(IRewardPool.PoolNothingToReclaim.selector);
+        pool.reclaim(stranger);
+        vm.stopPrank();
+        owns(0, 0, commons, bal.committed);
+
+        uint256 owedA = pool.owed(a);
+        vm.expectEmit(address(pool));
+        emit IRewardPool.CommonsDivided(a, commons * 5 / 17);
+        vm.assertEq(pool.divideCommons(a), commons * 5 / 17);
+        vm.assertEq(pool.owed(a), owedA + commons * 5 / 17);
+        vm.assertEq(pool.divideCommons(a), 0); // once
+        vm.assertEq(pool.divideCommons(worse), 0);
+        vm.assertEq(pool.divideCommons(b), commons * 12 / 17);
+        vm.assertTrue(_commons() <= 1);
+        // what lineage leaves at genesis can be divided again
+        pool.pour(a, a);
+        uint256 back = _commons();
+        vm.assertTrue(back > 0);
+        uint256 taken = commons * 5 / 17 + commons * 12 / 17;
+        vm.assertEq(pool.divideCommons(b), (back + taken) * 12 / 17 - commons * 12 / 17);
+    }
+
+    function test_without_a_best_model_the_commons_stay() public {
+        uint256 junk = reserve(ann);
+        toEnd(junk);
+        book.finalize(junk);
+        vm.prank(sponsor);
+        pool.close();
+        travel(1_000);
+        vm.assertEq(pool.divideCommons(junk), 0);
+        vm.expectRevert(IRewardPool.PoolNothingToReclaim.selector);
+        vm.prank(sponsor);
+        pool.reclaim(sponsor);
+        owns(0, 0, 2 * UNIT, 0);
+    }
+
+    // ---------------------------------------------------------------------------------------------------- royalties
 
     function test_royalties_are_for_final_models() public {
         give(stranger, 1_000);
@@ -150,150 +231,65 @@ contract PoolTest is World {
         vm.prank(stranger);
         pool.payRoyalty(id, 100);
         id = _model(only(0), 5);
+        uint256 commons = _commons();
+        uint256 owed = pool.owed(id);
+        uint256 credit = vault.account(ann).credit;
         vm.expectRevert(IStakeVault.VaultZeroAmount.selector);
         vm.prank(stranger);
         pool.payRoyalty(id, 0);
         vm.prank(stranger);
         pool.payRoyalty(id, 101);
-        vm.assertEq(pool.owed(id), 101);
-        pool.pour(id); // 30 to the lineage, which ends at the genesis
-        vm.assertEq(vault.account(ann).credit, 71 + 3 * UNIT + 7); // and the fee of the void id
-        (,, uint256 committed) = pool.balances();
-        vm.assertEq(committed, 0);
+        vm.assertEq(pool.owed(id), owed + 101);
+        uint256 line = (owed + 101) * 3 / 10;
+        vm.expectEmit(address(pool));
+        emit IRewardPool.Shared(id, id, ann, owed + 101 - line, line, 0);
+        pool.pour(id, id); // the lineage ends at the genesis
+        vm.assertEq(vault.account(ann).credit, credit + owed + 101 - line);
+        vm.assertEq(_commons(), commons + line);
+        vm.assertEq(pool.balances().committed, 0);
     }
 
-    function test_royalties_are_no_ones_allowance() public {
-        fund(1_000 * UNIT);
-        uint256 id = _model(only(0), 5);
-        (uint256 rest, uint256 allowance, uint256 committed) = pool.balances();
-        give(stranger, 500 * UNIT);
-        vm.prank(stranger);
-        pool.payRoyalty(id, 500 * UNIT);
-        unreleased(rest, allowance, committed + 500 * UNIT);
-    }
+    // --------------------------------------------------------------------------------------------- along references
 
-    // ----------------------------------------------------------------------------------------------------- pouring
-
-    /// @dev 0.9^gain: 1 gains 2, 2 gains 0, 3 gains 5. 1,001 pour from 3 by royalty 3,339: line 1,001, half 500.
-    function test_parents_share_by_weight_and_the_reference_takes_the_rest() public {
-        uint256 one = _model(only(0), 2);
-        uint256 flat = _model(only(uint32(one)), 1);
-        Parent[] memory list = new Parent[](3);
-        (list[0], list[1], list[2]) = (Parent(uint32(flat), 3_333), Parent(0, 3_333), Parent(uint32(one), 3_334));
-        uint256 three = _model(list, 5);
-        give(stranger, 3_339);
+    /// @dev 30 % of what c earns is pending for its reference b, which keeps 1 - 0.9^own of it and passes on the rest.
+    function test_a_part_flows_along_references_by_own_grains() public {
+        uint256 a = _model(only(0), 2);
+        uint256 b = _model(only(uint32(a)), 4);
+        uint256 c = _model(only(uint32(b)), 3);
+        IRewardPool.Hop[] memory hops = new IRewardPool.Hop[](3);
+        (hops[0], hops[1], hops[2]) = (IRewardPool.Hop(c, c), IRewardPool.Hop(b, b), IRewardPool.Hop(a, a));
+        pool.pourMany(hops);
+        uint256 commons = _commons();
+        give(stranger, 10_000);
         vm.prank(stranger);
-        pool.payRoyalty(three, 3_339);
-        uint256 before = vault.account(ann).credit;
-        pool.pour(three);
-        vm.assertEq(vault.account(ann).credit, before + 2_338); // 3,339 - 1,001
-        vm.assertEq(pool.pending(flat), 166);
-        vm.assertEq(pool.pending(one), 166 + 1_001 - 3 * 166); // its share and the rest; 166 reached the genesis
-        pool.pour(flat); // no gain: all of it is passed on
-        vm.assertEq(vault.account(ann).credit, before + 2_338);
-        vm.assertEq(pool.pending(flat), 0);
-        vm.assertEq(pool.pending(one), 835);
-        pool.pour(one); // 1 - 0.81 = 0.19 of 835 is 158.65
-        vm.assertEq(vault.account(ann).credit, before + 2_338 + 158);
-        (,, uint256 committed) = pool.balances();
-        vm.assertEq(committed, 0);
-    }
-
-    function test_a_void_parent_leaves_its_share_to_the_reference() public {
-        uint256 one = _model(only(0), 2);
-        uint256 dead = open(ann, only(0));
-        uint256 child = open(ann, two(uint32(dead), 5_000, uint32(one)));
-        for (uint256 i; i < 3; ++i) {
-            commit(voters[i], child, 4);
-        }
-        toReveal(child);
-        for (uint256 i; i < 3; ++i) {
-            reveal(voters[i], child, 4);
-        }
-        toEnd(child);
-        vm.assertEq(book.finalizeMany(2), 2);
-        book.settle(child, voters);
-        give(stranger, 1_000);
-        vm.prank(stranger);
-        pool.payRoyalty(child, 1_000);
-        pool.pour(child);
-        vm.assertEq(pool.pending(dead), 0);
-        vm.assertEq(pool.pending(one), 300);
+        pool.payRoyalty(c, 10_000);
+        uint256 credit = vault.account(ann).credit;
+        pool.pour(c, c);
+        vm.assertEq(vault.account(ann).credit, credit + 7_000);
+        vm.assertEq(pool.pending(b), 3_000);
+        vm.expectEmit(address(pool));
+        emit IRewardPool.Poured(b, ann, 1_031, 1_969, a); // 1 - 0.9^4 = 0.3439
+        pool.pour(b, b);
+        vm.assertEq(pool.pending(a), 1_969);
+        pool.pour(a, a); // 0.19 of 1,969
+        vm.assertEq(vault.account(ann).credit, credit + 7_000 + 1_031 + 374);
+        vm.assertEq(_commons(), commons + 1_595);
+        vm.assertEq(pool.balances().committed, 0);
     }
 
     function test_pouring_what_is_empty_or_unknown_does_nothing() public {
-        pool.pour(0);
-        pool.pour(99);
         uint256 id = open(ann, only(0));
-        pool.pour(id);
-        uint256[] memory ids = new uint256[](3);
-        (ids[0], ids[1], ids[2]) = (0, 99, id);
-        for (uint256 i; i < 3; ++i) {
-            vm.expectEmit(address(pool));
-            emit IRewardPool.PourSkipped(ids[i]);
+        IRewardPool.Hop[] memory hops = new IRewardPool.Hop[](4);
+        (hops[0], hops[1]) = (IRewardPool.Hop(0, 0), IRewardPool.Hop(99, 99));
+        (hops[2], hops[3]) = (IRewardPool.Hop(id, id), IRewardPool.Hop(id, 7));
+        for (uint256 i; i < 4; ++i) {
+            pool.pour(hops[i].id, hops[i].source);
         }
-        pool.pourMany(ids);
-        common(3 * UNIT + 7, 0);
-    }
-
-    // --------------------------------------------------------------------------------------------- close and reclaim
-
-    function test_the_sponsor_reclaims_after_close_the_last_id_and_grace() public {
-        fund(1_000 * UNIT);
-        uint256 id = _model(only(0), 5);
-        (uint256 rest, uint256 allowance, uint256 committed) = pool.balances();
-        vm.startPrank(sponsor);
-        vm.expectRevert(IRewardPool.PoolNotClosed.selector);
-        pool.reclaim(sponsor);
-        vm.stopPrank();
-        uint256 last = open(ann, only(0));
-        vm.startPrank(sponsor);
-        pool.close();
-        vm.expectRevert(IRewardPool.PoolClosed.selector);
-        pool.fund(1);
-        vm.expectRevert(abi.encodeWithSelector(IRewardPool.PoolUnfinished.selector, last, last + 1));
-        pool.reclaim(sponsor);
-        vm.stopPrank();
-        toEnd(last);
-        book.finalize(last);
-        uint40 until = uint40(time()) + 1_000;
-        vm.warp(until - 1);
-        vm.startPrank(sponsor);
-        vm.expectRevert(abi.encodeWithSelector(IRewardPool.PoolGraceRunning.selector, until, until - 1));
-        pool.reclaim(sponsor);
-        vm.warp(until);
-        vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultBadRecipient.selector, address(0)));
-        pool.reclaim(address(0));
-        vm.expectEmit(address(pool));
-        emit IRewardPool.Reclaimed(stranger, rest + allowance);
-        vm.assertEq(pool.reclaim(stranger), rest + allowance);
-        vm.stopPrank();
-        vm.assertEq(token.balanceOf(stranger), rest + allowance);
-        common(0, committed);
-        unreleased(0, 0, committed);
-        uint256 paid = vault.account(ann).credit;
-        pool.pour(id); // what models earned stays theirs; the lineage ended at the genesis
-        vm.assertEq(vault.account(ann).credit - paid, committed - committed * 3 / 10);
-        uint256 back = committed * 3 / 10;
-        uint256 dripped = back * 100 * 2_510 / 864_000_000; // as if it had been there since the last reward
-        unreleased(back - dripped, dripped, 0);
-        vm.prank(sponsor);
-        vm.assertEq(pool.reclaim(sponsor), back);
-        common(0, 0);
-    }
-
-    function test_grace_runs_from_a_close_after_the_last_id() public {
-        fund(UNIT);
-        travel(5_000);
-        vm.startPrank(sponsor);
-        pool.close();
-        uint40 until = uint40(time()) + 1_000;
-        vm.warp(until - 1);
-        vm.expectRevert(abi.encodeWithSelector(IRewardPool.PoolGraceRunning.selector, until, until - 1));
-        pool.reclaim(sponsor);
-        vm.warp(until);
-        vm.assertEq(pool.reclaim(sponsor), UNIT);
-        vm.stopPrank();
-        common(0, 0);
+        for (uint256 i; i < 4; ++i) {
+            vm.expectEmit(address(pool));
+            emit IRewardPool.PourSkipped(hops[i].id, hops[i].source);
+        }
+        pool.pourMany(hops);
+        common(FEE, 0);
     }
 }

@@ -24,21 +24,22 @@ contract RegistryTest is World {
 
     function test_the_genesis() public view {
         IModelRegistry.Submission memory s = registry.submission(0);
-        vm.assertEq(uint8(s.status), uint8(Status.Final));
-        vm.assertEq(s.author, address(0));
-        vm.assertEq(s.reservedAt, START);
+        vm.assertEq(uint8(s.terms.status), uint8(Status.Final));
+        vm.assertEq(s.terms.author, address(0));
+        vm.assertEq(s.terms.reservedAt, START);
         vm.assertEq(s.weightsDigest, bytes32(uint256(2)));
         vm.assertEq(s.recordHash, keccak256(abi.encode(ModelRecord(genesisDigests(), new Parent[](0)))));
         vm.assertEq(registry.parents(0).length, 0);
         vm.assertEq(registry.count(), 1);
         vm.assertEq(registry.nextToFinalize(), 1);
         vm.assertEq(registry.lastFinalizedAt(), START);
-        (uint256 id, int32 level) = registry.best();
+        (uint256 id, int40 level) = registry.best();
         vm.assertEq(id, 0);
         vm.assertEq(level, 0);
-        (int8 tau, uint64 q) = registry.tauAndRate();
-        vm.assertEq(tau, 0);
-        vm.assertEq(q, 0.5e18);
+        IModelRegistry.Trend memory t = registry.trend();
+        vm.assertEq(t.tau, 0);
+        vm.assertEq(t.q, 1 << 23);
+        vm.assertEq(t.activity, 0);
         vm.assertFalse(registry.closed());
         vm.assertEq(keccak256(abi.encode(registry.genesis())), keccak256(abi.encode(genesisDigests())));
         vm.assertEq(keccak256(abi.encode(registry.params())), keccak256(abi.encode(defaults())));
@@ -50,20 +51,22 @@ contract RegistryTest is World {
 
     function test_reserve_takes_bond_and_fee_and_freezes() public {
         uint40 now_ = uint40(time());
+        vm.expectEmit(address(vault));
+        emit IStakeVault.SubmissionBonded(ann, 1, 2 * UNIT, 3 * UNIT + 7, 0);
         vm.expectEmit(address(registry));
-        emit IModelRegistry.Reserved(1, ann, reservation(ann, 1), 0, 0, 0.5e18, 13, now_);
+        emit IModelRegistry.Reserved(1, ann, reservation(ann, 1), 0, 0, 1 << 23, 13, now_);
         vm.prank(ann);
-        vm.assertEq(registry.reserve(reservation(ann, 1)), 1);
+        vm.assertEq(registry.reserve(reservation(ann, 1), type(uint256).max), 1);
         holds(ann, 5 * UNIT - 7, 2 * UNIT, 0, 0);
         common(3 * UNIT + 7, 0);
         vm.assertEq(vault.weightNow(ann), 6); // 10 - 3 and a little
         IModelRegistry.Submission memory s = registry.submission(1);
-        vm.assertEq(s.author, ann);
-        vm.assertEq(s.reservedAt, now_);
-        vm.assertEq(uint8(s.status), uint8(Status.Reserved));
-        vm.assertEq(s.referenceId, 0);
-        vm.assertEq(s.eligible, 13);
-        vm.assertEq(s.q, 0.5e18);
+        vm.assertEq(s.terms.author, ann);
+        vm.assertEq(s.terms.reservedAt, now_);
+        vm.assertEq(uint8(s.terms.status), uint8(Status.Reserved));
+        vm.assertEq(s.terms.referenceId, 0);
+        vm.assertEq(s.terms.eligible, 13);
+        vm.assertEq(s.terms.q, 1 << 23);
         vm.assertEq(s.recordHash, reservation(ann, 1));
         vm.assertEq(s.weightsDigest, bytes32(0));
         vm.assertEq(registry.count(), 2);
@@ -77,26 +80,26 @@ contract RegistryTest is World {
 
     function test_eligible_is_the_weight_before_the_warm_up() public {
         join(cat, 20 * UNIT); // now
-        vm.assertEq(registry.submission(reserve(ann)).eligible, 13);
+        vm.assertEq(registry.submission(reserve(ann)).terms.eligible, 13);
         travel(4); // still too young
-        vm.assertEq(registry.submission(reserve(bob)).eligible, 10); // ann's weight five seconds ago
+        vm.assertEq(registry.submission(reserve(bob)).terms.eligible, 10); // ann's weight five seconds ago
         travel(1);
-        vm.assertEq(registry.submission(reserve(cat)).eligible, 6 + 13); // ann's after her reservation
+        vm.assertEq(registry.submission(reserve(cat)).terms.eligible, 6 + 13); // ann's after her reservation
     }
 
     function test_reserve_refuses() public {
         vm.expectRevert(IModelRegistry.RegistryZeroReservation.selector);
         vm.prank(ann);
-        registry.reserve(0);
+        registry.reserve(bytes32(0), type(uint256).max);
         vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultNotTrainer.selector, cat));
         vm.prank(cat);
-        registry.reserve(bytes32(uint256(1)));
+        registry.reserve(bytes32(uint256(1)), type(uint256).max);
         give(cat, 10 * UNIT);
         vm.startPrank(cat);
         vault.register(2, address(0), 0); // a validator only
         vault.deposit(5 * UNIT + 6);
         vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultNotTrainer.selector, cat));
-        registry.reserve(bytes32(uint256(1)));
+        registry.reserve(bytes32(uint256(1)), type(uint256).max);
         vm.stopPrank();
         address dan = person(3);
         join(dan, 5 * UNIT + 6);
@@ -104,7 +107,7 @@ contract RegistryTest is World {
             abi.encodeWithSelector(IStakeVault.VaultInsufficientStake.selector, dan, 5 * UNIT + 6, 5 * UNIT + 7)
         );
         vm.prank(dan);
-        registry.reserve(bytes32(uint256(1)));
+        registry.reserve(bytes32(uint256(1)), type(uint256).max);
         token.mint(dan, 1);
         vm.prank(dan);
         vault.deposit(1);
@@ -122,7 +125,7 @@ contract RegistryTest is World {
         vm.prank(ann);
         registry.submit(id, r, digest("salt", id));
         IModelRegistry.Submission memory s = registry.submission(id);
-        vm.assertEq(uint8(s.status), uint8(Status.Open));
+        vm.assertEq(uint8(s.terms.status), uint8(Status.Open));
         vm.assertEq(s.recordHash, keccak256(abi.encode(r)));
         vm.assertEq(s.weightsDigest, digest("weights", id));
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.RegistryWrongStatus.selector, id, Status.Open));
@@ -166,7 +169,7 @@ contract RegistryTest is World {
         r.digests.manifestDigest = 0;
         _refused(id, r, IModelRegistry.RegistryZeroDigest.selector);
         vm.prank(ann);
-        id = registry.reserve(keccak256(abi.encode(ann, bytes32(0), digest("salt", 2))));
+        id = registry.reserve(keccak256(abi.encode(ann, bytes32(0), digest("salt", 2))), type(uint256).max);
         r = record(id, only(0));
         r.digests.packageDigest = 0;
         _refused(id, r, IModelRegistry.RegistryZeroDigest.selector);
@@ -220,16 +223,20 @@ contract RegistryTest is World {
         vault.deposit(amount);
     }
 
-    function test_parents_are_open_or_final() public {
-        _add(ann, 10 * UNIT);
+    /// @dev A parent was submitted; one that became Void may be named, one that was never submitted may not.
+    function test_parents_were_submitted() public {
+        _add(ann, 20 * UNIT);
         uint256 dead = reserve(bob);
+        uint256 voided = open(ann, only(0));
         uint256 me = reserve(ann);
         _badParent(me, only(uint32(dead)), uint32(dead), Status.Reserved);
         toEnd(me);
         book.finalizeMany(9);
+        vm.assertEq(uint8(registry.submission(voided).terms.status), uint8(Status.Void));
         uint256 next = reserve(ann);
         _badParent(next, only(uint32(dead)), uint32(dead), Status.Void);
-        submit(next, ann, only(0));
+        submit(next, ann, only(uint32(voided)));
+        vm.assertEq(registry.lineage(next, next).parents.length, 0); // it carries nothing
     }
 
     function _badParent(uint256 me, Parent[] memory list, uint32 which, Status status) private {
@@ -241,13 +248,64 @@ contract RegistryTest is World {
         submit(me, ann, list);
     }
 
-    function test_sharing_parents_weigh_only_if_final() public {
+    function test_lineage_names_parents_that_are_final() public {
         uint256 a = open(bob, only(0));
         uint256 b = open(ann, two(0, 4_000, uint32(a)));
-        Parent[] memory list = registry.sharingParents(b);
-        vm.assertEq(list[0].weightBps, 4_000);
-        vm.assertEq(list[1].id, a);
-        vm.assertEq(list[1].weightBps, 0);
+        IModelRegistry.Lineage memory l = registry.lineage(b, a);
+        vm.assertEq(l.author, ann);
+        vm.assertEq(l.parents.length, 1);
+        vm.assertEq(l.parents[0].id, 0);
+        vm.assertEq(l.parents[0].measured, 0);
+        vm.assertEq(l.base, 0);
+        vm.assertEq(l.referenceBase, 0);
+    }
+
+    // ------------------------------------------------------------------------------------------------- scoring fee
+
+    /// @notice Attack: a junk flood. The fee doubles with every `slots` (3) ids whose reveal window has not ended.
+    function test_the_fee_doubles_with_open_ids() public {
+        join(cat, 2_000 * UNIT);
+        uint256 base = 3 * UNIT + 7;
+        uint256 commons;
+        uint256 first = registry.count();
+        for (uint256 i; i < 13; ++i) {
+            (uint256 fee, uint256 open_) = registry.feeNow();
+            vm.assertEq(open_, i);
+            vm.assertEq(fee, base << (i / 3), "fee");
+            vm.expectRevert(abi.encodeWithSelector(IModelRegistry.RegistryFeeTooHigh.selector, fee, fee - 1));
+            vm.prank(cat);
+            registry.reserve(bytes32(uint256(1)), fee - 1);
+            vm.expectEmit(address(vault));
+            emit IStakeVault.SubmissionBonded(cat, first + i, 2 * UNIT, base, fee - base);
+            vm.prank(cat);
+            registry.reserve(bytes32(uint256(1)), fee);
+            commons += fee - base;
+            travel(1);
+        }
+        common(13 * base, commons); // the surcharge belongs to nobody from the start
+        owns(0, 0, commons, 0);
+        // it falls again by the second, whether anybody finalises or not
+        for (uint256 i; i < 13; ++i) {
+            toEnd(first + i);
+            (, uint256 open_) = registry.feeNow();
+            vm.assertEq(open_, 12 - i, "open");
+            vm.warp(time() - 1);
+            (, open_) = registry.feeNow();
+            vm.assertEq(open_, 13 - i, "open a second before");
+            if (i == 5) book.finalizeMany(3);
+        }
+    }
+
+    function test_the_fee_doubles_at_most_32_times() public {
+        TaskParams memory p = defaults();
+        (p.slots, p.scoringFee, p.submissionBond, p.cardDigest) = (1, 1, 1, bytes32(uint256(9)));
+        create(p);
+        join(cat, 200 * UNIT);
+        for (uint256 i; i < 35; ++i) {
+            (uint256 fee,) = registry.feeNow();
+            vm.assertEq(fee, uint256(1) << (i < 32 ? i : 32));
+            reserve(cat);
+        }
     }
 
     // ------------------------------------------------------------------------------------------- pause, close, reads
@@ -277,11 +335,11 @@ contract RegistryTest is World {
         uint40 until = registry.pausedUntil();
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.RegistryPaused.selector, until));
         vm.prank(ann);
-        registry.reserve(bytes32(uint256(1)));
+        registry.reserve(bytes32(uint256(1)), type(uint256).max);
         vm.warp(until - 1);
         vm.expectRevert(abi.encodeWithSelector(IModelRegistry.RegistryPaused.selector, until));
         vm.prank(ann);
-        registry.reserve(bytes32(uint256(1)));
+        registry.reserve(bytes32(uint256(1)), type(uint256).max);
         vm.warp(until);
         reserve(ann);
     }
@@ -295,7 +353,7 @@ contract RegistryTest is World {
             if (others[i] == address(book)) continue;
             vm.expectRevert(abi.encodeWithSelector(IModelRegistry.RegistryUnauthorized.selector, others[i]));
             vm.prank(others[i]);
-            registry.conclude(1, IModelRegistry.Conclusion(Status.Void, 0, 0, 0, 0, 0, 0));
+            registry.conclude(1, Status.Void, IModelRegistry.Result(0, 0, 0, 0), IModelRegistry.Trend(0, 0, 0));
         }
         vm.expectEmit(address(registry));
         emit IModelRegistry.Closed(uint40(time()));
@@ -308,7 +366,7 @@ contract RegistryTest is World {
         pool.close();
         vm.expectRevert(IModelRegistry.RegistryClosed.selector);
         vm.prank(ann);
-        registry.reserve(bytes32(uint256(1)));
+        registry.reserve(bytes32(uint256(1)), type(uint256).max);
     }
 
     function test_a_closed_task_lets_open_ids_go_on() public {
@@ -336,9 +394,9 @@ contract RegistryTest is World {
         vm.expectRevert(no);
         registry.resultOf(1);
         vm.expectRevert(no);
-        registry.ancestryOf(1);
+        registry.lineage(1, 0);
         vm.expectRevert(no);
-        registry.sharingParents(1);
+        registry.lineage(0, 1);
         vm.expectRevert(no);
         book.tally(1);
         vm.expectRevert(no);
@@ -356,26 +414,29 @@ contract RegistryTest is World {
 
     function test_reads_for_the_siblings() public {
         uint256 id = open(ann, only(0));
-        (address author, uint40 since, Status status, int8 tau, uint64 q) = registry.ballot(id);
-        vm.assertEq(author, ann);
+        (IModelRegistry.Terms memory t, bytes32 hash) = registry.ballot(id);
+        vm.assertEq(t.author, ann);
+        vm.assertEq(t.reservedAt, time());
+        vm.assertEq(uint8(t.status), uint8(Status.Open));
+        vm.assertEq(t.tau, 0);
+        vm.assertEq(t.q, 1 << 23);
+        vm.assertEq(t.eligible, 13);
+        vm.assertEq(hash, recordHash(id));
+        (uint40 since, int8 tau, bytes32 weights) = registry.revealTerms(id);
         vm.assertEq(since, time());
-        vm.assertEq(uint8(status), uint8(Status.Open));
         vm.assertEq(tau, 0);
-        vm.assertEq(q, 0.5e18);
-        bytes32 weights;
-        (since, tau, weights) = registry.revealTerms(id);
-        vm.assertEq(since, time());
         vm.assertEq(weights, digest("weights", id));
-        IModelRegistry.Due memory d = registry.due();
-        vm.assertEq(keccak256(abi.encode(d)), keccak256(abi.encode(id, ann, since, status, tau, 13, int8(0), q)));
+        (uint256 next, IModelRegistry.Terms memory due, IModelRegistry.Trend memory trend) = registry.due();
+        vm.assertEq(next, id);
+        vm.assertEq(keccak256(abi.encode(due)), keccak256(abi.encode(t)));
+        vm.assertEq(keccak256(abi.encode(trend)), keccak256(abi.encode(registry.trend())));
     }
 
     function test_start_tau_is_a_parameter() public {
         TaskParams memory p = defaults();
         p.startTau = -2;
         create(p);
-        (int8 tau,) = registry.tauAndRate();
-        vm.assertEq(tau, -2);
+        vm.assertEq(registry.trend().tau, -2);
     }
 }
 

@@ -163,22 +163,27 @@ contract VaultTest is World {
         vault.registerAndDeposit(3, ann, 0, 0);
     }
 
+    /// @dev A vote of ann's that had no bond is settled.
+    function _count(bool yes) private {
+        vault.unlock(ann, 1, IStakeVault.Settlement(0, 0, 0, 0, true, yes));
+    }
+
     /// @dev Halved when it is full, before the vote is added.
     function test_a_full_history_is_halved() public {
         _register(ann, 3);
         _deposit(ann, 5 * UNIT);
         vm.startPrank(address(book));
         for (uint256 i; i < 65_535; ++i) {
-            vault.countVote(ann, i % 3 == 0);
+            _count(i % 3 == 0);
         }
         (uint16 yes, uint16 seen) = vault.history(ann);
         vm.assertEq(yes, 21_845);
         vm.assertEq(seen, 65_535);
-        vault.countVote(ann, true);
+        _count(true);
         (yes, seen) = vault.history(ann);
         vm.assertEq(yes, 10_923);
         vm.assertEq(seen, 32_768);
-        vault.countVote(ann, false);
+        _count(false);
         (yes, seen) = vault.history(ann);
         vm.assertEq(yes, 10_923);
         vm.assertEq(seen, 32_769);
@@ -279,18 +284,55 @@ contract VaultTest is World {
         _deposit(ann, most);
         holds(ann, most, 0, 0, 0);
 
-        p.minStake = 1;
-        p.cardDigest = bytes32(uint256(1));
+        p.minStake = uint128(UNIT / 100);
+        p.token = newToken("TestToken.sol:TestToken");
         create(p);
-        give(ann, uint256(type(uint32).max) + 1);
+        token = IToken(p.token);
+        uint256 unit = UNIT / 100;
+        give(ann, unit << 32);
         _register(ann, 3);
         vm.expectRevert(
             abi.encodeWithSelector(IStakeVault.VaultTooMuchWeight.selector, uint256(1) << 32, type(uint32).max)
         );
-        _deposit(ann, uint256(1) << 32);
-        _deposit(ann, type(uint32).max);
+        _deposit(ann, unit << 32);
+        _deposit(ann, (unit << 32) - 1);
         vm.assertEq(vault.weightNow(ann), type(uint32).max);
         vm.assertEq(vault.totalWeightAt(uint40(time())), type(uint32).max);
+    }
+
+    /// @notice Attack: tokens sent to the vault without a call.
+    function test_what_is_sent_without_a_call_changes_nothing() public {
+        _register(ann, 3);
+        token.mint(stranger, type(uint88).max);
+        vm.prank(stranger);
+        token.transfer(address(vault), type(uint88).max);
+        _deposit(ann, 5 * UNIT);
+        holds(ann, 5 * UNIT, 0, 0, 0);
+        (uint128 held, uint128 escrow, uint128 treasury) = vault.totals();
+        vm.assertEq(held, 5 * UNIT);
+        vm.assertEq(escrow + treasury, 0);
+        _unstake(ann, 5 * UNIT);
+        travel(2_000);
+        vm.prank(ann);
+        vault.withdraw(ann);
+        (held,,) = vault.totals();
+        vm.assertEq(held, 0);
+    }
+
+    /// @dev A trainer's stake backs its bonds and has no weight; roles are fixed, so that never changes.
+    function test_only_the_stake_of_validators_has_weight() public {
+        _register(ann, 1);
+        _register(bob, 2);
+        _deposit(ann, 5 * UNIT);
+        _deposit(bob, 3 * UNIT);
+        vm.assertEq(vault.weightNow(ann), 0);
+        vm.assertEq(vault.weightNow(bob), 3);
+        vm.assertEq(vault.totalWeightAt(uint40(time())), 3);
+        _unstake(ann, 2 * UNIT);
+        vm.assertEq(vault.totalWeightAt(uint40(time())), 3);
+        vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultNotTrainer.selector, bob));
+        vm.prank(bob);
+        registry.reserve(bytes32(uint256(1)), type(uint256).max);
     }
 
     function test_a_token_that_takes_a_fee_is_refused() public {
@@ -341,15 +383,13 @@ contract VaultTest is World {
             vm.startPrank(callers[i]);
             if (callers[i] != address(registry)) {
                 vm.expectRevert(no);
-                vault.openSubmission(ann, 1, 1, 1);
+                vault.openSubmission(ann, 1, 1, 1, 0, 1);
             }
             if (callers[i] != address(book)) {
                 vm.expectRevert(no);
-                vault.lockVote(ann, ann, 1);
+                vault.lockVote(ann, ann, 1, 1);
                 vm.expectRevert(no);
-                vault.unlock(ann, 0, 0, 0, 0);
-                vm.expectRevert(no);
-                vault.countVote(ann, true);
+                vault.unlock(ann, 1, IStakeVault.Settlement(0, 0, 0, 0, false, false));
             }
             if (callers[i] != address(pool)) {
                 vm.expectRevert(no);
