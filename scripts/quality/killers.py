@@ -122,12 +122,13 @@ class Python:
         calling = [test for test in self.all if function in self.touched.get(test, {function})]
         return [*calling, *everywhere]
 
-    def kill(self, function: str, codes: dict[str, str]) -> str | None:
-        """The first unit test that fails on these codes; None if all pass."""
+    def kill(self, function: str, codes: dict[str, str], first: tuple[str, ...] = ()) -> str | None:
+        """The first unit test that fails on these codes; None if all pass. Files of these names are tried first."""
+        tests = sorted(self.tests_of(function), key=lambda test: not any(f"test_{name}.py" in test for name in first))
         snapshot = self.chain.rpc("evm_snapshot")
         child = os.fork()
         if child == 0:
-            self._in_child(codes, self.tests_of(function))
+            self._in_child(codes, tests)
         status = self._wait(child)
         self.chain.wire._connection.close()  # the fork has used it; it opens again by itself
         self.chain.rpc("evm_revert", snapshot)

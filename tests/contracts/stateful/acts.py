@@ -9,7 +9,7 @@ from support.task import FINAL, OPEN, RESERVED, VOID
 from .asked import Asked
 from .base import Side
 from .books import Facts, Money
-from .sealing import digest_of, opening, own, record, reservation, salt_of
+from .sealing import digest_of, named, opening, own, record, reservation, salt_of, unsealed
 from .world import Person, stakes_of
 
 ALL = (RESERVED, OPEN, FINAL, VOID)
@@ -41,10 +41,14 @@ class Acts(Money, Facts, Asked):
             side.g.fund(amount, self.now)
 
     def reserve(self, side: Side, p: Person) -> int | None:
+        """At exactly the fee of now; whoever would pay a unit less is refused."""
         id = len(side.g.models)
-        sealed = reservation(p.address, id)
-        error = side.law.reserve(p.address, self.now)
-        if self.act(side, "registry", "reserve", sealed, by=p, error=error):
+        sealed, fee = reservation(p.address, id), side.g.fee(self.now)
+        self.act(
+            side, "registry", "reserve", sealed, fee - 1, by=p, error=side.law.reserve(p.address, self.now, fee - 1)
+        )
+        error = side.law.reserve(p.address, self.now, fee)
+        if self.act(side, "registry", "reserve", sealed, fee, by=p, error=error):
             side.g.reserve(p.address, self.now, id, sealed)
             return id
         return None
@@ -64,7 +68,7 @@ class Acts(Money, Facts, Asked):
 
     def keep(self, side: Side, vote: tuple[Any, ...], commitment: bytes) -> None:
         """The ghost takes a commit that is legal."""
-        voter, id, _, improvement, *_ = vote
+        voter, id, _, improvement, *_ = vote  # a ScoreVote
         side.g.commit(voter, id, improvement)
         side.actors.add(voter)  # whoever sent it for the voter
         side.openings[id, voter], side.commitments[id, voter] = vote, commitment
@@ -73,7 +77,7 @@ class Acts(Money, Facts, Asked):
         by = by or p
         vote, commitment = self.seal(side, p, id, improvement)
         error = side.law.commit(by.address, p.address, id, self.now)
-        if self.act(side, "book", "commit", p.address, id, commitment, by=by, error=error):
+        if self.act(side, "book", "commit", p.address, named(side, id, commitment), by=by, error=error):
             self.keep(side, vote, commitment)
             return True
         return False
@@ -81,7 +85,7 @@ class Acts(Money, Facts, Asked):
     def reveal(self, side: Side, voter: str, id: int) -> bool:
         vote = side.openings.get((id, voter)) or opening(side, voter, id, 1)
         error = side.law.reveal(voter, id, self.now, vote[3], opens=self.opens(side, vote))
-        if self.act(side, "book", "reveal", vote, by=self.world.stranger, error=error):
+        if self.act(side, "book", "reveal", unsealed(vote), by=self.world.stranger, error=error):
             side.g.reveal(voter, id)
             return True
         return False
@@ -105,16 +109,28 @@ class Acts(Money, Facts, Asked):
         side.again.append((None, self.world.user, "book", "settle", *args))
         return True
 
-    def pour(self, side: Side, ids: list[int]) -> None:
-        """Pouring is legal for any id, known or not."""
-        if len(ids) == 1:
-            self.act(side, "pool", "pour", ids[0], by=self.world.stranger)
+    def pour(self, side: Side, hops: list[tuple[int, int]]) -> None:
+        """A hop with nothing to pour is skipped, and so is one of unknown ids."""
+        if len(hops) == 1:
+            self.act(side, "pool", "pour", *hops[0], by=self.world.stranger)
         else:
-            self.act(side, "pool", "pourMany", ids, by=self.world.stranger, items=len(ids))
-        for id in ids:
-            if not side.law.dry(id):
-                side.g.pour(id)
-        side.again.append((None, self.world.user, "pool", "pourMany", ids))
+            self.act(side, "pool", "pourMany", hops, by=self.world.stranger, items=len(hops))
+        for hop in hops:
+            if not side.law.dry(hop):
+                side.g.pour(hop)
+        side.again.append((None, self.world.user, "pool", "pourMany", hops))
+
+    def pour_all(self, side: Side, size: int = 20) -> None:
+        """Every hop there is, the newest first, in batches."""
+        hops: list[tuple[int, int]] = []
+        while (hop := side.g.youngest()) is not None:
+            hops.append(hop)
+            side.g.pour(hop)
+        for start in range(0, len(hops), size):
+            if start % (8 * size) == 0:
+                self.tick()  # a block holds so many and no more
+            batch = hops[start : start + size]
+            self.act(side, "pool", "pourMany", batch, by=self.world.stranger, items=len(batch))
 
     def claim(self, side: Side, p: Person, to: str) -> None:
         error = side.law.claim(p.address, to, side.scene.nowhere)
@@ -131,12 +147,12 @@ class Acts(Money, Facts, Asked):
     # --- exit ---
 
     def invariant_exit(self) -> None:
-        """From any state: every id finalises once its reveal end is past, everybody settles, all leave with their
-        money, the sponsor takes the rest, and the vault is empty but for plain gifts."""
+        """From any state: every id finalises once its reveal end is past, everybody settles, the commons are divided,
+        all leave with their money, and the vault is empty but for plain gifts and dust."""
         for side in self.sides:
             self._finish(side)
+            self._end_of(side)
             self._leave(side)
-            self._reclaim(side)
             self.check_exit(side)
         self.stats.checks["exit"] += len(self.sides)
 
@@ -150,7 +166,7 @@ class Acts(Money, Facts, Asked):
                 self.tick()
                 assert self.settle(side, id, waiting)
         self.tick()
-        self.pour(side, list(range(len(side.g.models) - 1, 0, -1)))
+        self.pour_all(side)
 
     def _leave(self, side: Side) -> None:
         """All take out all they have; whom the token refuses is paid elsewhere."""
@@ -174,24 +190,37 @@ class Acts(Money, Facts, Asked):
             node = side.law.node(p.address)
             assert [node.free, node.locked, node.unbonding, node.credit] == [0, 0, 0, 0]
 
-    def _reclaim(self, side: Side) -> None:
+    def _end_of(self, side: Side) -> None:
+        """Close, wait for grace, divide the commons and what comes back of them, and let the sponsor take its funds."""
         sponsor = self.world.sponsor
         if not side.g.closed_at:
             self.tick()
             self.act(side, "pool", "close", by=sponsor)
             side.g.closed_at = self.now
         self.jump(max(side.g.closed_at, side.g.last_final) + side.p["grace"])
-        self.act(side, "pool", "reclaim", sponsor.address, by=sponsor)
-        side.g.reclaim()
+        best = [id for id, m in enumerate(side.g.models) if m.gain]
+        for _ in range(2):
+            for id in best:
+                self.divide(side, id)
+            self.pour_all(side)
+        error = side.law.reclaim(sponsor.address, sponsor.address, self.now, side.scene.nowhere)
+        if self.act(side, "pool", "reclaim", sponsor.address, by=sponsor, error=error):
+            side.g.reclaim()
+
+    def divide(self, side: Side, id: int) -> None:
+        error = side.law.divide(id, self.now)
+        if self.act(side, "pool", "divideCommons", id, by=self.world.stranger, error=error):
+            side.g.divide(id)
 
     def check_exit(self, side: Side) -> None:
-        """Nothing is left but gifts; all invariants hold once more, on every id."""
+        """Nothing is left but gifts and what came back to the commons; all invariants hold once more, on every id."""
         self.full = self.reads_all
         self.look()
-        assert side.g.escrow == side.g.pool == side.g.committed == 0
+        g = side.g
+        assert g.escrow == g.funds == g.committed == 0
         assert side.reading is not None
-        assert side.reading["held", side.scene.address["vault"]] == [side.g.donated]
-        assert side.reading["totals",] == [0, 0]
+        assert side.reading["held", side.scene.address["vault"]] == [g.donated + g.commons]
+        assert side.reading["totals",] == [g.commons, 0, g.commons]
         for name in sorted(n for n in dir(self) if n.startswith("invariant_") and n != "invariant_exit"):
             getattr(self, name)()
         self.close_step()

@@ -16,7 +16,7 @@ from pdfed_sdk.chain.commitments import EvidenceTree, verify_membership
 from .base import Plumbing, Side
 from .books import events, low
 from .reading import word
-from .sealing import digest_of, opening, own, record, record_hash, salt_of, signature, signed_digest
+from .sealing import digest_of, kept_hash, named, opening, own, record, salt_of, signature, signed_digest, unsealed
 from .world import content
 
 ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -62,20 +62,26 @@ class Asked(Plumbing):
         if voters:
             p = voters[self.step % len(voters)]
             error = side.law.commit(p.address, p.address, id, at)
-            self.probe("windows", side, "book", "commit", p.address, id, b"\1" * 32, by=p, at=at, error=error)
+            args = (p.address, named(side, id, b"\1" * 32))
+            self.probe("windows", side, "book", "commit", *args, by=p, at=at, error=error)
         shut = [v for v, vote in model.votes.items() if not vote.revealed and (id, v) in side.openings]
         if shut:
             vote = side.openings[id, shut[self.step % len(shut)]]
             error = side.law.reveal(vote[0], id, at, vote[3], opens=self.opens(side, vote))
-            self.probe("windows", side, "book", "reveal", vote, by=stranger, at=at, error=error)
+            self.probe("windows", side, "book", "reveal", unsealed(vote), by=stranger, at=at, error=error)
         error = side.law.finalize(id, at)
         self.probe("windows", side, "book", "finalize", id, by=stranger, at=at, error=error)
+        due = sum(at >= side.g.window(i)[3] for i in range(side.g.next, len(side.g.models)))
+        self.probe("windows", side, "book", "finalizeMany", 99, by=stranger, at=at, error=None)
+        self.probes[-1].wanted = due
 
     @invariant()
     def invariant_windows(self) -> None:
         """submit [reserve, submitEnd), commit [open, commitEnd), reveal [revealStart, revealEnd), finalise from
-        revealEnd on: every boundary of an open id at t - 1, t and t + 1."""
-        self.judge("windows")
+        revealEnd on, one by one or in a batch: every boundary of an open id at t - 1, t and t + 1."""
+        for p in self.judge("windows"):
+            if p.wanted is not None:
+                assert int.from_bytes(p.raw, "big") == p.wanted, f"{p.what}: finalises {int.from_bytes(p.raw, 'big')}"
 
     # --- binding ---
 
@@ -103,7 +109,7 @@ class Asked(Plumbing):
             vote[field] = bytes([vote[field][0] ^ 1]) + vote[field][1:]
         changed = tuple(vote)
         error = side.law.reveal(changed[0], changed[1], at, changed[3], opens=self.opens(side, changed))
-        self.probe("binding", side, "book", "reveal", changed, by=self.world.stranger, at=at, error=error)
+        self.probe("binding", side, "book", "reveal", unsealed(changed), by=self.world.stranger, at=at, error=error)
 
     @invariant()
     def invariant_binding(self) -> None:
@@ -116,8 +122,7 @@ class Asked(Plumbing):
                     assert value == [word(digest_of(side, tuple(key[1:])))]
                 if key[0] == "submission" and key[1]:
                     m = side.g.models[key[1]]
-                    kept = record_hash(m.name, m.parents) if m.parents else m.reservation
-                    assert value[13] == word(kept)
+                    assert value[-2] == word(kept_hash(m))
             for e in events(side, event_types.Revealed):
                 model, voter = side.g.models[e.id], low(e.voter)
                 vote = (voter, e.id, content(model.name)[2], e.improvement, e.evidence_root)
@@ -151,7 +156,7 @@ class Asked(Plumbing):
         end, wrong = forged[name]
         for by, at, valid in ((good, deadline, True), (wrong, end, False)):
             error = side.law.commit_by_sig(p.address, id, at, self.now, valid)
-            args = (p.address, id, commitment, at, by)
+            args = (p.address, named(side, id, commitment), at, by)
             self.probe(
                 "signatures", side, "book", "commitBySig", *args, by=self.world.stranger, at=self.now, error=error
             )
@@ -189,7 +194,7 @@ class Asked(Plumbing):
         p, id = voters[self.step % len(voters)], ids[-1]
         for improvement in (LOWEST, HIGHEST):
             commitment = digest_of(side, opening(side, p.address, id, improvement))
-            args = (p.address, id, commitment)
+            args = (p.address, named(side, id, commitment))
             self.probe("no_probe_bit", side, "book", "commit", *args, by=p, at=self.now, error=None)
 
     @invariant()
@@ -203,11 +208,14 @@ class Asked(Plumbing):
                 if name != "voteOf":
                     continue
                 vote = side.g.models[args[0]].votes[args[1]]
-                assert value[3:5] == ([word(vote.improvement), 1] if vote.revealed else [0, 0])
+                shown = vote.revealed and not vote.settled
+                assert value[3:5] == ([word(vote.improvement), 1] if shown else [0, 0])
             for e in events(side, event_types.Committed):
                 vote = side.g.models[e.id].votes[low(e.voter)]
-                assert (e.weight, e.rate, e.bond) == (vote.weight, vote.rate, side.g.bond(vote.weight))
+                assert (e.weight, e.rate) == (vote.weight, vote.rate)
                 assert e.commitment == side.commitments[e.id, low(e.voter)]
+            for e in events(side, event_types.VoteBonded):
+                assert e.bond == side.g.bond(side.g.models[e.id].votes[low(e.voter)].weight)
             for id, m in enumerate(side.g.models):
                 if ("tally", id) in r and not any(v.revealed for v in m.votes.values()):
                     assert r["tally", id] == [0, 0, 0]

@@ -51,6 +51,7 @@ class Probe:
     request: Any
     error: str | None
     got: str | None = None
+    wanted: int | None = None  # what it must return, where that is asked
     raw: bytes = b""
 
 
@@ -75,6 +76,7 @@ class Side:
         self.bonds: dict[tuple[int, str], int] = {}  # as the event told
         self.paid: Counter[int] = Counter()
         self.flows: Counter[str] = Counter()
+        self.funds = 0  # the sponsor's, after the step before
         self.reading: Reading | None = None
         self.before: Reading | None = None
         self.touched = True
@@ -256,9 +258,7 @@ class Plumbing(RuleBasedStateMachine):
         start, again, side.again = len(side.events), side.again, []
         for error, by, part, name, *args in again:
             if name == "pourMany":  # more may have come in since
-                args = [
-                    [i for i in args[0] if not (side.law.known(i) and side.g.models[i].owed + side.g.models[i].pending)]
-                ]
+                args = [[hop for hop in args[0] if side.law.dry(hop)]]
             items = len(args[-1]) if part in ("book", "pool") else 1
             self.act(side, part, name, *args, by=by, error=error, items=items)
         self.collected()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 from typing import Any
 
 from hypothesis.stateful import invariant
-from support.reference import BPS, WAD, poured, quantile, reward
-from support.task import FINAL, LOWEST, OPEN, RESERVED, VOID
+from support import reference as rules
+from support.reference import BPS, ONE, WAD, grains, poured, quantile, reward, upper_median
+from support.task import FINAL, MISSING, OPEN, RESERVED, VOID
 
 from pdfed_sdk.chain import event_types
 
@@ -15,7 +17,6 @@ from .base import Plumbing, Side
 from .reading import Reading, watched, word, words
 from .world import content
 
-ONE = 1 << 24
 TERMINAL = (FINAL, VOID)
 # gas of an act: so much, and so much for each item of a batch. Those of protocol.md where they hold in any state; a
 # little more room where an act may be the first to write a ledger, a past weight or a share (`tests/contracts/gas`
@@ -28,14 +29,14 @@ CEILINGS = {
     "vault.withdraw": (80_000, 0),
     "vault.claim": (75_000, 0),
     "registry.reserve": (195_000, 0),
-    "registry.submit": (115_000, 0),
+    "registry.submit": (118_000, 0),
     "book.commit": (90_000, 0),
     "book.commitMany": (40_000, 60_000),
-    "book.commitBySig": (105_000, 0),
+    "book.commitBySig": (112_000, 0),
     "book.reveal": (85_000, 0),
     "book.revealMany": (40_000, 60_000),
-    "book.finalize": (160_000, 0),
-    "book.finalizeMany": (45_000, 160_000),
+    "book.finalize": (175_000, 0),
+    "book.finalizeMany": (45_000, 175_000),
     "book.settle": (95_000, 75_000),
     "pool.pour": (195_000, 0),
     "pool.pourMany": (140_000, 90_000),
@@ -56,16 +57,56 @@ class Money(Plumbing):
 
     @invariant()
     def invariant_solvency(self) -> None:
-        """The vault holds the sum of all ledgers, each as the contracts tell it, and plain gifts."""
+        """The vault holds the sum of all ledgers, each as the contracts tell it, and plain gifts; the treasury is the
+        sponsor's funds, what is committed to models, and the commons."""
         for side, r in self.seen():
             own = sum(sum(r["account", p.address][:4]) for p in self.people)
-            escrow, pool = r["totals",]
-            free, allowance, committed = r["balances",]
-            held = r["held", side.scene.address["vault"]][0]
-            assert held - side.g.donated == own + escrow + pool
-            assert pool == free + allowance + committed
-            assert (escrow, pool) == (side.g.escrow, side.g.pool)
-            assert allowance == side.g.meter(self.now) <= free + allowance
+            held, escrow, treasury = r["totals",]
+            unreleased, allowance, commons, committed = r["balances",]
+            assert r["held", side.scene.address["vault"]][0] - side.g.donated == held == own + escrow + treasury
+            assert treasury == unreleased + allowance + commons + committed
+            assert (escrow, commons, committed) == (side.g.escrow, side.g.commons, side.g.committed)
+            assert unreleased + allowance == side.g.funds
+            assert allowance == side.g.meter(self.now) <= side.g.funds
+            assert r["division",] == [side.g.grains, side.g.divided]
+
+    @invariant()
+    def invariant_nobody_gains_by_void(self) -> None:
+        """An id that ends Void or unusable pays nobody: its author gets back at most what it put in, its voters at most
+        their bonds, and the sponsor's funds never grow but by what it pays in. What is lost is commons."""
+        for side, _ in self.seen():
+            ours = side.g.funds - side.funds
+            assert ours == sum(e.amount for e in events(side, event_types.Funded)) - sum(
+                e.from_allowance for e in events(side, event_types.Rewarded)
+            ) - sum(e.amount for e in events(side, event_types.Reclaimed))
+            side.funds = side.g.funds
+            for e in events(side, event_types.Settled):
+                m = side.g.models[e.id]
+                if low(e.node) == m.author:
+                    back = side.p["scoringFee"] if m.status == VOID else 0
+                    assert e.paid == back
+                    assert e.released <= (
+                        0 if m.status == FINAL and m.median == rules.LOWEST else side.p["submissionBond"]
+                    )
+                elif m.status == VOID or m.median <= MISSING:
+                    assert e.paid == 0
+                    assert e.released <= side.bonds[e.id, low(e.node)]
+
+    @invariant()
+    def invariant_capacity(self) -> None:
+        """Each reservation pays the base fee times two to the number of full slots of open ids, and what is above the
+        base fee is commons at once; a stake that backs nothing else backs votes on three times so many ids."""
+        for side, r in self.seen():
+            p, g = side.p, side.g
+            assert r["feeNow",] == [g.fee(self.now), g.open_ids(self.now)]
+            for e in events(side, event_types.SubmissionBonded):
+                assert (e.bond, e.fee, e.surcharge) == (p["submissionBond"], p["scoringFee"], g.models[e.id].surcharge)
+                ahead = e.surcharge + e.fee
+                assert ahead % e.fee == 0
+                assert (ahead // e.fee).bit_count() == 1
+            for node in g.nodes.values():
+                weight = (node.free + node.locked) // p["minStake"]
+                assert 3 * p["slots"] * g.bond(weight) <= weight * p["minStake"]
 
     @invariant()
     def invariant_locked_is_exposure(self) -> None:
@@ -97,42 +138,53 @@ class Money(Plumbing):
     @invariant()
     def invariant_bounded_loss(self) -> None:
         """A vote loses at most the bond that was locked for it, the voters of an id get at most its fee, a reward is at
-        most the allowance; a submission costs its author at most bond and fee. Told by the events alone."""
+        most allowance and commons; a submission costs its author at most bond and fee. Told by the events alone."""
         for side, _ in self.seen():
-            for e in events(side, event_types.Committed):
+            for e in events(side, event_types.VoteBonded):
                 side.bonds[e.id, low(e.voter)] = e.bond
-            for e in events(side, event_types.VoteSettled):
-                assert e.bond_released + e.bond_forfeited == side.bonds[e.id, low(e.voter)]
+            for e in events(side, event_types.Settled):
+                if low(e.node) == side.g.models[e.id].author:
+                    assert e.released + e.forfeited == side.p["submissionBond"]
+                    assert e.paid + e.to_commons <= side.p["scoringFee"]
+                    continue
+                assert e.released + e.forfeited == side.bonds[e.id, low(e.node)]
                 side.paid[e.id] += e.paid
                 assert side.paid[e.id] <= side.p["scoringFee"]
-            for e in events(side, event_types.SubmissionSettled):
-                assert e.bond_released + e.bond_forfeited == side.p["submissionBond"]
-                assert e.fee_returned + e.fee_to_pool <= side.p["scoringFee"]
             for e in events(side, event_types.Rewarded):
-                assert e.reward <= side.g.models[e.id].rewarded[1]
+                allowance, commons = side.g.models[e.id].drawn_on
+                assert (e.from_allowance, e.from_commons) == side.g.models[e.id].rewarded
+                assert e.from_allowance <= allowance
+                assert e.from_commons <= commons
 
     @invariant()
     def invariant_rounding(self) -> None:
         """Beside the exact rational value payouts are rounded down and forfeits up, by less than one unit; powers of
-        a share lose at most one part in 10^16 of what they multiply."""
+        a share lose at most one part in 10^15 of what they multiply."""
         for side, _ in self.seen():
-            for e in events(side, event_types.Committed):
-                self._up(e.bond, Fraction(e.weight * side.p["minStake"] * side.p["voteBondBps"], BPS))
-            for e in events(side, event_types.VoteSettled):
-                self._vote_rounding(side, e)
+            for e in events(side, event_types.VoteBonded):
+                weight = side.g.models[e.id].votes[low(e.voter)].weight
+                self._up(e.bond, Fraction(weight * side.p["minStake"] * side.p["voteBondBps"], BPS))
+            for e in events(side, event_types.Settled):
+                if low(e.node) != side.g.models[e.id].author:
+                    self._vote_rounding(side, e)
             for e in events(side, event_types.Rewarded):
-                _, allowance = side.g.models[e.id].rewarded
                 share = 1 - Fraction(BPS - side.p["stepRateBps"], BPS) ** side.g.models[e.id].gain
-                self._down(e.reward, allowance * share, allowance)
+                for got, pot in zip((e.from_allowance, e.from_commons), side.g.models[e.id].drawn_on, strict=True):
+                    self._down(got, pot * share, pot)
             for e in events(side, event_types.Poured):
-                share = 1 - Fraction(side.p["decayBps"], BPS) ** side.g.models[e.id].gain
+                share = 1 - Fraction(side.p["decayBps"], BPS) ** self._own(side, e.id)
                 self._down(e.to_author, (e.to_author + e.passed) * share, e.to_author + e.passed)
-            for e in events(side, event_types.RewardShared):
-                self._down(e.to_lineage, Fraction((e.to_author + e.to_lineage) * side.p["lineageBps"], BPS))
+            for e in events(side, event_types.Shared):
+                self._down(e.to_reference, Fraction((e.to_author + e.to_reference) * side.p["lineageBps"], BPS))
+
+    @staticmethod
+    def _own(side: Side, id: int) -> int:
+        m = side.g.models[id]
+        return rules.own_grains(m.gain, m.measured, list(side.g.heirs(id).values()), side.g.bases(id)[0])
 
     def _vote_rounding(self, side: Side, e: Any) -> None:
-        model, vote = side.g.models[e.id], side.g.models[e.id].votes[low(e.voter)]
-        if not vote.revealed or model.status != FINAL or model.median == LOWEST:
+        model, vote = side.g.models[e.id], side.g.models[e.id].votes[low(e.node)]
+        if not vote.revealed or model.status != FINAL or model.median <= MISSING:
             assert e.paid == 0
             return
         slice_ = side.p["scoringFee"] // model.weight * vote.weight
@@ -140,18 +192,18 @@ class Money(Plumbing):
         x = vote.improvement > model.tau
         surprise = Fraction(ONE - vote.rate if x else vote.rate, ONE)
         others = 2 * (model.above - (vote.weight if x else 0)) > model.weight - vote.weight
-        surprise *= Fraction(WAD - model.q if others else model.q, WAD)
-        exact = min(slice_, side.bonds[e.id, low(e.voter)]) * surprise
+        surprise *= Fraction(ONE - model.q if others else model.q, ONE)
+        exact = min(slice_, side.bonds[e.id, low(e.node)]) * surprise
         if x == others:
             self._down(e.paid, exact)
-            assert e.bond_forfeited == 0
+            assert e.forfeited == 0
         else:
-            self._up(e.bond_forfeited, exact)
+            self._up(e.forfeited, exact)
             assert e.paid == 0
 
     @staticmethod
     def _down(got: int, exact: Fraction | int, of: int = 0) -> None:
-        assert 0 <= exact - got < 1 + Fraction(of, 10**16)
+        assert 0 <= exact - got < 1 + Fraction(of, 10**15)
 
     @staticmethod
     def _up(got: int, exact: Fraction) -> None:
@@ -167,25 +219,54 @@ class Money(Plumbing):
 
     @invariant()
     def invariant_lineage(self) -> None:
-        """Ancestors are earlier. What came in is what went out and what is still pending, to the unit."""
+        """Ancestors are earlier. What came in is what went out and what is still on its way, to the unit."""
         for side, r in self.seen():
             for id in watched(self, side):
                 model = side.g.models[id]
                 listed = r["parents", id][2:]
                 assert listed == words(*(part for parent in model.parents for part in parent))
                 assert all(parent < id for parent in listed[::2])
-                assert id == 0 or r["submission", id][7] < id
+                assert id == 0 or r["submission", id][3] < id
                 assert (r["owed", id], r["pending", id]) == ([model.owed], [model.pending])
+                for hop, share in side.g.shares.items():
+                    if hop[1] == id:
+                        assert r["shareOf", *hop] == share
             flows = side.flows
-            flows["in"] += sum(e.reward for e in events(side, event_types.Rewarded))
+            flows["in"] += sum(e.from_allowance + e.from_commons for e in events(side, event_types.Rewarded))
             flows["in"] += sum(e.amount for e in events(side, event_types.RoyaltyPaid))
-            flows["authors"] += sum(e.to_author for e in events(side, event_types.RewardShared))
+            flows["in"] += sum(e.amount for e in events(side, event_types.CommonsDivided))
+            flows["authors"] += sum(e.to_author for e in events(side, event_types.Shared))
             flows["authors"] += sum(e.to_author for e in events(side, event_types.Poured))
-            flows["pool"] += sum(e.passed for e in events(side, event_types.Poured) if e.reference_id == 0)
-            flows["pool"] += sum(e.amount for e in events(side, event_types.LineageShared) if e.to == 0)
-            left = r["balances",][2]
-            assert flows["in"] == flows["authors"] + flows["pool"] + left
-            assert left == side.g.committed == sum(m.owed + m.pending for m in side.g.models)
+            flows["commons"] += sum(e.passed for e in events(side, event_types.Poured) if e.reference_id == 0)
+            flows["commons"] += sum(
+                e.to_reference for e in events(side, event_types.Shared) if side.g.models[e.id].reference == 0
+            )
+            left = r["balances",][3]
+            assert flows["in"] == flows["authors"] + flows["commons"] + left
+            waiting = sum(m.owed + m.pending for m in side.g.models) + sum(sum(s) for s in side.g.shares.values())
+            assert left == side.g.committed == waiting
+
+    @invariant()
+    def invariant_contribution(self) -> None:
+        """What a model earned is shared to the unit, and who added nothing to what it carried takes nothing of it,
+        however it voted: above a base below its own level it gets the grains above its parents only."""
+        for side, _ in self.seen():
+            given: Counter[tuple[int, int]] = Counter()
+            for e in events(side, event_types.ShareGiven):
+                given[e.source, e.from_] += e.above + e.held
+                assert e.to in side.g.heirs(e.from_)
+                assert side.g.models[e.to].measured > min(side.g.bases(e.source))
+            for e in events(side, event_types.Shared):
+                given[e.source, e.id] -= e.to_parents
+            assert not any(given.values())
+            for e in events(side, event_types.Shared):
+                m, heirs = side.g.models[e.id], side.g.heirs(e.id)
+                base, start = side.g.bases(e.source)
+                top = min(m.measured, max([0, *heirs.values()]))
+                if m.measured > max(base, start) and top == m.measured and (e.id != e.source or m.gain):
+                    assert (e.to_author, e.to_reference) == (0, 0), f"{e.id} adds nothing and takes of {e.source}"
+                if not heirs:
+                    assert e.to_parents == 0
 
     @invariant()
     def invariant_split_proof(self) -> None:
@@ -193,17 +274,17 @@ class Money(Plumbing):
         split. At most the rounding of the powers lies between."""
         for side, _ in self.seen():
             for e in events(side, event_types.Rewarded):
-                gain, allowance = side.g.models[e.id].gain, side.g.models[e.id].rewarded[1]
-                for a in range(1, gain):
-                    first = reward(allowance, side.p["stepRateBps"], a)
-                    both = first + reward(allowance - first, side.p["stepRateBps"], gain - a)
-                    assert abs(both - e.reward) <= 2 + allowance // 10**16
+                gain, (pot, _) = side.g.models[e.id].gain, side.g.models[e.id].drawn_on
+                for a in range(1, gain, 1 + gain // 16):
+                    first = reward(pot, side.p["stepRateBps"], a)
+                    both = first + reward(pot - first, side.p["stepRateBps"], gain - a)
+                    assert abs(both - e.from_allowance) <= 2 + pot // 10**15
             for e in events(side, event_types.Poured):
-                gain, pot = side.g.models[e.id].gain, e.to_author + e.passed
-                for a in range(1, gain):
+                own, pot = self._own(side, e.id), e.to_author + e.passed
+                for a in range(1, own, 1 + own // 16):
                     first = poured(pot, side.p["decayBps"], a)
-                    both = first + poured(pot - first, side.p["decayBps"], gain - a)
-                    assert abs(both - e.to_author) <= 2 + pot // 10**16
+                    both = first + poured(pot - first, side.p["decayBps"], own - a)
+                    assert abs(both - e.to_author) <= 2 + pot // 10**15
 
 
 class Facts(Plumbing):
@@ -229,7 +310,7 @@ class Facts(Plumbing):
         for side, r in self.seen():
             for id in watched(self, side):
                 m, s = side.g.models[id], r["submission", id]
-                author, at, _, _, _, tau, _, reference, _, eligible, q, _, _, _, weights = s
+                author, at, _, reference, tau, q, eligible, *_, weights = s
                 frozen = (author, at, tau, reference, eligible, q, *r["windows", id])
                 if id:
                     assert list(frozen[:6]) == words(m.author, m.reserved_at, m.tau, m.reference, m.eligible, m.q)
@@ -237,8 +318,8 @@ class Facts(Plumbing):
                     assert side.first.setdefault(id, frozen) == frozen
                     assert weights == (word(content(m.name)[2]) if m.parents else 0)
                 for voter, vote in m.votes.items():
-                    kept = word(side.commitments[id, voter][:24])
-                    assert r["voteOf", id, voter][:3] == [kept, vote.weight, vote.rate]
+                    kept = [word(side.commitments[id, voter][:24]), vote.weight, vote.rate]
+                    assert r["voteOf", id, voter][:3] == ([0, 0, 0] if vote.settled else kept)
             assert tuple(r["params",]) == side.first.setdefault(-1, tuple(r["params",]))
 
     @invariant()
@@ -251,24 +332,28 @@ class Facts(Plumbing):
             if not id or not events(side, event_types.Finalized):
                 continue
             m, s = side.g.models[id], r["submission", id]
-            found = (s[2], s[3], s[4], s[6], s[8], s[11], s[12])
-            assert list(found) == words(m.status, m.outcome, m.median, m.gain, m.level, m.weight, m.above)
+            found = [s[2], *s[7:15]]
+            standing = (m.level, m.measured, m.gain, m.previous) if m.status == FINAL else (0, 0, 0, 0)
+            assert found == words(m.status, m.outcome, m.median, m.weight, m.above, *standing)
             assert r["best",] == words(side.g.best, side.g.best_level)
-            assert r["tauAndRate",] == words(side.g.tau, side.g.q)
+            assert r["trend",] == words(side.g.tau, side.g.q, side.g.activity)
             shown = [(v.improvement, v.weight) for v in m.votes.values() if v.revealed]
             histogram = [sum(w for v, w in shown if v == bucket - 8) for bucket in range(32)]
             assert r["histogram", id] == histogram
             assert r["tally", id] == [sum(histogram), m.above, len(shown)]
             if m.status == FINAL:
-                self._robust(shown, s[3] if s[3] < 128 else s[3] - (1 << 256), kappa)
+                self._robust(shown, m.outcome, m.median, kappa)
+                start = side.g.models[m.reference]
+                assert m.level - start.level == grains(m.outcome) <= grains(m.median) == m.measured - start.measured
 
     @staticmethod
-    def _robust(shown: list[tuple[int, int]], outcome: int, kappa: int) -> None:
+    def _robust(shown: list[tuple[int, int]], outcome: int, median: int, kappa: int) -> None:
         values, weights = [v for v, _ in shown], [w for _, w in shown]
         total, n = sum(weights), min(len(shown), 8)
         for i in range(n):
             lifted = [min(v + 3, 23) if j == i else v for j, v in enumerate(values)]
             assert quantile(lifted, weights, kappa) >= outcome
+            assert upper_median(lifted, weights) >= median
         for mask in range(1 << n):
             held = sum(w for i, w in enumerate(weights) if mask >> i & 1)
             honest = [v for i, v in enumerate(values) if not mask >> i & 1]
@@ -276,14 +361,20 @@ class Facts(Plumbing):
                 assert outcome <= max(honest)
             if honest and held * BPS < kappa * total:
                 assert outcome >= min(honest)
+            if honest and 2 * held <= total:
+                assert median >= min(honest)
+            if honest and 2 * held < total:
+                assert median <= max(honest)
 
     @invariant()
     def invariant_sybil_split(self) -> None:
         """Had any voter come as two, with any split of its weight, the outcome would be the same, its slices of the fee
         the same, and its bonds at most the rounding higher."""
         for side, _ in self.seen():
-            for e in events(side, event_types.VoteSettled):
-                m, vote = side.g.models[e.id], side.g.models[e.id].votes[low(e.voter)]
+            for e in events(side, event_types.Settled):
+                if low(e.node) == side.g.models[e.id].author:
+                    continue
+                m, vote = side.g.models[e.id], side.g.models[e.id].votes[low(e.node)]
                 if vote.weight < 2 or not vote.revealed or m.status != FINAL:
                     continue
                 part = 1 + self.step % (vote.weight - 1)
@@ -291,10 +382,11 @@ class Facts(Plumbing):
                 shown += [(vote.improvement, part), (vote.improvement, vote.weight - part)]
                 values, weights = [v for v, _ in shown], [w for _, w in shown]
                 assert quantile(values, weights, side.p["kappaBps"]) == m.outcome
+                assert upper_median(values, weights) == m.median
                 each = side.p["scoringFee"] // m.weight
-                assert e.paid + e.fee_to_pool == each * part + each * (vote.weight - part)
+                assert e.paid + e.to_commons == each * part + each * (vote.weight - part)
                 bonds = side.g.bond(part) + side.g.bond(vote.weight - part)
-                assert 0 <= bonds - e.bond_released - e.bond_forfeited <= 1
+                assert 0 <= bonds - e.released - e.forfeited <= 1
 
     @invariant()
     def invariant_idempotent(self) -> None:
@@ -302,7 +394,7 @@ class Facts(Plumbing):
         something was skipped. The other invariants see that the ledgers stand still: the ghost model did not move."""
         for side, _ in self.seen():
             assert all(isinstance(e, event_types.SettleSkipped | event_types.PourSkipped) for e in side.repeated)
-            settled = [(e.id, e.voter) for e in events(side, event_types.VoteSettled)]
+            settled = [(e.id, e.node) for e in events(side, event_types.Settled)]
             assert len(set(settled)) == len(settled)
 
     @invariant()
@@ -312,10 +404,10 @@ class Facts(Plumbing):
             state = side.reducer.state
             assert not state.faults, state.faults
             assert state.held == r["held", side.scene.address["vault"]][0] - side.g.donated
-            assert [state.escrow, state.pool] == r["totals",]
-            assert state.pending_total == r["balances",][2]
+            assert [state.escrow, state.treasury] == r["totals",][1:]
+            assert [state.funds, state.commons, state.committed] == [sum(r["balances",][:2]), *r["balances",][2:]]
             assert [state.best, word(state.models[state.best].level)] == r["best",]
-            assert words(state.tau, state.q) == r["tauAndRate",]
+            assert words(state.tau, state.q, state.activity) == r["trend",]
             assert (state.closed, state.paused_until) == (r["closedAt",] != [0], r["pausedUntil",][0])
             for address, node in state.nodes.items():
                 mine = [node.stake, node.locked, node.unbonding, node.credit]
@@ -327,12 +419,10 @@ class Facts(Plumbing):
 
     def _same_model(self, r: Reading, id: int, m: Any) -> None:
         s = r["submission", id]
-        found = [s[2], s[3], s[4], s[6], s[7], s[8], s[11], s[12]]
-        assert found == words(
-            m.status, m.outcome, m.median, m.gain, m.reference_id, m.level, m.revealed_weight, m.yes_weight
-        )
+        standing = (m.level, m.measured, m.gain, m.previous_id) if m.status == FINAL else (0, 0, 0, 0)
+        result = (m.outcome, m.median, m.revealed_weight, m.yes_weight)
+        assert [s[2], s[3], *s[7:15]] == words(m.status, m.reference_id, *result, *standing)
         assert [m.owed, m.pending] == r["owed", id] + r["pending", id]
         for voter, vote in m.votes.items():
-            open_ = vote.improvement is not None
-            wanted = words(vote.improvement or 0, open_, vote.settled)
-            assert r["voteOf", id, low(voter)][3:] == wanted
+            shown = vote.improvement is not None and not vote.settled
+            assert r["voteOf", id, low(voter)][3:] == words(vote.improvement if shown else 0, shown)

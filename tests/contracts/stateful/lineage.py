@@ -16,7 +16,7 @@ class DeepLine(Time):
     """Driven by hand, not by Hypothesis. Almost all of a pour is passed on, so that it is still there at genesis."""
 
     reads_all: ClassVar[bool] = False
-    settings: ClassVar = [{"scoringFee": 0, "submissionBond": 1, "decayBps": 9_999, "dripBps": 200}]
+    settings: ClassVar = [{"scoringFee": 1, "submissionBond": 1, "decayBps": 9_999, "dripBps": 200}]
 
     def prepare(self) -> Side:
         side = self.sides[0]
@@ -48,16 +48,16 @@ class DeepLine(Time):
     def pour_down(self, side: Side, ids: list[int]) -> tuple[int, int]:
         """Pour all of them, youngest first, 100 hops a block: the gas of the dearest, and what reached genesis."""
         self.check_invariants(None)
-        before, dearest = side.flows["pool"], 0
+        before, dearest = side.flows["commons"], 0
         for start in range(len(ids), 0, -100):
             self.tick()
             for id in reversed(ids[max(0, start - 100) : start]):
-                self.pour(side, [id])
+                self.pour(side, [(id, id)])
             side.again.clear()
             self.collected()
             dearest = max(dearest, *(gas for name, _, gas in side.spent if name == "pool.pour"))
             self.check_invariants(None)
-        return dearest, side.flows["pool"] - before
+        return dearest, side.flows["commons"] - before
 
 
 @dataclass(frozen=True)

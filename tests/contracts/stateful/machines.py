@@ -9,7 +9,7 @@ from support.task import HIGHEST, OPEN, UNIT
 from .acts import Acts
 from .base import Plumbing
 from .rules import Models, Pots, Stake, Time, some, task, who
-from .sealing import signature, signed_digest
+from .sealing import named, signature, signed_digest, unsealed
 from .twins import CheckpointMachine, SybilMachine
 from .voting import Batches, Ends, Signed, Votes
 
@@ -34,18 +34,19 @@ class GeneralMachine(Start, Time, Stake, Models, Votes, Ends, Pots, Batches, Sig
 
 
 class SmallChangeMachine(Start, Time, Stake, Models, Votes, Ends, Pots):
-    """Six decimals, a minimum stake of a few units and amounts that divide badly: rounding where it hurts most."""
+    """Two decimals, a minimum stake of a few units and amounts that divide badly: rounding where it hurts most."""
 
     settings = [  # noqa: RUF012
-        {"decimals": 6, "minStake": 31, "submissionBond": 7, "scoringFee": 101, "voteBondBps": 3_333, "quorumFloor": 5,
-         "lineageBps": 4_999, "decayBps": 7, "kappaBps": 5_000, "dripBps": 200, "stepRateBps": 1_999, "startTau": 2},
+        {"decimals": 2, "minStake": 31, "submissionBond": 7, "scoringFee": 19, "voteBondBps": 3_000, "quorumFloor": 5,
+         "slots": 1, "lineageBps": 4_999, "decayBps": 7, "kappaBps": 5_000, "dripBps": 200, "stepRateBps": 1_999,
+         "startTau": 2},
     ]  # fmt: skip
 
 
 class VotingMachine(Start, Votes, Ends, Batches, Signed):
     """Votes only: batches with bad entries, keys, signatures, smart accounts, deadlines."""
 
-    settings = [{"kappaBps": 1_000, "quorumBps": 1_000, "quorumFloor": 1, "minStake": 10**6, "submissionBond": 1, "scoringFee": 977}]  # noqa: RUF012,E501  # fmt: skip
+    settings = [{"decimals": 6, "kappaBps": 1_000, "quorumFloor": 1, "minStake": 10**6, "submissionBond": 1, "scoringFee": 977}]  # noqa: RUF012,E501  # fmt: skip
 
     @rule(n=who)
     def open(self, n: int) -> None:
@@ -62,7 +63,7 @@ class SeveralTasksMachine(Start, Time, Stake, Models, Votes, Ends, Pots):
     settings = [  # noqa: RUF012
         {"submissionBond": UNIT, "scoringFee": UNIT // 5},
         {"decimals": 6, "minStake": 10**6, "submissionBond": 10**5, "scoringFee": 12_345, "kappaBps": 2_500},
-        {"decimals": "blacklist", "minStake": 10**6, "submissionBond": 5 * 10**5, "scoringFee": 0, "lineageBps": 0},
+        {"decimals": "blacklist", "minStake": 10**6, "submissionBond": 5 * 10**5, "scoringFee": 1, "lineageBps": 0},
     ]
 
     @rule(n=who, listed=st.booleans())
@@ -84,14 +85,14 @@ class SeveralTasksMachine(Start, Time, Stake, Models, Votes, Ends, Pots):
         self.tick()
         p = self.world.by_address[voter]
         if other.law.known(id) and other.law.commit(voter, voter, id, self.now) is None:
-            self.act(other, "book", "commit", voter, id, side.commitments[id, voter], by=p)
+            self.act(other, "book", "commit", voter, named(other, id, side.commitments[id, voter]), by=p)
             self.keep(other, side.openings[id, voter], side.commitments[id, voter])
         if other.law.known(id):
             self.jump(other.g.window(id)[2])
         vote = side.openings[id, voter]
         opens = other.law.known(id) and self.opens(other, vote)
         error = other.law.reveal(voter, id, self.now, vote[3], opens=opens)
-        if self.act(other, "book", "reveal", vote, by=self.world.stranger, error=error):
+        if self.act(other, "book", "reveal", unsealed(vote), by=self.world.stranger, error=error):
             other.g.reveal(voter, id)
 
     @rule(t=task, which=some, n=who, improvement=st.integers(0, HIGHEST))
@@ -106,7 +107,8 @@ class SeveralTasksMachine(Start, Time, Stake, Models, Votes, Ends, Pots):
         _, commitment = self.seal(other, p, id, improvement)
         made = signature(p, signed_digest(side, p.address, id, commitment, deadline))
         error = other.law.commit_by_sig(p.address, id, deadline, self.now, False)
-        self.act(other, "book", "commitBySig", p.address, id, commitment, deadline, made, by=p, error=error)
+        args = (p.address, named(other, id, commitment), deadline, made)
+        self.act(other, "book", "commitBySig", *args, by=p, error=error)
 
     @rule(n=who)
     def all_tasks_in_one_block(self, n: int) -> None:

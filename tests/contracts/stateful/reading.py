@@ -28,7 +28,8 @@ VIEWS = {
     "closedAt": ("registry", "closedAt()"),
     "pausedUntil": ("registry", "pausedUntil()"),
     "lastFinalizedAt": ("registry", "lastFinalizedAt()"),
-    "tauAndRate": ("registry", "tauAndRate()"),
+    "trend": ("registry", "trend()"),
+    "feeNow": ("registry", "feeNow()"),
     "params": ("registry", "params()"),
     "submission": ("registry", "submission(uint256)"),
     "parents": ("registry", "parents(uint256)"),
@@ -41,10 +42,12 @@ VIEWS = {
     "balances": ("pool", "balances()"),
     "pending": ("pool", "pending(uint256)"),
     "owed": ("pool", "owed(uint256)"),
+    "shareOf": ("pool", "shareOf(uint256,uint256)"),
+    "division": ("pool", "division()"),
 }
 FIXED: list[Key] = [
     ("totals",), ("best",), ("count",), ("next",), ("closedAt",), ("pausedUntil",), ("lastFinalizedAt",),
-    ("tauAndRate",), ("params",), ("balances",),
+    ("trend",), ("feeNow",), ("params",), ("balances",), ("division",),
 ]  # fmt: skip
 
 
@@ -85,6 +88,7 @@ def keys_of(machine: Plumbing, side: Side) -> list[Key]:
     for id in watched(machine, side):
         keys += [(name, id) for name in ("submission", "parents", "windows", "tally", "histogram", "pending", "owed")]
         keys += [("voteOf", id, voter) for voter in side.g.models[id].votes]
+        keys += [("shareOf", *hop) for hop in side.g.shares if hop[1] == id]
     if side.openings:
         latest = list(side.openings)[machine.step % len(side.openings)]
         keys.append(("hashVote", *side.openings[latest]))

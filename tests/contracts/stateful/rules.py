@@ -20,18 +20,17 @@ some = st.integers(0, 2)
 hundredths = st.one_of(st.integers(0, 400), st.sampled_from([0, 1, 99, 100, 101]))
 edge = st.sampled_from([-1, 0, 1])
 TRESPASS: list[tuple[str, str, tuple[Any, ...], str]] = [
-    ("vault", "openSubmission", ("0x" + "11" * 20, 1, 1, 1), "VaultUnauthorized"),
-    ("vault", "lockVote", ("0x" + "11" * 20, "0x" + "11" * 20, 1), "VaultUnauthorized"),
-    ("vault", "countVote", ("0x" + "11" * 20, True), "VaultUnauthorized"),
-    ("vault", "unlock", ("0x" + "11" * 20, 0, 0, 0, 0), "VaultUnauthorized"),
+    ("vault", "openSubmission", ("0x" + "11" * 20, 1, 1, 1, 1, 1), "VaultUnauthorized"),
+    ("vault", "lockVote", ("0x" + "11" * 20, "0x" + "11" * 20, 1, 1), "VaultUnauthorized"),
+    ("vault", "unlock", ("0x" + "11" * 20, 0, (0, 0, 0, 0, False, False)), "VaultUnauthorized"),
     ("vault", "fund", ("0x" + "11" * 20, 1), "VaultUnauthorized"),
     ("vault", "refund", ("0x" + "11" * 20, 1), "VaultUnauthorized"),
     ("vault", "credit", ("0x" + "11" * 20, 1), "VaultUnauthorized"),
     ("registry", "close", (), "RegistryUnauthorized"),
     ("registry", "initialize", (), "InvalidInitialization"),
-    ("registry", "conclude", (1, (3, 0, 0, 0, 0, 0, 0)), "RegistryUnauthorized"),
-    ("book", "commitFrom", ("0x" + "11" * 20, "0x" + "11" * 20, 1, b"\1" * 32), "BookUnauthorized"),
-    ("pool", "reward", (1, "0x" + "11" * 20, 3), "PoolUnauthorized"),
+    ("registry", "conclude", (1, 3, (0, 0, 0, 0), (0, 0, 0)), "RegistryUnauthorized"),
+    ("book", "commitFrom", ("0x" + "11" * 20, "0x" + "11" * 20, (1, b"\1" * 32, b"\1" * 32)), "BookUnauthorized"),
+    ("pool", "reward", (1, 3, 3), "PoolUnauthorized"),
 ]
 
 
@@ -150,7 +149,7 @@ class Models(Acts):
         side, p = self.side(t), self.who(n)
         self.tick()
         if not zero:
-            self.act(side, "registry", "reserve", bytes(32), by=p, error="RegistryZeroReservation")
+            self.act(side, "registry", "reserve", bytes(32), 1, by=p, error="RegistryZeroReservation")
         id = self.reserve(side, p)
         if id is not None and submit:
             self.tick()
@@ -205,7 +204,7 @@ class Models(Acts):
         m, copy = side.g.models[id], len(side.g.models)
         if m.author == thief.address or not own(m):
             return
-        self.act(side, "registry", "reserve", m.reservation, by=thief)
+        self.act(side, "registry", "reserve", m.reservation, 2**255, by=thief)
         side.g.reserve(thief.address, self.now, m.name, m.reservation)
         args = (copy, record(m.name, ((0, 10_000),)), salt_of(m.name))
         self.act(side, "registry", "submit", *args, by=thief, error="RegistryReservationMismatch")
@@ -222,12 +221,32 @@ class Models(Acts):
 
 
 class Pots(Acts):
-    @rule(t=task, ids=st.lists(st.integers(0, 40), min_size=1, max_size=4))
-    def pour_(self, t: int, ids: list[int]) -> None:
+    @rule(t=task, picks=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), min_size=1, max_size=4))
+    def pour_(self, t: int, picks: list[tuple[int, int]]) -> None:
+        """Hops that hold something, hops that hold nothing, and hops of unknown ids."""
         side = self.side(t)
         self.tick()
-        known = len(side.g.models)
-        self.pour(side, [i if i == 40 else i % known for i in ids])
+        known, waiting = len(side.g.models), side.g.waiting()
+        hops = []
+        for a, b in picks:
+            if waiting and a % 3:
+                hops.append(waiting[(a + b) % len(waiting)])
+            else:
+                hops.append((a if a == 40 else a % known, b if b == 40 else b % known))
+        self.pour(side, hops)
+
+    @rule(t=task)
+    def pour_everything(self, t: int) -> None:
+        side = self.side(t)
+        self.tick()
+        self.pour_all(side)
+
+    @rule(t=task, which=some)
+    def divide_commons(self, t: int, which: int) -> None:
+        side = self.side(t)
+        self.tick()
+        for id in (0, len(side.g.models), self.pick(side, which, *ALL) or 0):
+            self.divide(side, id)
 
     @rule(t=task, which=some, amount=st.one_of(hundredths, st.integers(0, 10**6)))
     def pay_royalty(self, t: int, which: int, amount: int) -> None:

@@ -17,7 +17,9 @@ VOTE = keccak(
     text="ScoreVote(address voter,uint256 submissionId,bytes32 weightsDigest,"
     "int8 improvement,bytes32 evidenceRoot,bytes32 salt)"
 )
-COMMIT = keccak(text="Commit(address voter,uint256 submissionId,bytes32 commitment,uint256 deadline)")
+COMMIT = keccak(
+    text="Commit(address voter,uint256 submissionId,bytes32 recordHash,bytes32 commitment,uint256 deadline)"
+)
 RECORD = "((bytes32,uint32,bytes32,bytes32),(uint32,uint16)[])"
 
 
@@ -48,6 +50,21 @@ def opening(side: Side, voter: str, id: int, improvement: int) -> tuple[Any, ...
     return voter, id, weights, improvement, digest("evidence", voter, id), digest("vote", voter, id)
 
 
+def kept_hash(model: Model) -> bytes:
+    """What the registry keeps of a model: its reservation, then its record."""
+    return record_hash(model.name, model.parents) if model.parents else model.reservation
+
+
+def named(side: Side, id: int, commitment: bytes) -> tuple[int, bytes, bytes]:
+    """A SealedVote: a commitment and the record that it is about."""
+    return id, kept_hash(side.g.models[id]) if id < len(side.g.models) else b"\1" * 32, commitment
+
+
+def unsealed(vote: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The Opening of a ScoreVote: all but the digest of the weights, which the registry knows."""
+    return *vote[:2], *vote[3:]
+
+
 def _typed(side: Side, body: bytes) -> bytes:
     return bytes(keccak(b"\x19\x01" + side.scene.domain + keccak(body)))
 
@@ -59,8 +76,8 @@ def digest_of(side: Side, vote: tuple[Any, ...]) -> bytes:
 
 def signed_digest(side: Side, voter: str, id: int, commitment: bytes, deadline: int) -> bytes:
     """What `commitBySig` wants signed."""
-    kinds = ["bytes32", "address", "uint256", "bytes32", "uint256"]
-    return _typed(side, encode(kinds, [COMMIT, voter, id, commitment, deadline]))
+    kinds = ["bytes32", "address", "uint256", "bytes32", "bytes32", "uint256"]
+    return _typed(side, encode(kinds, [COMMIT, voter, *named(side, id, commitment), deadline]))
 
 
 @cache

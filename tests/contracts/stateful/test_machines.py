@@ -14,7 +14,7 @@ from .target import Target
 NAMES = {
     "solvency", "locked_is_exposure", "no_theft", "bounded_loss", "rounding", "one_way_status", "windows", "binding",
     "outcome", "frozen", "lineage", "split_proof", "sybil_split", "idempotent", "queue_moves", "exit", "replay", "gas",
-    "signatures", "no_probe_bit",
+    "signatures", "no_probe_bit", "contribution", "nobody_gains_by_void", "capacity",
 }  # fmt: skip
 
 

@@ -21,11 +21,11 @@ BUGS = {
         VotingMachine,
     ),
     "the scoring fee stays with the author": (
-        Bug("StakeVault", "StakeVault.sol", "stake.free - bond - fee", "stake.free - bond"),
+        Bug("StakeVault", "StakeVault.sol", "stake.free - needed,", "stake.free - bond,"),
         SmallChangeMachine,
     ),
     "a pour passes on all it holds": (
-        Bug("RewardPool", "RewardPool.sol", "share.pending - part", "share.pending - 0 * part"),
+        Bug("RewardPool", "RewardPool.sol", "account.pending - part", "account.pending - 0 * part"),
         CheckpointMachine,
     ),
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule
-from support.task import FINAL, HIGHEST, UNIT
+from support.reference import GRAINS, index_of
+from support.task import FINAL, UNIT
 
 from pdfed_sdk.chain import event_types
 
@@ -22,7 +24,7 @@ SYBILS = 24
 class CheckpointMachine(Time, Pots, Votes):
     """invariant split_proof on chain. Task 1 makes in several models the progress that task 0 makes in one."""
 
-    settings = [{"scoringFee": 0, "decayBps": 8_765, "stepRateBps": 313, "lineageBps": 4_321}] * 2
+    settings = [{"scoringFee": 1, "decayBps": 8_765, "stepRateBps": 313, "lineageBps": 4_321, "stakeDripBps": 500}] * 2
 
     @initialize(money=st.integers(10**3, 10**9))
     def start(self, money: int) -> None:
@@ -54,40 +56,37 @@ class CheckpointMachine(Time, Pots, Votes):
             return None
         return id
 
-    @rule(parts=st.lists(st.integers(2, 6), min_size=2, max_size=4))
+    @rule(parts=st.lists(st.integers(2, 6), min_size=2, max_size=4).filter(lambda parts: sum(parts) in GRAINS))
     def same_progress(self, parts: list[int]) -> None:
-        """One model of the whole gain, and models of its parts, all finalised in one second: each task pays the same
-        share of the allowance it has."""
-        parts = parts if sum(parts) <= HIGHEST else parts[:2]
-        self._clear()
-        self.tick()
+        """One model of the whole gain, and models of its parts one after the other: each task leaves the same part of
+        the allowance that it found."""
         one, many = self.sides
-        first = self._new(one)
-        rest = [self._new(many) for _ in parts]
-        if first is None or None in rest or one.g.closed_at or many.g.closed_at:
-            return
-        ids = [i for i in rest if i is not None]
-        self._vote(one, first, sum(parts))
-        for i, id in enumerate(ids):
-            self._vote(many, id, sum(parts[: i + 1]))
-        self._close([(one, first), *((many, id) for id in ids)])
+        self._clear()
+        steps = [(one, self._step(one, sum(parts))), *((many, self._step(many, part)) for part in parts)]
         self.collected()
-        if one.g.models[first].status != FINAL or any(many.g.models[i].status != FINAL for i in ids):
-            return
-        assert one.g.models[first].gain == sum(many.g.models[i].gain for i in ids) == sum(parts)
-        paid = [e.reward for e in events(one, event_types.Rewarded) if e.id == first]
-        split = [e.reward for e in events(many, event_types.Rewarded) if e.id in ids]
-        assert (len(paid), len(split)) == (1, len(parts))
-        mine, theirs = one.g.models[first].rewarded[1], many.g.models[ids[0]].rewarded[1]
-        units = (len(parts) + 2) * max(mine, theirs)
-        assert abs(paid[0] * theirs - sum(split) * mine) <= units + mine * theirs // PART
+        left = [Fraction(1), Fraction(1)]
+        error = Fraction(0)
+        for side, id in steps:
+            if id is None or side.g.models[id].status != FINAL:
+                return
+            model = side.g.models[id]
+            paid = [e.from_allowance for e in events(side, event_types.Rewarded) if e.id == id]
+            assert paid == [model.rewarded[0]]
+            if not model.drawn_on[0]:
+                return
+            left[side.scene.number] *= 1 - Fraction(paid[0], model.drawn_on[0])
+            error += Fraction(2, model.drawn_on[0]) + Fraction(1, PART)
+        assert one.g.models[steps[0][1] or 0].gain == sum(parts)
+        assert abs(left[0] - left[1]) <= error
         self.stats.checks["split_proof"] += 1
 
-    @rule(a=st.integers(2, 8), b=st.integers(2, 8), amount=st.integers(1, 10**21))
+    @rule(a=st.integers(2, 8), b=st.sampled_from([2, 4, 6, 8]), amount=st.integers(1, 10**21))
     def same_line(self, a: int, b: int, amount: int) -> None:
         """A royalty runs down a line with one gain a + b, or with a gain a and then a gain b: authors get the same, and
         so does what lies below."""
         one, many = self.sides
+        if a + b not in GRAINS:
+            return
         lines: list[list[int]] = []
         for side, parts in ((one, (a + b,)), (many, (a, b))):
             line = [self._step(side, part) for part in (*parts, 0)]
@@ -104,7 +103,7 @@ class CheckpointMachine(Time, Pots, Votes):
             side.g.royalty(line[-1], amount)
             self.collected()
             start = len(side.events)
-            self.pour(side, list(reversed(line)))
+            self.pour(side, [(id, id) for id in reversed(line)])
             self.collected()
             poured = [e for e in side.events[start:] if isinstance(e, event_types.Poured)]
             below = side.g.models[line[0]].reference
@@ -117,7 +116,7 @@ class CheckpointMachine(Time, Pots, Votes):
         self.tick()
         id = self._new(side)
         if id is not None:
-            self._vote(side, id, gain)
+            self._vote(side, id, index_of(gain))
             self._close([(side, id)])
         return id
 
@@ -125,16 +124,13 @@ class CheckpointMachine(Time, Pots, Votes):
         """Share out all that is owed or pending."""
         self.tick()
         for side in self.sides:
-            ids = range(len(side.g.models) - 1, 0, -1)
-            due = [i for i in ids if side.g.models[i].owed or side.g.models[i].pending]
-            if due:
-                self.pour(side, list(range(due[0], 0, -1)))
+            self.pour_all(side)
 
     @rule(ids=st.permutations(range(1, 7)))
     def pour_in_any_order(self, ids: list[int]) -> None:
         self.tick()
         for side in self.sides:
-            self.pour(side, [i for i in ids if i < len(side.g.models)])
+            self.pour(side, [(i, i) for i in ids if i < len(side.g.models)] or [(0, 0)])
 
 
 class SybilMachine(Time):
@@ -210,11 +206,11 @@ class SybilMachine(Time):
         results, stakes = [], []
         for side, id, names in zip(self.sides, ids, (her, sybils), strict=True):
             (e,) = (e for e in events(side, event_types.Finalized) if e.id == id)
-            results.append((e.status, e.outcome, e.median, e.level, e.gain, e.revealed_weight, e.yes_weight))
-            bonds = [e.bond for e in events(side, event_types.Committed) if e.id == id and low(e.voter) in names]
-            settled = [e for e in events(side, event_types.VoteSettled) if e.id == id and low(e.voter) in names]
-            slices = [e.paid + e.fee_to_pool for e in settled]
-            forfeits = sum(e.bond_forfeited for e in settled) if not any(slices) else 0
+            results.append((e.status, e.result, e.standing))
+            bonds = [e.bond for e in events(side, event_types.VoteBonded) if e.id == id and low(e.voter) in names]
+            settled = [e for e in events(side, event_types.Settled) if e.id == id and low(e.node) in names]
+            slices = [e.paid + e.to_commons for e in settled]
+            forfeits = sum(e.forfeited for e in settled) if not any(slices) else 0
             beta = sum(min(s, b) for s, b in zip(slices, bonds, strict=True)) if slices else 0
             stakes.append((sum(bonds), sum(slices), beta, forfeits))
         assert results[0] == results[1]

@@ -7,7 +7,7 @@ from typing import Any
 from eth_utils import keccak
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
-from support.task import FINAL, HIGHEST, LOWEST, OPEN, RESERVED
+from support.task import FINAL, HIGHEST, LOWEST, MISSING, OPEN, RESERVED, VOID
 
 from pdfed_sdk.chain import event_types
 
@@ -15,10 +15,11 @@ from .acts import ALL, Acts
 from .asked import ORDER
 from .base import Side
 from .rules import edge, some, task, who
-from .sealing import digest_of, opening, signature, signed_digest
+from .sealing import digest_of, named, opening, signature, signed_digest, unsealed
 
-improvements = st.one_of(st.sampled_from([LOWEST, HIGHEST, 0, 1, 2]), st.integers(LOWEST, HIGHEST))
+improvements = st.one_of(st.sampled_from([LOWEST, MISSING, HIGHEST, 0, 1, 2, 3]), st.integers(LOWEST, HIGHEST))
 SIGNATURES = {
+    "BookRecordMismatch": "uint256,bytes32,bytes32", "VaultNotValidator": "address",
     "BookNotOpen": "uint256", "BookAlreadyCommitted": "uint256,address", "BookNoWeight": "uint256,address",
     "BookAuthorCannotVote": "uint256,address", "BookCommitOver": "uint256,uint40,uint40",
     "BookZeroCommitment": "", "VaultNotVoter": "address,address", "RegistryUnknownId": "uint256",
@@ -41,10 +42,14 @@ class Votes(Acts):
         self.tick()
         if id is None:
             id = len(side.g.models)
-            self.act(side, "book", "commit", p.address, id, b"\1" * 32, by=p, error="RegistryUnknownId")
+            self.act(side, "book", "commit", p.address, named(side, id, b"\1" * 32), by=p, error="RegistryUnknownId")
             return
         sender = {0: self.world.key, 1: self.world.stranger}.get(by, p)
-        self.act(side, "book", "commit", p.address, id, b"\0" * 24 + b"\1" * 8, by=p, error="BookZeroCommitment")
+        zero = named(side, id, b"\0" * 24 + b"\1" * 8)
+        self.act(side, "book", "commit", p.address, zero, by=p, error="BookZeroCommitment")
+        other = (id, b"\2" * 32, b"\1" * 32)  # the record of another model
+        error = side.law.commit(sender.address, p.address, id, self.now, right_record=False)
+        self.act(side, "book", "commit", p.address, other, by=sender, error=error)
         self.commit(side, p, id, improvement, by=sender)
 
     @rule(t=task, n=who, which=some, improvement=st.sampled_from([-9, 24, 127, -128]), wrong=st.integers(0, 2))
@@ -62,7 +67,7 @@ class Votes(Acts):
         if wrong == 2:
             sealed[0] = self.world.stranger.address
         commitment = digest_of(side, tuple(sealed))
-        self.act(side, "book", "commit", p.address, id, commitment, by=p)
+        self.act(side, "book", "commit", p.address, named(side, id, commitment), by=p)
         self.keep(side, tuple(vote), commitment)
 
     @rule(t=task, n=who, which=some, jump=st.integers(0, 3), offset=edge)
@@ -77,7 +82,7 @@ class Votes(Acts):
         vote = side.openings.get((id, p.address)) or opening(side, p.address, id, 1)
         for changed in ((*vote[:3], 24, *vote[4:]), (*vote[:4], bytes(32), vote[5])):
             error = side.law.reveal(p.address, id, self.now, changed[3], any(changed[4]), False)
-            self.act(side, "book", "reveal", changed, by=self.world.stranger, error=error)
+            self.act(side, "book", "reveal", unsealed(changed), by=self.world.stranger, error=error)
         self.reveal(side, p.address, id)
 
     @rule(t=task, which=some, votes=st.lists(improvements, min_size=3, max_size=7))
@@ -115,7 +120,9 @@ class Votes(Acts):
             return
         if not one_block:
             self.tick()
-        known = [i for i, m in enumerate(side.g.models) if m.status in (OPEN, FINAL)]
+        known = [
+            i for i, m in enumerate(side.g.models) if m.status in (OPEN, FINAL) or (m.status == VOID and m.parents)
+        ]
         chosen = list(dict.fromkeys(known[-1 - i % len(known)] for i in parents))
         part = 10_000 // len(chosen)
         shares = [part] * (len(chosen) - 1)
@@ -153,11 +160,14 @@ class Ends(Acts):
             self.jump(side.g.window(id)[3], offset)
         self.finalize(side, id)
 
-    @rule(t=task, most=st.integers(0, 5), seconds=st.sampled_from([0, 40, 80]))
-    def finalize_many(self, t: int, most: int, seconds: int) -> None:
+    @rule(t=task, most=st.integers(0, 5), seconds=st.sampled_from([0, 40, 80]), jump=st.booleans(), offset=edge)
+    def finalize_many(self, t: int, most: int, seconds: int, jump: bool, offset: int) -> None:
+        """At any time, and a second before, at and after the reveal end of an id that waits."""
         side = self.side(t)
         self.tick(1 + seconds)
         g, done = side.g, 0
+        if jump and g.next < len(g.models):
+            self.jump(g.window(min(g.next + most, len(g.models) - 1))[3], offset)
         while done < most and g.next + done < len(g.models) and self.now >= g.window(g.next + done)[3]:
             done += 1
         self.act(side, "book", "finalizeMany", most, by=self.world.stranger, items=done)
@@ -187,17 +197,18 @@ class Batches(Acts):
         ids = [i for i, m in enumerate(side.g.models) if m.status in (RESERVED, OPEN)][-4:]
         ids.insert(bad % (len(ids) + 1), len(side.g.models) + bad)
         ids += ids[:1]
-        args = (p.address, ids, [b"\1" * 32] * (len(ids) + 1))
-        self.act(side, "book", "commitMany", *args, by=sender, error="BookLengthMismatch")
         sealed = [
             self.seal(side, p, i, improvement) if side.law.known(i) else ((p.address, i), b"\1" * 32) for i in ids
         ]
         zero = len(ids) > 3 and bad == 3
-        commitments = [bytes(32) if zero and i == 1 else c for i, (_, c) in enumerate(sealed)]
-        self.act(side, "book", "commitMany", p.address, ids, commitments, by=sender, items=len(ids))
+        votes = [named(side, id, bytes(32) if zero and i == 1 else sealed[i][1]) for i, id in enumerate(ids)]
+        if bad == 4:
+            votes[0] = (ids[0], b"\2" * 32, votes[0][2])  # the record of another model
+        self.act(side, "book", "commitMany", p.address, votes, by=sender, items=len(ids))
         skipped = []
         for i, id in enumerate(ids):
-            error = side.law.commit(sender.address, p.address, id, self.now, zero and i == 1)
+            right = not (bad == 4 and i == 0)
+            error = side.law.commit(sender.address, p.address, id, self.now, zero and i == 1, right)
             if error:
                 skipped.append((id, selector(error)))
             else:
@@ -218,7 +229,7 @@ class Batches(Acts):
         if wrong < len(votes):
             v = votes[wrong]
             votes[wrong] = (*v[:3], v[3] + 1 if v[3] < 0 else v[3] - 1, *v[4:])
-        self.act(side, "book", "revealMany", votes, by=self.world.user, items=len(votes))
+        self.act(side, "book", "revealMany", [unsealed(v) for v in votes], by=self.world.user, items=len(votes))
         skipped = []
         for vote in votes:
             error = side.law.reveal(vote[0], id, self.now, vote[3], opens=self.opens(side, vote))
@@ -249,7 +260,7 @@ class Signed(Acts):
         if forged < 4:
             self._forge(side, p, id, commitment, deadline, good, forged)
         error = side.law.commit_by_sig(p.address, id, deadline, self.now, True)
-        args = (p.address, id, commitment, deadline, good)
+        args = (p.address, named(side, id, commitment), deadline, good)
         if self.act(side, "book", "commitBySig", *args, by=self.world.user, error=error):
             self.keep(side, vote, commitment)
 
@@ -260,8 +271,8 @@ class Signed(Acts):
         end = side.g.window(id)[1]
         for when, made in ((deadline, bad), (end + 1, good), (self.now - 1, good)):
             error = side.law.commit_by_sig(p.address, id, when, self.now, False)
-            args = (p.address, id, commitment, when, made)
+            args = (p.address, named(side, id, commitment), when, made)
             self.act(side, "book", "commitBySig", *args, by=self.world.user, error=error)
         unknown = len(side.g.models)
-        args = (p.address, unknown, commitment, self.now, good)
+        args = (p.address, named(side, unknown, commitment), self.now, good)
         self.act(side, "book", "commitBySig", *args, by=self.world.user, error="RegistryUnknownId")

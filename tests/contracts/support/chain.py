@@ -109,6 +109,22 @@ class Chain:
         """Time of the latest block."""
         return int(self.rpc("eth_getBlockByNumber", "latest", False)["timestamp"], 16)
 
+    def account(self, secret: str) -> Any:
+        """An account whose key is known, with money for gas: it can sign without sending."""
+        from brownie import accounts
+
+        account = accounts.add(secret)
+        self.rpc("anvil_setBalance", str(account), hex(10**20))
+        return account
+
+    def decode_logs(self, raw: list[dict[str, Any]]) -> list[Any]:
+        """Events of logs as the node tells them."""
+        from brownie.network.event import _decode_logs
+        from hexbytes import HexBytes
+
+        logs = [{**log, "topics": [HexBytes(t) for t in log["topics"]], "data": HexBytes(log["data"])} for log in raw]
+        return [event for log in logs for event in _decode_logs([log])]
+
     def at(self, timestamp: int) -> None:
         """The next block carries exactly this time."""
         self.rpc("evm_setNextBlockTimestamp", timestamp)
@@ -188,6 +204,6 @@ class Chain:
 
 def _plain(value: Any) -> Any:
     """A value as `eth_abi` decodes it."""
-    if hasattr(value, "address") or isinstance(value, str):
+    if hasattr(value, "address") or (isinstance(value, str) and value.startswith("0x")):
         return str(value).lower()
     return value

@@ -9,7 +9,7 @@ from typing import Any
 
 from .ghost import Ghost, Node
 from .reference import DAY
-from .task import FINAL, HIGHEST, LOWEST, OPEN, RESERVED, TRAINER, VOID
+from .task import FINAL, HIGHEST, LOWEST, OPEN, RESERVED, TRAINER, VALIDATOR, VOID
 
 Error = str | None
 
@@ -25,9 +25,9 @@ class Law:
     def known(self, id: int) -> bool:
         return 0 <= id < len(self.g.models)
 
-    def dry(self, id: int) -> bool:
+    def dry(self, hop: tuple[int, int]) -> bool:
         """Nothing to pour."""
-        return not (self.known(id) and self.g.models[id].owed + self.g.models[id].pending)
+        return not self.g.held(hop)
 
     def _token(self, *accounts: Any) -> Error:
         return "Blacklisted" if self.listed.intersection(accounts) else None
@@ -72,15 +72,18 @@ class Law:
 
     # --- models ---
 
-    def reserve(self, who: Any, now: int) -> Error:
+    def reserve(self, who: Any, now: int, most: int = 2**256 - 1) -> Error:
         p, node = self.g.p, self.node(who)
         if self.g.closed_at:
             return "RegistryClosed"
         if now < self.g.paused_until:
             return "RegistryPaused"
+        fee = self.g.fee(now)
+        if fee > most:
+            return "RegistryFeeTooHigh"
         if not node.roles & TRAINER:
             return "VaultNotTrainer"
-        return "VaultInsufficientStake" if node.free < p["submissionBond"] + p["scoringFee"] else None
+        return "VaultInsufficientStake" if node.free < p["submissionBond"] + fee else None
 
     def submit(self, who: Any, id: int, parents: Any, now: int, opens: bool = True, digests: bool = True) -> Error:
         if not self.known(id):
@@ -100,13 +103,18 @@ class Law:
         if not 0 < len(parents) <= 4:
             return "RegistryBadParentCount"
         for i, (parent, bps) in enumerate(parents):
-            if parent >= id or self.g.models[parent].status not in (OPEN, FINAL):
+            if parent >= id or not self._submitted(parent):
                 return "RegistryBadParent"
             if parent in [p for p, _ in parents[:i]]:
                 return "RegistryDuplicateParent"
             if not bps:
                 return "RegistryBadParentWeights"
         return None if sum(bps for _, bps in parents) == 10_000 else "RegistryBadParentWeights"
+
+    def _submitted(self, id: int) -> bool:
+        """Open, Final, or Void after it was Open: only a submission has parents, but for genesis."""
+        model = self.g.models[id]
+        return model.status in (OPEN, FINAL) or (model.status == VOID and bool(model.parents))
 
     def pause(self, who: Any, duration: int, now: int) -> Error:
         if who != self.g.p["guardian"]:
@@ -117,22 +125,28 @@ class Law:
 
     # --- votes ---
 
-    def commit(self, sender: Any, voter: Any, id: int, now: int, zero: bool = False) -> Error:
+    def commit(
+        self, sender: Any, voter: Any, id: int, now: int, zero: bool = False, right_record: bool = True
+    ) -> Error:
         if zero:
             return "BookZeroCommitment"
         if not self.known(id):
             return "RegistryUnknownId"
         model, node = self.g.models[id], self.node(voter)
-        if voter in model.votes:
+        if voter in model.votes and not model.votes[voter].settled:
             return "BookAlreadyCommitted"
         if model.status != OPEN:
             return "BookNotOpen"
+        if not right_record:
+            return "BookRecordMismatch"
         if model.author == voter:
             return "BookAuthorCannotVote"
         if now >= self.g.window(id)[1]:
             return "BookCommitOver"
         if sender not in (voter, node.key):
             return "VaultNotVoter"
+        if not node.roles & VALIDATOR:
+            return "VaultNotValidator"
         weight = self.g.may_weigh(voter, id) if node.roles else 0
         if node.free < self.g.bond(weight):
             return "VaultInsufficientStake"
@@ -151,7 +165,7 @@ class Law:
         self, voter: Any, id: int, now: int, improvement: int, evidence: bool = True, opens: bool = True
     ) -> Error:
         vote = self.g.models[id].votes.get(voter) if self.known(id) else None
-        if vote is None:
+        if vote is None or vote.settled:
             return "BookNoCommitment"
         if vote.revealed:
             return "BookAlreadyRevealed"
@@ -200,10 +214,20 @@ class Law:
     def reclaim(self, who: Any, to: Any, now: int, nowhere: Any) -> Error:
         if who != self.g.p["sponsor"]:
             return "PoolNotSponsor"
+        if error := self.ended(now):
+            return error
+        if not self.g.funds:
+            return "PoolNothingToReclaim"
+        return "VaultBadRecipient" if to in nowhere else self._token(to)
+
+    def ended(self, now: int) -> Error:
+        """Closed, every id terminal, grace over."""
         if not self.g.closed_at:
             return "PoolNotClosed"
         if self.g.next < len(self.g.models):
             return "PoolUnfinished"
-        if now < max(self.g.closed_at, self.g.last_final) + self.g.p["grace"]:
-            return "PoolGraceRunning"
-        return "VaultBadRecipient" if to in nowhere else self._token(to)
+        over = max(self.g.closed_at, self.g.last_final) + self.g.p["grace"]
+        return "PoolGraceRunning" if now < over else None
+
+    def divide(self, id: int, now: int) -> Error:
+        return self.ended(now) or (None if self.known(id) else "RegistryUnknownId")

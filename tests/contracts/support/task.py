@@ -11,10 +11,11 @@ from eth_utils import keccak
 from .chain import Chain, connect
 
 UNIT = 10**18
-LOWEST, HIGHEST = -8, 23
+LOWEST, MISSING, HIGHEST = -8, -7, 23
 RESERVED, OPEN, FINAL, VOID = 1, 2, 3, 4
 TRAINER, VALIDATOR = 1, 2
 ZERO = "0x" + "00" * 20
+ANY_FEE = 2**256 - 1
 
 DEFAULTS: dict[str, Any] = {
     "guardian": ZERO,
@@ -22,7 +23,8 @@ DEFAULTS: dict[str, Any] = {
     "minStake": UNIT,
     "submissionBond": 2 * UNIT,
     "scoringFee": 3 * UNIT,
-    "voteBondBps": 1_000,
+    "voteBondBps": 200,
+    "slots": 16,
     "submitWindow": 250,
     "commitWindow": 1_000,
     "revealGap": 10,
@@ -31,7 +33,6 @@ DEFAULTS: dict[str, Any] = {
     "unbonding": 2_000,
     "grace": 1_000,
     "kappaBps": 3_333,
-    "quorumBps": 3_333,
     "quorumFloor": 3,
     "minVoters": 3,
     "minStep": 2,
@@ -40,14 +41,15 @@ DEFAULTS: dict[str, Any] = {
     "lineageBps": 3_000,
     "decayBps": 9_000,
     "dripBps": 100,
+    "stakeDripBps": 500,
     "objective": b"qn-normalised".ljust(32, b"\0"),
     "cardDigest": b"\x0c" * 32,
 }
 PARAMETERS = [
     "token", "sponsor", "guardian", "eligibility", "minStake", "submissionBond", "scoringFee", "voteBondBps",
-    "submitWindow", "commitWindow", "revealGap", "revealWindow", "warmUp", "unbonding", "grace", "kappaBps",
-    "quorumBps", "quorumFloor", "minVoters", "minStep", "startTau", "stepRateBps", "lineageBps", "decayBps",
-    "dripBps", "objective", "cardDigest",
+    "slots", "submitWindow", "commitWindow", "revealGap", "revealWindow", "warmUp", "unbonding", "grace", "kappaBps",
+    "quorumFloor", "minVoters", "minStep", "startTau", "stepRateBps", "lineageBps", "decayBps",
+    "dripBps", "stakeDripBps", "objective", "cardDigest",
 ]  # fmt: skip
 GENESIS = (b"\x01" * 32, 0x70, b"\x02" * 32, b"\x03" * 32)
 
@@ -142,10 +144,10 @@ class Task:
             )
         )
 
-    def reserve(self, author: Any, name: Any = None, at: int | None = None) -> int:
+    def reserve(self, author: Any, name: Any = None, at: int | None = None, most: int = ANY_FEE) -> int:
         number = self.registry.count()
         name = number if name is None else name
-        self.send(self.registry.reserve, self.reservation(author, name), sender=author, at=at)
+        self.send(self.registry.reserve, self.reservation(author, name), most, sender=author, at=at)
         return int(number)
 
     def submit(
@@ -165,16 +167,33 @@ class Task:
 
     def vote(self, voter: Any, id: int, improvement: int, salt: Any = "s") -> tuple[Any, ...]:
         """The ScoreVote of `voter`."""
-        weights = self.registry.submission(id)["weightsDigest"]
+        weights = self.submission(id)["weightsDigest"]
         return (str(voter), id, weights, improvement, digest("evidence", voter, id), digest(salt, voter, id))
+
+    def sealed(self, id: int, commitment: Any) -> tuple[Any, ...]:
+        """The SealedVote that names the record of `id`."""
+        return id, self.submission(id)["recordHash"], commitment
+
+    def seal(self, vote: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The SealedVote of a ScoreVote."""
+        return self.sealed(vote[1], self.book.hashVote(vote))
+
+    @staticmethod
+    def opening(vote: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What opens a ScoreVote: all of it but the digest of the weights."""
+        return (*vote[:2], *vote[3:])
 
     def commit(self, voter: Any, id: int, improvement: int, sender: Any = None, at: int | None = None) -> Any:
         vote = self.vote(voter, id, improvement)
         self.ballots[id, str(voter)] = vote
-        return self.send(self.book.commit, voter, id, self.book.hashVote(vote), sender=sender or voter, at=at)
+        return self.send(self.book.commit, voter, self.seal(vote), sender=sender or voter, at=at)
+
+    def opened(self, voter: Any, id: int) -> tuple[Any, ...]:
+        """The opening of what `voter` committed."""
+        return self.opening(self.ballots[id, str(voter)])
 
     def reveal(self, voter: Any, id: int, sender: Any = None, at: int | None = None) -> Any:
-        return self.send(self.book.reveal, self.ballots[id, str(voter)], sender=sender or voter, at=at)
+        return self.send(self.book.reveal, self.opened(voter, id), sender=sender or voter, at=at)
 
     def windows(self, id: int) -> Any:
         return self.registry.windows(id)
@@ -205,31 +224,77 @@ class Task:
             self.settle(id, votes)
         return receipt
 
+    # --- money of models ---
+
+    def pour(self, id: int, source: int | None = None, sender: Any = None) -> Any:
+        """One hop: what `id` holds of what `source` (default: itself) earned."""
+        return self.send(self.pool.pour, id, id if source is None else source, sender=sender or self.sponsor)
+
+    def pour_all(self) -> None:
+        """Every hop there is, the newest first: afterwards nothing is owed, held or pending."""
+        ids = range(int(self.registry.count()) - 1, 0, -1)
+        hops = [(id, source) for source in ids for id in range(source, 0, -1)]
+        self.send(self.pool.pourMany, hops, sender=self.sponsor)
+        self.send(self.pool.pourMany, [(id, id) for id in ids], sender=self.sponsor)
+
     # --- reads ---
 
-    def submission(self, id: int) -> Any:
-        return self.registry.submission(id)
+    def submission(self, id: int) -> dict[str, Any]:
+        """All that the registry keeps of an id, in one flat table."""
+        whole = self.registry.submission(id)
+        flat = {name: whole[name] for name in ("recordHash", "weightsDigest")}
+        for part in ("terms", "result", "standing"):
+            flat.update(zip(whole[part].keys(), whole[part], strict=True))
+        return flat
 
     def best(self) -> tuple[int, int]:
         id, level = self.registry.best()
         return int(id), int(level)
 
-    def balances(self) -> tuple[int, int]:
-        """Unreleased pool and allowance."""
-        pool, allowance, _ = self.pool.balances()
-        return int(pool), int(allowance)
+    def balances(self) -> dict[str, int]:
+        """The treasury by owner: unreleased, allowance, commons, committed."""
+        b = self.pool.balances()
+        return {name: int(value) for name, value in zip(b.keys(), b, strict=True)}
+
+    def funds(self) -> int:
+        """What is the sponsor's."""
+        b = self.balances()
+        return b["unreleased"] + b["allowance"]
+
+    def trend(self) -> tuple[int, int]:
+        """tau and q of the next reservation."""
+        tau, q, _ = self.registry.trend()
+        return int(tau), int(q)
 
     def account(self, who: Any) -> Any:
         return self.vault.account(who)
 
+    def escrow(self) -> int:
+        return int(self.vault.totals()[1])
+
+    def treasury(self) -> int:
+        return int(self.vault.totals()[2])
+
+    def wealth(self, who: Any) -> int:
+        """All that a node has in the task."""
+        a = self.account(who)
+        return int(a["stake"] + a["locked"] + a["unbonding"] + a["credit"])
+
     def ledgers(self, nodes: Any) -> int:
         """Everything the vault owes: the right side of the solvency equation."""
-        escrow, pool = self.vault.totals()
-        own = 0
-        for node in nodes:
-            a = self.account(node)
-            own += a["stake"] + a["locked"] + a["unbonding"] + a["credit"]
-        return int(own + escrow + pool)
+        return sum(self.wealth(node) for node in nodes) + self.escrow() + self.treasury()
 
     def solvent(self, nodes: Any) -> None:
-        assert self.token.balanceOf(self.vault) == self.ledgers(nodes)
+        assert self.token.balanceOf(self.vault) == self.vault.totals()[0] == self.ledgers(nodes)
+        assert self.treasury() == sum(self.balances().values())
+
+
+def settlements(receipt: Any) -> dict[Any, tuple[int, int, int, int]]:
+    """What each node got in a transaction: released, forfeited, paid, to the commons."""
+    names = ("released", "forfeited", "paid", "toCommons")
+    return {e["node"]: tuple(int(e[n]) for n in names) for e in happened(receipt, "Settled")}  # type: ignore[misc]
+
+
+def happened(receipt: Any, event: str) -> list[Any]:
+    """The events of this name; none where there is none."""
+    return list(receipt.events[event]) if event in receipt.events else []

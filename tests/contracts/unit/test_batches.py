@@ -38,34 +38,36 @@ def signer(task: Any, chain: Any) -> Any:
 
 def test_commit_many_skips_what_is_wrong_and_says_why(task: Any, nodes: list[Any]) -> None:
     author, voter = nodes[:2]
-    ids = [task.open(author), task.open(nodes[2]), task.open(voter), task.reserve(nodes[3])]
+    ids = [task.open(author), task.open(nodes[2]), task.open(voter), task.reserve(nodes[3]), task.open(nodes[4])]
     task.commit(voter, ids[1], 2)
-    wanted = [*ids, 99]
-    commitments = [bytes([7]) * 32] * 4 + [bytes(32)]
-    receipt = task.send(task.book.commitMany, voter, wanted, commitments, sender=voter)
+    c = bytes([7]) * 32
+    votes = [task.sealed(id, c) for id in ids]
+    votes[4] = (ids[4], votes[0][1], c)
+    votes += [(99, c, c), (98, c, bytes(32))]
+    receipt = task.send(task.book.commitMany, voter, votes, sender=voter)
     assert [e["id"] for e in receipt.events["Committed"]] == [ids[0]]
     assert [(e["id"], str(e["reason"])) for e in receipt.events["CommitSkipped"]] == [
         (ids[1], selector("BookAlreadyCommitted(uint256,address)")),
         (ids[2], selector("BookAuthorCannotVote(uint256,address)")),
         (ids[3], selector("BookNotOpen(uint256)")),
-        (99, selector("BookZeroCommitment()")),
+        (ids[4], selector("BookRecordMismatch(uint256,bytes32,bytes32)")),
+        (99, selector("RegistryUnknownId(uint256)")),
+        (98, selector("BookZeroCommitment()")),
     ]
-    args = (voter, [1], [])
-    task.reverts("BookLengthMismatch", 1, 0, call=task.book.commitMany, args=args, sender=voter)
 
 
 def test_one_bad_account_in_a_batch_does_not_stop_the_others(task: Any, nodes: list[Any], chain: Any) -> None:
     id = task.open(nodes[0])
     stranger = chain.accounts[70]
-    receipt = task.send(task.book.commitMany, nodes[1], [id], [b"\1" * 32], sender=stranger)
+    receipt = task.send(task.book.commitMany, nodes[1], [task.sealed(id, b"\1" * 32)], sender=stranger)
     assert str(receipt.events["CommitSkipped"]["reason"]) == selector("VaultNotVoter(address,address)")
-    args = (nodes[1], nodes[1], id, b"\1" * 32)
+    args = (nodes[1], nodes[1], task.sealed(id, b"\1" * 32))
     task.reverts("BookUnauthorized", stranger, call=task.book.commitFrom, args=args, sender=stranger)
     for voter in nodes[1:]:
         task.commit(voter, id, 4)
     task.to_reveal(id)
-    votes = [task.ballots[id, str(v)] for v in nodes[1:]]
-    wrong = (*votes[1][:3], 5, *votes[1][4:])
+    votes = [task.opened(v, id) for v in nodes[1:]]
+    wrong = (*votes[1][:2], 5, *votes[1][3:])
     receipt = task.send(task.book.revealMany, [votes[0], wrong, votes[0], *votes[2:]], sender=stranger)
     assert [e["voter"] for e in receipt.events["Revealed"]] == [nodes[1], nodes[3], nodes[4]]
     assert [str(e["reason"]) for e in receipt.events["RevealSkipped"]] == [
@@ -84,39 +86,40 @@ def test_batches_cost_less_than_single_calls(task: Any, nodes: list[Any]) -> Non
     for author in nodes[:4]:
         ids.append(task.open(author))
     voter = nodes[4]
-    commitments = [task.book.hashVote(task.vote(voter, id, 3)) for id in ids]
-    batch = task.send(task.book.commitMany, voter, ids, commitments, sender=voter).gas_used / len(ids)
+    votes = [task.seal(task.vote(voter, id, 3)) for id in ids]
+    batch = task.send(task.book.commitMany, voter, votes, sender=voter).gas_used / len(ids)
     assert INSTRUMENTED or batch <= 60_000
 
 
 def test_a_signed_commit_is_sent_by_anyone(task: Any, nodes: list[Any], signer: Any, chain: Any) -> None:
     id = task.open(nodes[0])
     end = task.windows(id)["commitEnd"]
-    call, commitment = task.book.commitBySig, b"\7" * 32
-    good = sign(task.book.hashCommit(signer, id, commitment, end))
+    call, vote = task.book.commitBySig, task.sealed(id, b"\7" * 32)
+    good = sign(task.book.hashCommit(signer, vote, end))
 
     def refused(error: str, *values: Any, args: tuple[Any, ...], at: int | None = None) -> None:
         task.reverts(error, *values, call=call, args=args, sender=nodes[3], at=at)
 
-    refused("BookBadSignature", signer, args=(signer, id, b"\6" * 32, end, good))
-    refused("BookBadSignature", nodes[2], args=(nodes[2], id, commitment, end, good))
-    refused("BookBadSignature", signer, args=(signer, id, commitment, end - 1, good))
-    refused("BookBadSignature", signer, args=(signer, id, commitment, end, good[:-1]))
-    refused("BookBadSignature", signer, args=(signer, id, commitment, end, sign(b"\0" * 32, OTHER)))
+    refused("BookBadSignature", signer, args=(signer, task.sealed(id, b"\6" * 32), end, good))
+    refused("BookBadSignature", signer, args=(signer, (id, b"\6" * 32, vote[2]), end, good))
+    refused("BookBadSignature", nodes[2], args=(nodes[2], vote, end, good))
+    refused("BookBadSignature", signer, args=(signer, vote, end - 1, good))
+    refused("BookBadSignature", signer, args=(signer, vote, end, good[:-1]))
+    refused("BookBadSignature", signer, args=(signer, vote, end, sign(b"\0" * 32, OTHER)))
     s = int.from_bytes(good[32:64], "big")
     malleable = good[:32] + (ORDER - s).to_bytes(32, "big") + bytes([27 + 28 - good[64]])
-    refused("BookBadSignature", signer, args=(signer, id, commitment, end, malleable))
-    late = sign(task.book.hashCommit(signer, id, commitment, end + 1))
-    refused("BookDeadlineTooLate", end + 1, end, args=(signer, id, commitment, end + 1, late))
+    refused("BookBadSignature", signer, args=(signer, vote, end, malleable))
+    late = sign(task.book.hashCommit(signer, vote, end + 1))
+    refused("BookDeadlineTooLate", end + 1, end, args=(signer, vote, end + 1, late))
     early = chain.now + 20
-    expired = sign(task.book.hashCommit(signer, id, commitment, early))
-    refused("BookSignatureExpired", early, early + 1, args=(signer, id, commitment, early, expired), at=early + 1)
-    chain.simulate(call, signer, id, commitment, early, expired, sender=nodes[3], at=early)
-    refused("BookCommitOver", args=(signer, id, commitment, end, good), at=end)
-    receipt = task.send(call, signer, id, commitment, end, good, sender=nodes[3])
+    expired = sign(task.book.hashCommit(signer, vote, early))
+    refused("BookSignatureExpired", early, early + 1, args=(signer, vote, early, expired), at=early + 1)
+    chain.simulate(call, signer, vote, early, expired, sender=nodes[3], at=early)
+    refused("BookCommitOver", args=(signer, vote, end, good), at=end)
+    receipt = task.send(call, signer, vote, end, good, sender=nodes[3])
     assert INSTRUMENTED or receipt.gas_used <= 105_000
     assert task.book.voteOf(id, signer)["weight"] == 10
-    refused("BookAlreadyCommitted", args=(signer, id, commitment, end, good))
+    refused("BookAlreadyCommitted", args=(signer, vote, end, good))
 
 
 def test_a_signature_serves_one_task_only(task: Any, nodes: list[Any], signer: Any, chain: Any) -> None:
@@ -127,8 +130,10 @@ def test_a_signature_serves_one_task_only(task: Any, nodes: list[Any], signer: A
     id, twin = task.open(nodes[0]), other.open(nodes[0])
     assert id == twin
     deadline = chain.now + 100
-    signature = sign(task.book.hashCommit(signer, id, b"\7" * 32, deadline))
-    args = (signer, twin, b"\7" * 32, deadline, signature)
+    vote = task.sealed(id, b"\7" * 32)
+    assert vote == other.sealed(twin, b"\7" * 32)
+    signature = sign(task.book.hashCommit(signer, vote, deadline))
+    args = (signer, vote, deadline, signature)
     task.reverts("BookBadSignature", signer, call=other.book.commitBySig, args=args, sender=nodes[3])
 
 
@@ -138,8 +143,9 @@ def test_the_voting_key_signs_for_its_node(task: Any, nodes: list[Any], chain: A
     task.send(task.vault.setVotingKey, hot, sender=node)
     id = task.open(nodes[0])
     deadline = chain.now + 100
-    signature = sign(task.book.hashCommit(node, id, b"\7" * 32, deadline), OTHER)
-    task.send(task.book.commitBySig, node, id, b"\7" * 32, deadline, signature, sender=nodes[4])
+    vote = task.sealed(id, b"\7" * 32)
+    signature = sign(task.book.hashCommit(node, vote, deadline), OTHER)
+    task.send(task.book.commitBySig, node, vote, deadline, signature, sender=nodes[4])
     assert task.book.voteOf(id, node)["weight"] == 10
     assert task.vault.votingKeyOf(node) == hot
 
@@ -156,10 +162,11 @@ def test_a_smart_account_signs_through_erc1271(task: Any, nodes: list[Any], sign
     chain.travel(chain.now + 10)
     id = task.open(nodes[0])
     deadline = chain.now + 100
-    hash_ = task.book.hashCommit(wallet, id, b"\7" * 32, deadline)
-    args = (wallet, id, b"\7" * 32, deadline, sign(hash_, OTHER))
+    vote = task.sealed(id, b"\7" * 32)
+    hash_ = task.book.hashCommit(wallet, vote, deadline)
+    args = (wallet, vote, deadline, sign(hash_, OTHER))
     task.reverts("BookBadSignature", wallet, call=task.book.commitBySig, args=args, sender=nodes[3])
-    task.send(task.book.commitBySig, wallet, id, b"\7" * 32, deadline, sign(hash_), sender=nodes[3])
+    task.send(task.book.commitBySig, wallet, vote, deadline, sign(hash_), sender=nodes[3])
     assert task.book.voteOf(id, wallet)["weight"] == 10
 
 
@@ -169,10 +176,11 @@ def test_a_smart_account_as_voting_key_signs_for_its_node(task: Any, nodes: list
     task.send(task.vault.setVotingKey, wallet, sender=node)
     id = task.open(nodes[0])
     deadline = chain.now + 100
-    hash_ = task.book.hashCommit(node, id, b"\7" * 32, deadline)
-    args = (node, id, b"\7" * 32, deadline, sign(hash_, OTHER))
+    vote = task.sealed(id, b"\7" * 32)
+    hash_ = task.book.hashCommit(node, vote, deadline)
+    args = (node, vote, deadline, sign(hash_, OTHER))
     task.reverts("BookBadSignature", node, call=task.book.commitBySig, args=args, sender=nodes[3])
-    task.send(task.book.commitBySig, node, id, b"\7" * 32, deadline, sign(hash_), sender=nodes[3])
+    task.send(task.book.commitBySig, node, vote, deadline, sign(hash_), sender=nodes[3])
     assert task.book.voteOf(id, node)["weight"] == 10
 
 
@@ -186,7 +194,7 @@ def test_an_account_with_code_answers_for_itself(
         task.send(task.vault.setVotingKey, key, sender=node)
     id = task.open(nodes[0])
     deadline = chain.now + 100
-    args = (node, id, b"\7" * 32, deadline)
+    args = (node, task.sealed(id, b"\7" * 32), deadline)
     args += (sign(task.book.hashCommit(*args), secret),)
     chain.rpc("anvil_setCode", str(key), "0x5f5ff3")  # answers nothing
     task.reverts("BookBadSignature", node, call=task.book.commitBySig, args=args, sender=nodes[3])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from support.reference import WAD, next_q, next_tau, payment, quantile
+from support.reference import ONE, next_q, next_tau, payment, quantile, rate, upper_median
 from support.task import UNIT, Task
 
 
@@ -37,8 +37,9 @@ def overtaken(task: Any, nodes: list[Any], chain: Any) -> Overtaken:
         task.reveal(voter, first)
     task.to_end(first)
     task.finalize(first)
+    task.settle(first, voters)
     assert chain.now < task.windows(second)["commitEnd"] - 100
-    assert tuple(task.book.tauAndRate()) == (1, WAD // 2 + WAD // 100)
+    assert task.trend() == (1, next_q(ONE // 2, 4, 40, 40))
     return Overtaken(task, voters, second, frozen["tau"], frozen["q"])
 
 
@@ -47,8 +48,8 @@ def test_a_rate_comes_from_the_reservations_q(overtaken: Overtaken) -> None:
     task.commit(voter, overtaken.id, 1)
     yes, seen = task.book.history(voter)
     assert (yes, seen) == (1, 1)
-    assert overtaken.q == WAD // 2
-    assert task.book.voteOf(overtaken.id, voter)["rate"] == ((WAD + 4 * overtaken.q) << 24) // (5 * WAD)
+    assert overtaken.q == ONE // 2
+    assert task.book.voteOf(overtaken.id, voter)["rate"] == rate(1, 1, overtaken.q)
 
 
 def test_a_history_is_kept_against_the_reservations_tau(overtaken: Overtaken) -> None:
@@ -57,8 +58,11 @@ def test_a_history_is_kept_against_the_reservations_tau(overtaken: Overtaken) ->
     task.commit(voter, overtaken.id, 1)
     task.to_reveal(overtaken.id)
     task.reveal(voter, overtaken.id)
-    assert tuple(task.book.history(voter)) == (2, 2)
     assert tuple(task.book.tally(overtaken.id)) == (10, 10, 1)
+    task.to_end(overtaken.id)
+    task.finalize(overtaken.id)
+    task.settle(overtaken.id, [voter])
+    assert tuple(task.book.history(voter)) == (2, 2)
 
 
 def test_votes_are_paid_by_the_reservations_tau_and_q(overtaken: Overtaken) -> None:
@@ -69,14 +73,14 @@ def test_votes_are_paid_by_the_reservations_tau_and_q(overtaken: Overtaken) -> N
     task.score(id, votes)
     slice_ = 3 * UNIT // 40 * 10
     for voter, improvement in votes.items():
-        rate = task.book.voteOf(id, voter)["rate"]
         x = improvement > overtaken.tau
-        paid, charged = payment(x, 2 * (30 - 10 * x) > 30, rate, overtaken.q, slice_, UNIT)
+        own = rate(1, 1, overtaken.q)
+        paid, charged = payment(x, 2 * (30 - 10 * x) > 30, own, overtaken.q, slice_, UNIT // 5)
         after = task.account(voter)
         assert after["credit"] - before[voter]["credit"] == paid
         assert before[voter]["stake"] - after["stake"] == charged
     assert task.submission(id)["yesWeight"] == 30
-    assert tuple(task.book.tauAndRate()) == (1, next_q(WAD // 2 + WAD // 100, 1, 30, 40))
+    assert task.trend() == (1, next_q(next_q(ONE // 2, 4, 40, 40), 1, 30, 40))
 
 
 def test_tau_follows_the_median_and_not_the_outcome(chain: Any) -> None:
@@ -86,9 +90,9 @@ def test_tau_follows_the_median_and_not_the_outcome(chain: Any) -> None:
     id = task.open(author)
     votes = (-5, -5, 4, 4, 4)
     task.score(id, dict(zip(voters, votes, strict=True)))
-    outcome, median = quantile(votes, [10] * 5, 3_333), quantile(votes, [10] * 5, 5_000)
+    outcome, median = quantile(votes, [10] * 5, 3_333), upper_median(votes, [10] * 5)
     assert (task.submission(id)["outcome"], task.submission(id)["median"]) == (outcome, median) == (-5, 4)
-    assert task.book.tauAndRate()[0] == next_tau(0, median) == 1
+    assert task.trend()[0] == next_tau(0, median) == 1
 
 
 def test_what_the_author_staked_then_is_left_out_of_the_eligible_weight(task: Any, nodes: list[Any]) -> None:

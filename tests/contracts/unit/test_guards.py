@@ -3,7 +3,8 @@
 from bisect import bisect
 from typing import Any
 
-from support.task import FINAL, UNIT, ZERO, Task
+from support.reference import poured
+from support.task import ANY_FEE, FINAL, UNIT, ZERO, Task
 from support.wire import INSTRUMENTED
 
 DAY = 86_400
@@ -21,25 +22,30 @@ def fresh(chain: Any, count: int = 5, **overrides: Any) -> tuple[Any, list[Any]]
 
 
 def test_a_royalty_is_shared_like_a_reward(task: Any, nodes: list[Any], chain: Any) -> None:
+    """The second model added 4 of the 8 grains: half of what its users pay is its author's, half its parent's; of both
+    a part flows on along references, and ends at genesis as commons."""
     first = task.open(nodes[0])
     task.score(first, dict.fromkeys(nodes[1:], 4))
     second = task.open(nodes[1], [(first, 10_000)])
     task.score(second, {n: 4 for n in nodes if n != nodes[1]})
-    task.send(task.pool.pourMany, [second, first], sender=nodes[0])
+    task.pour_all()
     user = chain.accounts[66]
     task.pay(user, UNIT)
-    before = [task.account(n)["credit"] for n in nodes[:2]]
-    pool = sum(task.balances())
+    before, funds, commons = [task.account(n)["credit"] for n in nodes[:2]], task.funds(), task.balances()["commons"]
     receipt = task.send(task.pool.payRoyalty, second, UNIT, sender=user)
     assert receipt.events["RoyaltyPaid"]["payer"] == user
-    assert task.pool.owed(second) == UNIT
-    assert sum(task.balances()) == pool  # a royalty is no sponsor's money
-    task.send(task.pool.pourMany, [second, first], sender=user)
-    line = UNIT * 3_000 // 10_000
-    assert task.account(nodes[1])["credit"] - before[1] == UNIT - line
-    earned = task.account(nodes[0])["credit"] - before[0]
-    assert 0 < earned < line
-    assert sum(task.balances()) == pool + line - earned
+    assert (task.pool.owed(second), task.funds(), task.balances()["commons"]) == (UNIT, funds, commons)
+    receipt = task.pour(second, sender=user)
+    own = UNIT  # above the best that it took the place of, all grains are its own
+    line = own * 3_000 // 10_000
+    assert receipt.events["Shared"]["toAuthor"] == own - line
+    assert task.pool.pending(first) == line
+    task.pour(first, sender=user)
+    earned = poured(line, 9_000, 4)
+    credits = [task.account(n)["credit"] - b for n, b in zip(nodes[:2], before, strict=True)]
+    assert credits == [earned, own - line]
+    assert task.balances()["commons"] - commons == line - earned
+    assert (task.balances()["committed"], task.funds()) == (0, funds)
     task.solvent(nodes)
 
 
@@ -52,20 +58,23 @@ def test_royalties_are_for_final_models(task: Any, nodes: list[Any]) -> None:
     task.reverts("VaultZeroAmount", call=task.pool.payRoyalty, args=(id, 0), sender=nodes[1])
 
 
-def test_skimming_royalties_needs_gain(task: Any, nodes: list[Any], chain: Any) -> None:
-    """A re-upload of someone's model takes 1 - rho of what its users pay to it, and nothing of what the original gets;
-    of what flows along the lineage it takes nothing, as it has no gain."""
+def test_skimming_royalties_takes_nothing_of_the_original(task: Any, nodes: list[Any], chain: Any) -> None:
+    """A re-upload that declares the original adds no grain: what its own users pay goes to the original's author."""
     original = task.open(nodes[0])
     task.score(original, dict.fromkeys(nodes[1:], 4))
     skim = task.open(nodes[1], [(original, 10_000)])
     task.score(skim, {n: 0 for n in nodes if n != nodes[1]})
-    task.send(task.pool.pour, original, sender=nodes[0])
+    task.pour_all()
     user = chain.accounts[66]
-    task.pay(user, UNIT)
-    before = task.account(nodes[1])["credit"]
-    task.send(task.pool.payRoyalty, original, UNIT, sender=user)
-    task.send(task.pool.pourMany, [skim, original], sender=user)
-    assert task.account(nodes[1])["credit"] == before
+    for paid_to in (original, skim):
+        task.pay(user, UNIT)
+        before = task.account(nodes[1])["credit"], task.account(nodes[0])["credit"]
+        task.send(task.pool.payRoyalty, paid_to, UNIT, sender=user)
+        task.pour_all()
+        after = task.account(nodes[1])["credit"], task.account(nodes[0])["credit"]
+        mine = paid_to == skim  # split above its reference: M of both is the same, so it is its author's own (limit)
+        assert (after[0] > before[0], after[1] > before[1]) == (mine, True)
+    task.solvent(nodes)
 
 
 # --- eligibility
@@ -131,16 +140,16 @@ def test_the_guardian_stops_reservations_for_a_while_and_nothing_else(chain: Any
     until = at + 14 * DAY
     assert receipt.events["Paused"]["until"] == task.registry.pausedUntil() == until
     reserve = task.registry.reserve
-    task.reverts("RegistryPaused", until, call=reserve, args=(b"\1" * 32,), sender=nodes[2])
+    task.reverts("RegistryPaused", until, call=reserve, args=(b"\1" * 32, ANY_FEE), sender=nodes[2])
     task.submit(nodes[1], reserved)
     task.score(id, dict.fromkeys(nodes[1:], 3))
     task.to_end(reserved)
     task.finalize(reserved)
-    task.send(task.pool.pour, id, sender=nodes[0])
+    task.pour(id)
     task.send(task.vault.claim, nodes[0], sender=nodes[0])
     task.send(task.vault.requestUnstake, UNIT, sender=nodes[2])
-    task.reverts("RegistryPaused", call=reserve, args=(b"\1" * 32,), sender=nodes[2], at=until - 1)
-    chain.simulate(reserve, b"\1" * 32, sender=nodes[2], at=until)
+    task.reverts("RegistryPaused", call=reserve, args=(b"\1" * 32, ANY_FEE), sender=nodes[2], at=until - 1)
+    chain.simulate(reserve, b"\1" * 32, ANY_FEE, sender=nodes[2], at=until)
     again = at + 60 * DAY
     task.reverts("RegistryPauseTooSoon", again, again - 1, call=pause, args=(1,), sender=guardian, at=again - 1)
     task.send(pause, 0, sender=guardian, at=again)

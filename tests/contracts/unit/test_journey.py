@@ -18,6 +18,6 @@ def test_a_model_is_scored_rewarded_and_poured(task: Any, nodes: list[Any], chai
     receipt = task.score(second, dict.fromkeys(others, 3))
     assert task.best() == (second, 7)
     print("finalize", receipt.gas_used)
-    task.send(task.pool.pourMany, [second, first], sender=author)
+    task.pour_all()
     task.solvent(nodes)
     assert task.account(author)["credit"] > 0

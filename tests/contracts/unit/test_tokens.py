@@ -60,14 +60,20 @@ def mock(chain: Any, name: str) -> Any:
     return getattr(chain.project, name).deploy({"from": chain.accounts[0]}, silent=True)
 
 
+def taking_fees(chain: Any, task: Any) -> None:
+    """From now on the task's token takes one percent of each transfer: it has the code of the mock that does."""
+    code = chain.rpc("eth_getCode", str(mock(chain, "FeeToken")), "latest")
+    chain.rpc("anvil_setCode", str(task.token), code)
+
+
 def test_a_token_that_takes_a_fee_is_refused_at_every_door_in(chain: Any) -> None:
-    """The mock takes one percent, rounded down: amounts below 100 units pass whole, so a task can be set up."""
-    task = Task(token=mock(chain, "FeeToken"), minStake=1, submissionBond=1, scoringFee=4, quorumFloor=3)
-    nodes = [task.join(a, stake=99) for a in chain.accounts[10:15]]
-    task.fund(99)
+    task = Task()
+    nodes = [task.join(a) for a in chain.accounts[10:15]]
+    task.fund()
     chain.travel(chain.now + 10)
     id = task.open(nodes[0])
     task.score(id, dict.fromkeys(nodes[1:], 3))
+    taking_fees(chain, task)
     for who in (nodes[1], task.sponsor):
         task.pay(who, 20_000)
     taken = (10_000, 9_900)
@@ -77,13 +83,11 @@ def test_a_token_that_takes_a_fee_is_refused_at_every_door_in(chain: Any) -> Non
 
 
 def test_a_fee_on_the_way_out_is_the_recipients(chain: Any) -> None:
-    task = Task(token=mock(chain, "FeeToken"), minStake=1, submissionBond=1, scoringFee=4)
-    node, to = task.join(chain.accounts[10], stake=99), chain.accounts[70]
-    task.send(task.token.mint, node, 99, sender=node)
-    task.send(task.vault.deposit, 99, sender=node)
+    task = Task()
+    node, to = task.join(chain.accounts[10], stake=198), chain.accounts[70]
     task.send(task.vault.requestUnstake, 198, sender=node)
-    for amount in (99, 99):
-        task.fund(amount)
+    task.fund(198)
+    taking_fees(chain, task)
     chain.travel(chain.now + 2_000)
     task.send(task.vault.withdraw, to, sender=node)
     assert task.token.balanceOf(to) == 197
@@ -135,7 +139,7 @@ def test_blacklisted_accounts_block_no_finalise_settle_or_pour(chain: Any) -> No
     id = task.open(nodes[0])
     task.score(id, {n: 3 for n in nodes if n not in (nodes[0], nodes[3])})
     assert task.submission(id)["status"] == FINAL
-    task.send(task.pool.pour, id, sender=nodes[0])
+    task.pour(id)
     task.solvent(nodes)
 
 
@@ -175,6 +179,6 @@ def test_six_decimals_work_to_the_last_unit(chain: Any) -> None:
     chain.travel(chain.now + 10)
     id = task.open(nodes[0])
     task.score(id, dict(zip(nodes[1:], (3, 4, 4, -1, 5, 3), strict=True)))
-    task.send(task.pool.pour, id, sender=nodes[0])
+    task.pour(id)
     task.solvent(nodes)
     assert task.token.balanceOf(task.vault) == 7 * (10 * 10**6 + 9) + 777_777_777

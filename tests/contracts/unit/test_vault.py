@@ -50,7 +50,7 @@ def test_voting_keys_and_metadata_change(task: Any, nodes: list[Any]) -> None:
 
 def test_weight_counts_whole_minimum_stakes_over_time(task: Any, newcomer: Any, chain: Any) -> None:
     v = task.vault
-    task.send(v.register, TRAINER, ZERO, bytes(32), sender=newcomer)
+    task.send(v.register, VALIDATOR, ZERO, bytes(32), sender=newcomer)
     before = v.totalWeightAt(chain.now)
     moments = [chain.now + 10 * i for i in range(1, 6)]
     steps = [UNIT - 1, 1, 3 * UNIT, 5 * UNIT // 2, UNIT // 2]
@@ -71,7 +71,7 @@ def test_weight_counts_whole_minimum_stakes_over_time(task: Any, newcomer: Any, 
 
 def test_weight_changes_within_one_block_leave_one_checkpoint(task: Any, newcomer: Any, chain: Any) -> None:
     v = task.vault
-    task.send(v.register, TRAINER, ZERO, bytes(32), sender=newcomer)
+    task.send(v.register, VALIDATOR, ZERO, bytes(32), sender=newcomer)
     task.send(v.deposit, UNIT, sender=newcomer)
     start = chain.now
     assert chain.block([(v.deposit, (amount,), newcomer) for amount in (UNIT, 2 * UNIT)], at=start + 50) == [True, True]
@@ -134,17 +134,18 @@ def test_deposits_are_counted_as_received(task: Any, nodes: list[Any]) -> None:
 def test_a_task_holds_a_bounded_amount(task: Any, nodes: list[Any]) -> None:
     node = nodes[0]
     most = 2**88 - 1
-    room = most - task.token.balanceOf(task.vault)
+    room = most - task.vault.totals()[0]
     task.send(task.token.mint, node, room + 1, sender=node)
     task.reverts("VaultTooMuch", most + 1, most, call=task.vault.deposit, args=(room + 1,), sender=node)
 
 
 def test_a_task_holds_a_bounded_weight(chain: Any) -> None:
-    task = Task(minStake=1, submissionBond=1, scoringFee=0)
+    least = UNIT // 100
+    task = Task(minStake=least)
     node = chain.accounts[31]
-    task.join(node, 2**32 - 1)
-    task.pay(node, 1)
-    task.reverts("VaultTooMuchWeight", 2**32, 2**32 - 1, call=task.vault.deposit, args=(1,), sender=node)
+    task.join(node, (2**32 - 1) * least)
+    task.pay(node, least)
+    task.reverts("VaultTooMuchWeight", 2**32, 2**32 - 1, call=task.vault.deposit, args=(least,), sender=node)
 
 
 def test_registering_and_staking_in_one_transaction(task: Any, chain: Any) -> None:
@@ -169,7 +170,7 @@ def test_credit_is_claimed_once_to_any_recipient(task: Any, nodes: list[Any], ch
     author, *voters = nodes
     task.score(task.open(author), dict.fromkeys(voters, 3))
     credit = task.account(voters[0])["credit"]
-    assert credit == 3 * UNIT // 40 * 10 // 4  # a first vote: f = q = 1/2
+    assert credit == UNIT // 5 // 4  # a first vote: f = q = 1/2, and the bond is less than the slice
     task.reverts("VaultBadRecipient", ZERO, call=task.vault.claim, args=(ZERO,), sender=voters[0])
     task.send(task.vault.claim, chain.accounts[41], sender=voters[0])
     assert task.token.balanceOf(chain.accounts[41]) == credit
@@ -177,8 +178,87 @@ def test_credit_is_claimed_once_to_any_recipient(task: Any, nodes: list[Any], ch
     task.solvent(nodes)
 
 
-def test_a_plain_transfer_belongs_to_nobody(task: Any, nodes: list[Any]) -> None:
+def test_a_plain_transfer_belongs_to_nobody_and_takes_nobodys_room(task: Any, nodes: list[Any]) -> None:
+    """However much somebody sends without a call: caps are of what the vault counted in, not of what it has."""
     before = task.ledgers(nodes)
-    task.send(task.token.mint, task.vault, 5 * UNIT, sender=nodes[0])
-    assert task.ledgers(nodes) == before
-    assert task.token.balanceOf(task.vault) == before + 5 * UNIT
+    gift = 2**88
+    task.send(task.token.mint, task.vault, gift, sender=nodes[0])
+    assert task.ledgers(nodes) == task.vault.totals()[0] == before
+    assert task.token.balanceOf(task.vault) == before + gift
+    task.pay(nodes[1], UNIT)
+    task.send(task.vault.deposit, UNIT, sender=nodes[1])
+    assert task.account(nodes[1])["stake"] == 11 * UNIT
+
+
+def test_only_the_stake_of_validators_weighs(task: Any, chain: Any) -> None:
+    """A trainer's stake backs its bonds; it neither votes nor is eligible, however it changes."""
+    v, trainer = task.vault, task.join(chain.accounts[33], stake=7 * UNIT, roles=TRAINER)
+    total = v.totalWeightAt(chain.now)
+    assert total == 50
+    task.pay(trainer, 20 * UNIT)
+    task.send(v.deposit, 20 * UNIT, sender=trainer)
+    chain.travel(chain.now + 10)
+    assert (v.weightNow(trainer), v.weightAt(trainer, chain.now), v.totalWeightAt(chain.now)) == (0, 0, total)
+    id = task.open(trainer)
+    assert task.submission(id)["eligible"] == 50
+    task.send(v.requestUnstake, 20 * UNIT, sender=trainer)
+    assert (v.weightNow(trainer), v.totalWeightAt(chain.now)) == (0, total)
+    task.to_end(id)
+    task.finalize(id)
+    assert (task.account(trainer)["stake"], v.totalWeightAt(chain.now)) == (4 * UNIT, total)
+
+
+def test_every_move_between_ledgers_is_an_event_of_the_vault(task: Any, nodes: list[Any], chain: Any) -> None:
+    """Who adds up the vault's events alone has every ledger: stake, locked, unbonding, credit, escrow, treasury."""
+    start = int(task.chain.rpc("eth_blockNumber"), 16)
+    books = {n: [int(x) for x in tuple(task.account(n))[:4]] for n in nodes}
+    escrow, treasury = task.escrow(), task.treasury()
+    task.pay(nodes[1], 5 * UNIT)
+    task.send(task.vault.deposit, 5 * UNIT, sender=nodes[1])
+    best = task.open(nodes[0])
+    task.score(best, dict(zip(nodes[1:], (4, 4, 4, -1), strict=True)), silent=nodes[3:4])
+    child = task.open(nodes[1], [(best, 10_000)])
+    task.score(child, {n: 9 for n in nodes if n != nodes[1]})
+    task.score(task.open(nodes[2]), {n: -8 for n in nodes if n != nodes[2]})
+    user = chain.accounts[66]
+    task.pay(user, UNIT)
+    task.send(task.pool.payRoyalty, child, UNIT, sender=user)
+    task.fund(7 * UNIT)
+    task.pour_all()
+    task.send(task.vault.requestUnstake, UNIT, sender=nodes[4])
+    task.send(task.vault.claim, nodes[1], sender=nodes[1])
+    chain.travel(chain.now + task.params["unbonding"])
+    task.send(task.vault.withdraw, nodes[4], sender=nodes[4])
+    raw = chain.rpc("eth_getLogs", {"fromBlock": hex(start + 1), "toBlock": "latest", "address": str(task.vault)})
+    for e in chain.decode_logs(raw):
+        if e.name == "Deposited":
+            books[e["node"]][0] += e["amount"]
+        elif e.name == "UnstakeRequested":
+            books[e["node"]][0] -= e["amount"]
+            books[e["node"]][2] += e["amount"]
+        elif e.name == "Withdrawn":
+            books[e["node"]][2] -= e["amount"]
+        elif e.name == "Claimed":
+            books[e["node"]][3] -= e["amount"]
+        elif e.name == "SubmissionBonded":
+            books[e["author"]][0] -= e["bond"] + e["fee"] + e["surcharge"]
+            books[e["author"]][1] += e["bond"]
+            escrow, treasury = escrow + e["fee"], treasury + e["surcharge"]
+        elif e.name == "VoteBonded":
+            books[e["voter"]][0] -= e["bond"]
+            books[e["voter"]][1] += e["bond"]
+        elif e.name == "Settled":
+            books[e["node"]][0] += e["released"]
+            books[e["node"]][1] -= e["released"] + e["forfeited"]
+            books[e["node"]][3] += e["paid"]
+            escrow -= e["paid"] + e["toCommons"]
+            treasury += e["forfeited"] + e["toCommons"]
+        elif e.name == "TreasuryFunded":
+            treasury += e["amount"]
+        elif e.name == "TreasuryPaid":
+            treasury -= e["amount"]
+        elif e.name == "Credited":
+            treasury -= e["amount"]
+            books[e["author"]][3] += e["amount"]
+    assert books == {n: [int(x) for x in tuple(task.account(n))[:4]] for n in nodes}
+    assert (escrow, treasury) == (task.escrow(), task.treasury())

@@ -48,9 +48,9 @@ def test_commit_many_ends_with_the_commit_window(task: Any, nodes: list[Any], id
     """The same batch takes both, one and none."""
     voter = nodes[3]
     first, second = (task.windows(id)["commitEnd"] for id in ids)
-    commitments = [bytes([7]) * 32] * 2
+    sealed = [task.sealed(id, bytes([7]) * 32) for id in ids]
     for at, late in ((first - 1, 0), (first, 1), (first + 1, 1), (second - 1, 1), (second, 2), (second + 1, 2)):
-        receipt = tried(task.book.commitMany, voter, ids, commitments, sender=voter, at=at)
+        receipt = tried(task.book.commitMany, voter, sealed, sender=voter, at=at)
         committed = [e["id"] for e in receipt.events["Committed"]] if "Committed" in receipt.events else []
         assert committed == ids[late:], at
         assert reasons(receipt, "CommitSkipped") == [COMMIT_OVER] * late, at
@@ -61,7 +61,7 @@ def test_reveal_many_keeps_to_the_reveal_window(task: Any, nodes: list[Any], ids
     for id in ids:
         for voter in voters:
             task.commit(voter, id, 3)
-    votes = [task.ballots[id, str(v)] for id in ids for v in voters]
+    votes = [task.opened(v, id) for id in ids for v in voters]
     (start, end), (start2, end2) = ((w["revealStart"], w["revealEnd"]) for w in map(task.windows, ids))
     cases = [
         (start - 1, []), (start, ids[:1]), (start + 1, ids[:1]), (start2 - 1, ids[:1]), (start2, ids),
@@ -90,7 +90,7 @@ def test_a_vote_opened_in_the_last_second_counts_before_finalize_many(task: Any,
         task.commit(voter, id, 3)
     end = task.windows(id)["revealEnd"]
     calls = [(task.book.finalizeMany, (9,), nodes[0])]
-    calls += [(task.book.reveal, (task.ballots[id, str(v)],), v) for v in nodes[1:]]
+    calls += [(task.book.reveal, (task.opened(v, id),), v) for v in nodes[1:]]
     chain.travel(end - 2)
     assert chain.block(calls, at=end - 1) == [True] * 5
     assert task.book.nextToFinalize() == id
