@@ -92,7 +92,8 @@ test-forge-planted: setup  ## planted bugs, each noticed by a forge handler, or 
 	$(PY) tests/contracts/forge/campaign.py --planted
 
 .PHONY: simulate
-simulate: setup  ## voters' pay over 3,000 submissions on the real contracts; rewrites docs/audit/voter-pay.md
+simulate: setup  ## attacks on the rules of money, and voters' pay on the real contracts; docs/audit/{contribution,voter-pay}.md
+	$(PY) -m scripts.simulation
 	PYTHONPATH=tests/contracts $(PRIVATE) $(PY) -m support.simulation 3000
 
 .PHONY: test-deep

@@ -22,13 +22,15 @@ ROLES = {"trainer": Role.TRAINER, "validator": Role.VALIDATOR, "both": Role.TRAI
 @dataclass(frozen=True, slots=True)
 class ChainSection:
     """``task`` is the registry's address; ``password_file`` opens the keystore where no one can type; ``from_block`` is
-    where the task began (0 reads the whole chain)."""
+    where the task began (0 reads the whole chain). ``confirmations``: how deep a block must be before the node
+    publishes, commits or reveals because of it (0: by the profile, 1 or 12)."""
 
     rpc: str = "http://127.0.0.1:8545"
     task: str = ""
     keystore: str = "keystore.json"
     password_file: str = ""
     from_block: int = 0
+    confirmations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class StoreSection:
 
 @dataclass(frozen=True, slots=True)
 class NodeSection:
-    """``role``: "trainer", "validator" or "both". ``stake`` in whole tokens. ``poll`` in seconds. ``pace``: share of
+    """``role``: "trainer", "validator" or "both". ``stake`` and ``max_fee``, the highest scoring fee
+    to reserve for, in whole tokens (0: four times the base fee). ``poll`` in seconds. ``pace``: share of
     the time training may use. ``gate_ceiling``: highest novelty a candidate may have, in units of the node's floor.
     ``fit``: pictures that are not square are brought to the task's size by "pad" or "crop". ``unknown_classes``:
     "refuse" or "ignore" pictures of classes that the task's card does not name.
@@ -51,6 +54,7 @@ class NodeSection:
     fit: str = "pad"
     unknown_classes: str = "refuse"
     stake: float = 0.0
+    max_fee: float = 0.0
     poll: float = 0.7
     pace: float = 1.0
     gate: bool = True
@@ -155,7 +159,9 @@ def _check(config: NodeConfig, path: Path) -> None:
     node, training = config.node, config.training
     limits: list[tuple[str, float, float, float]] = [
         ("[chain] from_block", config.chain.from_block, 0, float("inf")),
+        ("[chain] confirmations", config.chain.confirmations, 0, 256),
         ("[node] stake", node.stake, 0, float("inf")),
+        ("[node] max_fee", node.max_fee, 0, float("inf")),
         ("[node] poll", node.poll, 0.01, 3600),
         ("[node] pace", node.pace, 0.01, 1),
         ("[node] gate_ceiling", node.gate_ceiling, 0, float("inf")),

@@ -63,6 +63,19 @@ class TransactionFailed(ChainError):
     exit_code = 13
 
 
+class OutOfGas(TransactionFailed):
+    """A transaction used up its limit of gas twice; ``limit`` is what it had."""
+
+    exit_code = 16
+
+    def __init__(self, subject: str, tx_hash: str, used: int, limit: int) -> None:
+        super().__init__(
+            f"{subject}: {tx_hash} ran out of gas: it used {used:,} of {limit:,}",
+            hint="the state has changed since the estimate: try again, or raise gas_margin",
+        )
+        self.limit = limit
+
+
 class KeystoreError(ChainError):
     """A keystore is missing, unreadable, or its password is wrong."""
 

@@ -15,13 +15,11 @@ SubmissionId = NewType("SubmissionId", int)
 """Number of a model on chain; genesis is 0."""
 
 GENESIS = SubmissionId(0)
-LOWEST, HIGHEST = -8, 23
-"""Improvement buckets: eighths of an octave of the objective; LOWEST also means "unusable" (protocol, rule 3)."""
 BPS = 10_000
 
 
 class Role(IntFlag):
-    """What a node does. Every registered node may vote; only a TRAINER may reserve."""
+    """What a node does. Only a TRAINER may reserve; only a VALIDATOR votes, and only its stake has weight."""
 
     TRAINER = 1
     VALIDATOR = 2
@@ -65,11 +63,34 @@ class ModelRecord:
 
 @dataclass(frozen=True, slots=True)
 class ScoreVote:
-    """One vote, EIP-712 typed (protocol, rule 3). Digests are 32 bytes."""
+    """One vote, EIP-712 typed (protocol, rule 3). Digests are 32 bytes; ``improvement`` is the index of a bucket."""
 
     voter: Address
     submission_id: SubmissionId
     weights_digest: bytes
+    improvement: int
+    evidence_root: bytes
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SealedVote:
+    """What is committed: the digest of a vote, and the hash of the record that was scored. 32 bytes each.
+
+    A reorganisation that gives the id to another model makes the commitment fail instead of binding it to that one.
+    """
+
+    submission_id: SubmissionId
+    record_hash: bytes
+    commitment: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What opens a vote: a ScoreVote but for the digest of the weights, which the registry knows."""
+
+    voter: Address
+    submission_id: SubmissionId
     improvement: int
     evidence_root: bytes
     salt: bytes

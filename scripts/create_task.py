@@ -49,7 +49,7 @@ def main(*argv: str) -> None:
     else:
         calls = [FactoryCalls(manifest.factory).create_task(params, genesis, nonce)]
         node.read(calls[0])  # tried first: what the factory refuses is refused before anything is sent
-    if chosen.fund and not (exists and any(node.read(TaskCalls(task).balances()))):
+    if chosen.fund and not (exists and node.read(TaskCalls(task).balances()).unreleased):
         calls += _fund(node, signer.address, task, token, int(chosen.fund * unit), mint=chosen.mint)
 
     rows = params_table(params)
@@ -63,8 +63,8 @@ def main(*argv: str) -> None:
         signer.send(call)
     signing.require(verify_task(node.provider, manifest, task.registry))
     path = manifest.with_task(read_task_entry(node.provider, manifest, task.registry)).save(chosen.deployments)
-    pool, allowance, _ = node.read(TaskCalls(task).balances())
-    signing.say(f"pool {Decimal(pool) / unit:f}, first allowance {Decimal(allowance) / unit:f}, manifest {path}")
+    funds = node.read(TaskCalls(task).balances()).unreleased
+    signing.say(f"funds {Decimal(funds) / unit:f}; the first reward releases a day's drip of them; manifest {path}")
 
 
 def arguments(argv: tuple[str, ...]) -> argparse.Namespace:

@@ -7,9 +7,10 @@ from the contracts, and asks the caller to fetch and verify packages, which this
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from pdfed_sdk.audit.reducer import ModelState, NodeState, Reducer, TaskState
+from pdfed_sdk.audit.reducer import Reducer
+from pdfed_sdk.audit.state import ModelState, NodeState, TaskState
 from pdfed_sdk.chain.actions import record_hash
 from pdfed_sdk.chain.calls import Submission
 from pdfed_sdk.chain.client import PdfedClient
@@ -74,15 +75,21 @@ def _equal(name: str, rebuilt: object, on_chain: object) -> Check:
 def _money(client: PdfedClient, state: TaskState) -> list[Check]:
     totals, balance = client.totals(), client.token_balance(client.task.vault)
     negative = [name for name, amount in state.ledgers().items() if amount < 0]
-    pool, allowance = client.balances()
+    owners, division = client.balances(), client.division()
+    gains = sum(model.gain for model in state.models.values())
+    divided = sum(model.divided for model in state.models.values())
     return [
-        _equal("solvency: the vault holds the sum of all ledgers", state.held, balance),
+        Check("solvency: the vault holds the sum of all ledgers", state.held <= balance, f"{state.held} of {balance}"),
+        _equal("the ledgers together", state.held, totals.held),
         _equal("received less paid out is what is held", state.received - state.paid_out, state.held),
         Check("no ledger is below zero", not negative, ", ".join(negative[:3])),
         _equal("escrow", state.escrow, totals.escrow),
-        _equal("pool", state.pool, totals.pool),
-        _equal("pool is unreleased, allowance and pending", pool + allowance + totals.pending_total, totals.pool),
-        _equal("pending shares", state.pending_total, totals.pending_total),
+        _equal("treasury", state.treasury, totals.treasury),
+        _equal("funds, commons and commitments", state.funds + state.commons + state.committed, state.treasury),
+        _equal("funds of the sponsor", state.funds, owners.unreleased + owners.allowance),
+        _equal("commons", state.commons, owners.commons),
+        _equal("committed to models", state.committed, owners.committed),
+        _equal("gains, and commons divided", (gains, divided), (division.grains, division.divided)),
     ]
 
 
@@ -115,13 +122,18 @@ def _models(client: PdfedClient, state: TaskState) -> list[Check]:
             wrong.append(view.id)
         ancestors = [model.reference_id, *(parent.id for parent in declared)] if view.id else []
         cycles += [view.id for ancestor in ancestors if ancestor >= view.id]
-    best = client.best()
+    best, trend = client.best(), client.trend()
     return [
         _equal("number of submissions", len(state.models), len(views)),
         Check("submissions", not wrong, f"differ: {wrong[:5]}" if wrong else f"{len(views)} ids"),
         Check("lineage is acyclic", not cycles, f"{cycles[:5]}" if cycles else "every ancestor is earlier"),
         _equal("best model and level", (state.best, state.models[state.best].level), (best.id, best.level)),
-        _equal("threshold and majority rate", (state.tau, state.q), client.tau_and_rate()),
+        _equal(
+            "threshold, majority rate and running weight",
+            (state.tau, state.q, state.activity),
+            (trend.tau, trend.q, trend.activity),
+        ),
+        _shares(client, state),
         _equal("closed", state.closed, client.closed()),
         _equal("reservations paused until", state.paused_until, client.many([client.calls.paused_until()])[0]),
     ]
@@ -132,13 +144,17 @@ def _same_model(model: ModelState, found: Submission) -> bool:
     weights = bytes(32) if model.record is None else model.record.digests.weights_digest
     if (kept, weights) != (found.record_hash, found.weights_digest):
         return False
-    return all(getattr(model, name) == getattr(found, name) for name in _SHARED)
+    parts = (found.terms, found.result, found.standing)
+    return all(getattr(model, part.name) == getattr(whole, part.name) for whole in parts for part in fields(whole))
 
 
-_SHARED = (
-    *("author", "reserved_at", "status", "outcome", "median", "tau", "gain", "reference_id", "level"),
-    *("eligible", "q", "revealed_weight", "yes_weight"),
-)
+def _shares(client: PdfedClient, state: TaskState) -> Check:
+    keys = [(number, source) for number, model in state.models.items() for source in model.shares]
+    found = client.many([client.calls.share_of(number, source) for number, source in keys])
+    kept = [state.models[number].shares[source] for number, source in keys]
+    same = [(a.above, a.held) == (b.above, b.held) for a, b in zip(kept, found, strict=True)]
+    wrong = [key for key, right in zip(keys, same, strict=True) if not right]
+    return Check("shares of earnings", not wrong, f"{wrong[:3]}" if wrong else f"{len(keys)} shares")
 
 
 def _votes(client: PdfedClient, state: TaskState) -> list[Check]:
@@ -147,8 +163,14 @@ def _votes(client: PdfedClient, state: TaskState) -> list[Check]:
     wrong = []
     for (number, voter), vote in zip(keys, found, strict=True):
         kept = state.models[number].votes[voter]
-        shown = (kept.weight, kept.rate, kept.improvement or 0, kept.improvement is not None, kept.settled)
-        same = shown == (vote.weight, vote.rate, vote.improvement, vote.revealed, vote.settled)
+        if kept.settled:  # settling forgets a vote
+            if vote.exists:
+                wrong.append(f"{voter} on {number}")
+            continue
+        shown = (kept.weight, kept.rate, kept.improvement is not None)
+        same = shown == (vote.weight, vote.rate, vote.revealed)
+        if kept.improvement is not None:
+            same &= kept.improvement == vote.improvement
         if not same or not opens(vote, kept.commitment):
             wrong.append(f"{voter} on {number}")
     return [Check("votes", not wrong, ", ".join(wrong[:3]) or f"{len(keys)} votes")]

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from eth_utils.crypto import keccak
 
-from pdfed_sdk.chain.calls import ZERO_ADDRESS, Call, SubmissionView
+from pdfed_sdk.chain.calls import ZERO_ADDRESS, Call, Hop, SubmissionView
 from pdfed_sdk.chain.codec import artifact, encode, quantity
 from pdfed_sdk.chain.commitments import reservation_hash
 from pdfed_sdk.chain.erc20 import PermitDomain, TokenCalls
-from pdfed_sdk.chain.event_types import Event, Reserved, Submitted, decode_log
+from pdfed_sdk.chain.event_types import Event, Reserved, ShareGiven, Submitted, decode_log
 from pdfed_sdk.chain.reads import Reads, address, word
-from pdfed_sdk.chain.rpc import Flow
+from pdfed_sdk.chain.rpc import Flow, Sleep
 from pdfed_sdk.chain.transactions import Mined, Sender
 from pdfed_sdk.errors import ChainError, ProtocolRevert, RpcUnavailable, TransactionFailed, UsageError
 from pdfed_sdk.types import GENESIS, Address, ModelRecord, Role, Status
@@ -113,6 +114,30 @@ class Actions(Reads):
         )
         return receipt_of(mined, self.at.log.contracts)
 
+    def depth(self, block: int) -> Flow[int]:
+        """Confirmations of a block: 1 for the latest."""
+        return (yield from self.head()) - block + 1
+
+    def confirmed(self, block: int) -> Flow[None]:
+        """Wait until a block is as deep as the client's confirmations say; ChainError if the chain stands still."""
+        options, reached, since = self.at.chain.options, 0, time.monotonic()
+        while (depth := (yield from self.depth(block))) < options.confirmations:
+            if depth > reached:
+                reached, since = depth, time.monotonic()
+            if time.monotonic() - since > options.timeout:
+                raise ChainError(
+                    f"block {block} has {depth} of {options.confirmations} confirmations, and none was added in "
+                    f"{options.timeout:.0f} s",
+                    hint="the chain stands still, or ask for fewer confirmations",
+                )
+            yield Sleep(options.poll)
+
+    def _submit_event(self, submission_id: int) -> Flow[Submitted]:
+        for event in (yield from self.at.log.select(Submitted, self.at.start, word(int(submission_id)))):
+            if isinstance(event, Submitted):
+                return event
+        raise ChainError(f"submission {submission_id} has not been submitted", hint="look at its status")
+
     # --- token ---
 
     def approve(self, amount: int) -> Flow[Receipt]:
@@ -204,13 +229,19 @@ class Actions(Reads):
 
     # --- trainers ---
 
-    def reserve(self, package_digest: bytes, salt: bytes) -> Flow[Receipt]:
-        """Reserve an id for a package (rule 1); returned, not repeated, if package and salt are reserved already."""
+    def reserve(self, package_digest: bytes, salt: bytes, *, max_fee: int | None = None) -> Flow[Receipt]:
+        """Reserve an id for a package (rule 1); returned, not repeated, if package and salt are reserved already.
+
+        Waits for the client's confirmations: the bytes may be published when this returns. ``max_fee``: most that the
+        scoring fee may be, in token units (default: what it is now); it doubles with every ``slots`` open ids.
+        """
         reservation = reservation_hash(self._me(), package_digest, salt)
         for event in (yield from self.at.log.select(Reserved, self.at.start, None, word(self._me()))):
             if isinstance(event, Reserved) and event.reservation == reservation:
+                yield from self.confirmed(event.where.block)
                 return (yield from self._past(event))
-        return (yield from self.act(self.at.calls.reserve(reservation)))
+        most = (yield from self.fee()).fee if max_fee is None else max_fee
+        return (yield from self.act(self.at.calls.reserve(reservation, most)))
 
     def submit(self, submission_id: int, record: ModelRecord, salt: bytes) -> Flow[Receipt]:
         """Open the reservation and publish the record; returned, not repeated, if that has happened."""
@@ -237,21 +268,36 @@ class Actions(Reads):
         """Pay and release voters of a terminal id (default: the first 50 not settled yet); None if all are."""
         if voters is None:
             votes = yield from self.votes(submission_id)
-            voters = [voter for voter, vote in votes.items() if not vote.settled][:MOST_AT_ONCE]
+            voters = [voter for voter, vote in votes.items() if vote.exists][:MOST_AT_ONCE]
         if not voters:
             return None
         return (yield from self.act(self.at.calls.settle(submission_id, [address(voter) for voter in voters])))
 
-    def pour(self, *ids: int) -> Flow[Receipt | None]:
-        """Pour models' pending shares down their lineage, descendants first (default: all that have any); None if none.
+    def pour(self, *hops: Hop) -> Flow[Receipt | None]:
+        """Split what models hold among authors, parents and references, descendants first; None if nothing is held.
 
-        At most 50 models a transaction: pour again for the rest.
+        Default: everything, to where it ends. At most 50 hops a transaction: pour again for the rest.
         """
-        if not ids:
-            ids = tuple(_flood((yield from self.submissions()))[:MOST_AT_ONCE])
-        if not ids:
+        if not hops:
+            hops = tuple((yield from self.to_pour())[:MOST_AT_ONCE])
+        if not hops:
             return None
-        return (yield from self.act(self.at.calls.pour_many(sorted(ids, reverse=True))))
+        return (yield from self.act(self.at.calls.pour_many(hops)))
+
+    def to_pour(self) -> Flow[list[Hop]]:
+        """All hops that have something to pour, or will have it once those before them are poured; in order."""
+        given = yield from self.at.log.select(ShareGiven, self.at.start)
+        known = sorted({(event.to, event.source) for event in given if isinstance(event, ShareGiven)})
+        shares = yield from self.at.chain.read_many([self.at.calls.share_of(i, source) for i, source in known])
+        held = {Hop(*key) for key, share in zip(known, shares, strict=True) if share.above or share.held}
+        return flow_down((yield from self.submissions()), held)
+
+    def divide_commons(self, submission_id: int) -> Flow[Receipt | None]:
+        """After the end of the task: make a best model's part of the commons owed to it; None if it has none."""
+        call = self.at.calls.divide_commons(int(submission_id))
+        if not (yield from self._view(call, block="pending")):
+            return None
+        return (yield from self.act(call))
 
     def pay_royalty(self, submission_id: int, amount: int) -> Flow[Receipt]:
         """Pay for the use of a Final model: its author and lineage get it with the next pour, like a reward.
@@ -289,17 +335,24 @@ def _positive(amount: int) -> int:
     return amount
 
 
-def _flood(views: Sequence[SubmissionView]) -> list[int]:
-    """Ids to pour: those with something pending or owed, and all it flows to but genesis; descendants first."""
-    wet: set[int] = set()
+def flow_down(views: Sequence[SubmissionView], held: Collection[Hop]) -> list[Hop]:
+    """Hops to pour, descendants first: models with something owed or pending, what is ``held`` of others' earnings, and
+    all that it flows to but genesis. A parent that reaches above no base gets nothing and is left out."""
+    by_id = {view.id: view for view in views}
+    standing = {view.id: view.submission.standing for view in views}
+    wet = {*held, *(Hop(view.id, view.id) for view in views if view.pending or view.owed)}
     for view in sorted(views, key=lambda view: -view.id):
-        if view.pending or view.owed or view.id in wet:
-            wet.add(view.id)
-            if view.id:
-                wet.add(view.submission.reference_id)
-            if view.owed:
-                wet |= {int(parent.id) for parent in view.parents}
-    return sorted(wet - {GENESIS}, reverse=True)
+        for hop in [hop for hop in wet if hop.id == view.id and view.id != GENESIS]:
+            wet.add(Hop(view.submission.terms.reference_id, view.submission.terms.reference_id))
+            source = by_id[hop.source].submission
+            bases = standing[source.standing.previous_id], standing[source.terms.reference_id]
+            least = min(base.measured for base in bases)
+            wet |= {
+                Hop(int(parent.id), hop.source)
+                for parent in view.parents
+                if by_id[int(parent.id)].submission.status is Status.FINAL and standing[int(parent.id)].measured > least
+            }
+    return sorted((hop for hop in wet if hop.id != GENESIS), key=lambda hop: (-hop.id, -hop.source))
 
 
 def record_hash(record: ModelRecord) -> bytes:

@@ -2,7 +2,8 @@
 
 With codec.py, event_types.py (events) and reverts.py (custom errors) this is the only place that knows ABI shapes.
 A ``Call`` says where to, which bytes, and how to read the answer; rpc.py carries it, for both clients alike.
-Units: amounts in units of the task's token, times in seconds since the epoch, rates with 1e18 = 1.
+Units: amounts in units of the task's token, times in seconds since the epoch, rates with 2^24 = 1, levels and gains in
+grains, improvements as indices of buckets (buckets.py).
 """
 
 from __future__ import annotations
@@ -12,7 +13,18 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from pdfed_sdk.chain.codec import artifact, decode, encode, fill, selector
-from pdfed_sdk.types import Address, ModelDigests, ModelRecord, Parent, Role, ScoreVote, Status, Task
+from pdfed_sdk.types import (
+    Address,
+    ModelDigests,
+    ModelRecord,
+    Opening,
+    Parent,
+    Role,
+    ScoreVote,
+    SealedVote,
+    Status,
+    Task,
+)
 
 T = TypeVar("T", covariant=True)
 ZERO_ADDRESS = Address("0x" + "0" * 40)
@@ -33,6 +45,7 @@ class TaskParams:
     submission_bond: int
     scoring_fee: int
     vote_bond_bps: int
+    slots: int
     submit_window: int
     commit_window: int
     reveal_gap: int
@@ -41,7 +54,6 @@ class TaskParams:
     unbonding: int
     grace: int
     kappa_bps: int
-    quorum_bps: int
     quorum_floor: int
     min_voters: int
     min_step: int
@@ -50,29 +62,68 @@ class TaskParams:
     lineage_bps: int
     decay_bps: int
     drip_bps: int
+    stake_drip_bps: int
     objective: bytes
     card_digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Submission:
-    """A submission as the registry keeps it; what voting decides is set once it is Final (or Void)."""
+class Terms:
+    """What a reservation freezes, and how far it has come."""
 
     author: Address
     reserved_at: int
     status: Status
+    reference_id: int
+    tau: int
+    q: int
+    eligible: int
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the votes said; zero until terminal, and of a Void id only the weights are set."""
+
     outcome: int
     median: int
-    tau: int
-    gain: int
-    reference_id: int
-    level: int
-    eligible: int
-    q: int
     revealed_weight: int
     yes_weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a Final model: level L and measured level M, its gain, and the best it took the place of (its
+    reference if it did not become best)."""
+
+    level: int
+    measured: int
+    gain: int
+    previous_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """All that the registry keeps of an id but its parents. ``record_hash`` is the reservation until it is opened."""
+
+    terms: Terms
+    result: Result
+    standing: Standing
     record_hash: bytes
     weights_digest: bytes
+
+    @property
+    def status(self) -> Status:
+        return self.terms.status
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """What the task has learnt from all terminal ids: threshold and majority rate that the next reservation freezes,
+    and the running revealed weight Q (2^16 = 1; 0 while unknown) of the next quorum."""
+
+    tau: int
+    q: int
+    activity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +138,14 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One voter's vote on one id. ``commitment`` is the digest's first 24 bytes; ``improvement`` counts once revealed;
-    ``rate`` is the voter's own rate of votes above tau, frozen at commit, 2^24 = 1."""
+    """One voter's vote on one id, until it is settled: then nothing is kept. ``commitment`` is the digest's first 24
+    bytes; ``improvement`` counts once revealed; ``rate`` is the voter's own of votes above tau, frozen at commit."""
 
     commitment: bytes
     weight: int
     rate: int
     improvement: int
     revealed: bool
-    settled: bool
 
     @property
     def exists(self) -> bool:
@@ -127,16 +177,60 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Ledgers of a task that belong to nobody yet; ``pool`` includes the allowance and ``pending_total``."""
+    """Ledgers of a task that belong to no node, and all ledgers together (``held``)."""
 
+    held: int
     escrow: int
-    pool: int
-    pending_total: int
+    treasury: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balances:
+    """The treasury by owner: the sponsor's funds (``unreleased`` and ``allowance``, drip up to now included), the
+    commons, and what is owed to models or on its way along their lineage."""
+
+    unreleased: int
+    allowance: int
+    commons: int
+    committed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a model holds of what a descendant earned: to be split above the best that the descendant took the place of,
+    and, as a veto had held it down, above the reference of the descendant."""
+
+    above: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """One step of a pour: what ``id`` holds of what ``source`` earned."""
+
+    id: int
+    source: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fee:
+    """What a reservation pays for scoring now, and how many ids are open."""
+
+    fee: int
+    open: int
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """What dividing the commons rests on: gains of all models that became best, and what was divided so far."""
+
+    grains: int
+    divided: int
 
 
 @dataclass(frozen=True, slots=True)
 class Best:
-    """The best model and its level."""
+    """The best model and its level in grains."""
 
     id: int
     level: int
@@ -153,6 +247,11 @@ class SubmissionView:
     tally: Tally
     pending: int
     owed: int
+
+
+def opening(vote: ScoreVote) -> Opening:
+    """What ``reveal`` takes: the registry knows the digest of the weights."""
+    return Opening(vote.voter, vote.submission_id, vote.improvement, vote.evidence_root, vote.salt)
 
 
 # --- calls -----------------------------------------------------------------------------------------------------------
@@ -251,14 +350,16 @@ class TaskCalls:
     def may_vote_for(self, node: Address, key: Address) -> Call[bool]:
         return self._vault("mayVoteFor", only, node, key)
 
-    def totals(self) -> Call[tuple[int, int]]:
-        """(escrow, pool)"""
-        return self._vault("totals", lambda values: (values[0], values[1]))
+    def totals(self) -> Call[Totals]:
+        return self._vault("totals", _fields(Totals))
 
     # registry
 
-    def reserve(self, reservation: bytes) -> Call[int]:
-        return self._registry("reserve", only, reservation)
+    def reserve(self, reservation: bytes, max_fee: int) -> Call[int]:
+        return self._registry("reserve", only, reservation, max_fee)
+
+    def fee_now(self) -> Call[Fee]:
+        return self._registry("feeNow", _fields(Fee))
 
     def submit(self, submission_id: int, record: ModelRecord, salt: bytes) -> Call[None]:
         return self._registry("submit", nothing, submission_id, record, salt)
@@ -299,22 +400,20 @@ class TaskCalls:
 
     # book
 
-    def commit(self, voter: Address, submission_id: int, commitment: bytes) -> Call[None]:
-        return self._book("commit", nothing, voter, submission_id, commitment)
+    def commit(self, voter: Address, vote: SealedVote) -> Call[None]:
+        return self._book("commit", nothing, voter, vote)
 
-    def commit_many(self, voter: Address, ids: Sequence[int], commitments: Sequence[bytes]) -> Call[None]:
-        return self._book("commitMany", nothing, voter, list(ids), list(commitments))
+    def commit_many(self, voter: Address, votes: Sequence[SealedVote]) -> Call[None]:
+        return self._book("commitMany", nothing, voter, list(votes))
 
-    def commit_by_sig(
-        self, voter: Address, submission_id: int, commitment: bytes, deadline: int, signature: bytes
-    ) -> Call[None]:
-        return self._book("commitBySig", nothing, voter, submission_id, commitment, deadline, signature)
+    def commit_by_sig(self, voter: Address, vote: SealedVote, deadline: int, signature: bytes) -> Call[None]:
+        return self._book("commitBySig", nothing, voter, vote, deadline, signature)
 
     def reveal(self, vote: ScoreVote) -> Call[None]:
-        return self._book("reveal", nothing, vote)
+        return self._book("reveal", nothing, opening(vote))
 
     def reveal_many(self, votes: Sequence[ScoreVote]) -> Call[None]:
-        return self._book("revealMany", nothing, list(votes))
+        return self._book("revealMany", nothing, [opening(vote) for vote in votes])
 
     def finalize_many(self, most: int) -> Call[int]:
         return self._book("finalizeMany", only, most)
@@ -325,8 +424,8 @@ class TaskCalls:
     def hash_vote(self, vote: ScoreVote) -> Call[bytes]:
         return self._book("hashVote", only, vote)
 
-    def hash_commit(self, voter: Address, submission_id: int, commitment: bytes, deadline: int) -> Call[bytes]:
-        return self._book("hashCommit", only, voter, submission_id, commitment, deadline)
+    def hash_commit(self, voter: Address, vote: SealedVote, deadline: int) -> Call[bytes]:
+        return self._book("hashCommit", only, voter, vote, deadline)
 
     def vote_of(self, submission_id: int, voter: Address) -> Call[Vote]:
         return self._book("voteOf", _struct(Vote), submission_id, voter)
@@ -344,8 +443,8 @@ class TaskCalls:
     def next_to_finalize(self) -> Call[int]:
         return self._registry("nextToFinalize", only)
 
-    def tau_and_rate(self) -> Call[tuple[int, int]]:
-        return self._registry("tauAndRate", lambda values: (values[0], values[1]))
+    def trend(self) -> Call[Trend]:
+        return self._registry("trend", _struct(Trend))
 
     def eip712_chain_id(self) -> Call[int]:
         return self._book("eip712Domain", lambda values: int(values[3]))
@@ -361,8 +460,11 @@ class TaskCalls:
     def reclaim(self, to: Address) -> Call[int]:
         return self._pool("reclaim", only, to)
 
-    def pour_many(self, ids: Sequence[int]) -> Call[None]:
-        return self._pool("pourMany", nothing, list(ids))
+    def pour_many(self, hops: Sequence[Hop]) -> Call[None]:
+        return self._pool("pourMany", nothing, list(hops))
+
+    def divide_commons(self, submission_id: int) -> Call[int]:
+        return self._pool("divideCommons", only, submission_id)
 
     def pay_royalty(self, submission_id: int, amount: int) -> Call[None]:
         return self._pool("payRoyalty", nothing, submission_id, amount)
@@ -373,9 +475,14 @@ class TaskCalls:
     def owed(self, submission_id: int) -> Call[int]:
         return self._pool("owed", only, submission_id)
 
-    def balances(self) -> Call[tuple[int, int, int]]:
-        """The vault's pool in its parts: (unreleased, allowance, owed or pending)"""
-        return self._pool("balances", lambda values: (values[0], values[1], values[2]))
+    def share_of(self, submission_id: int, source: int) -> Call[Share]:
+        return self._pool("shareOf", _struct(Share), submission_id, source)
+
+    def balances(self) -> Call[Balances]:
+        return self._pool("balances", _struct(Balances))
+
+    def division(self) -> Call[Division]:
+        return self._pool("division", _fields(Division))
 
 
 @dataclass(frozen=True, slots=True)

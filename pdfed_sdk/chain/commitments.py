@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
+from pdfed_sdk.buckets import HIGHEST, LOWEST
 from pdfed_sdk.chain.eip712 import domain_separator, typed_data
 from pdfed_sdk.errors import UsageError
-from pdfed_sdk.types import HIGHEST, LOWEST, Address, ScoreVote
+from pdfed_sdk.types import Address, ScoreVote, SealedVote
 
 DOMAIN_NAME: Final = "PDFed"
 DOMAIN_VERSION: Final = "1"
@@ -34,6 +35,7 @@ VOTE_FIELDS: Final = (
 COMMIT_FIELDS: Final = (
     ("voter", "address"),
     ("submissionId", "uint256"),
+    ("recordHash", "bytes32"),
     ("commitment", "bytes32"),
     ("deadline", "uint256"),
 )
@@ -80,14 +82,16 @@ def vote_typed_data(vote: ScoreVote, chain_id: int, book: Address) -> dict[str, 
 
 
 def commit_typed_data(
-    voter: Address, submission_id: int, commitment: bytes, deadline: int, chain_id: int, book: Address
+    voter: Address, sealed: SealedVote, deadline: int, chain_id: int, book: Address
 ) -> dict[str, Any]:
     """What a voter signs so that someone else may send its commit until ``deadline`` (``ScoreBook.hashCommit``)."""
-    check_bytes32("commitment", commitment)
+    check_bytes32("record_hash", sealed.record_hash)
+    check_bytes32("commitment", sealed.commitment)
     message = {
         "voter": voter,
-        "submissionId": int(submission_id),
-        "commitment": commitment,
+        "submissionId": int(sealed.submission_id),
+        "recordHash": sealed.record_hash,
+        "commitment": sealed.commitment,
         "deadline": deadline,
     }
     return typed_data(DOMAIN_NAME, DOMAIN_VERSION, chain_id, book, "Commit", COMMIT_FIELDS, message)
@@ -105,8 +109,8 @@ def check_vote(vote: ScoreVote) -> None:
 def check_improvement(improvement: int) -> None:
     if isinstance(improvement, bool) or not isinstance(improvement, int) or not LOWEST <= improvement <= HIGHEST:
         raise UsageError(
-            f"improvement {improvement!r} is not a whole number of buckets from {LOWEST} to {HIGHEST}",
-            hint="clamp round(8·log2(J_reference / J_submission)); unusable models get -8",
+            f"improvement {improvement!r} is not the index of a bucket, a whole number from {LOWEST} to {HIGHEST}",
+            hint="buckets.nearest(32·log2(J_reference / J_submission)) gives it; unusable models get -8",
         )
 
 
@@ -132,10 +136,21 @@ def sampling_seed(submission_id: int, voter: Address, salt: bytes) -> bytes:
 # --- secrets derived from the node's key ---------------------------------------------------------------------------
 
 
-def salt_request(voter: Address, submission_id: int, chain_id: int, book: Address) -> dict[str, Any]:
-    """Typed data a node signs to get the secrets of one vote; its text warns against signing it elsewhere."""
-    shape = (("warning", "string"), ("voter", "address"), ("submissionId", "uint256"))
-    message = {"warning": SALT_WARNING, "voter": voter, "submissionId": int(submission_id)}
+def salt_request(
+    voter: Address, submission_id: int, record_hash: bytes, chain_id: int, book: Address
+) -> dict[str, Any]:
+    """Typed data a node signs to get the secrets of one vote; its text warns against signing it elsewhere.
+
+    The record's hash is in it: after a reorganisation the same id may name another model, whose vote has a salt of its
+    own.
+    """
+    shape = (("warning", "string"), ("voter", "address"), ("submissionId", "uint256"), ("recordHash", "bytes32"))
+    message = {
+        "warning": SALT_WARNING,
+        "voter": voter,
+        "submissionId": int(submission_id),
+        "recordHash": record_hash,
+    }
     return typed_data("PDFed vote secret", "1", chain_id, book, "VoteSecret", shape, message)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pdfed_sdk.chain.calls import ZERO_ADDRESS, TaskCalls
 from pdfed_sdk.chain.codec import Artifact, artifact, blob, quantity
+from pdfed_sdk.chain.parameters import confirmations_of
 from pdfed_sdk.chain.reads import Connection, address
 from pdfed_sdk.chain.replay import EventFlows
 from pdfed_sdk.chain.rpc import Chain, Flow, Request
@@ -31,9 +34,12 @@ def connection(chain: Chain, registry: str, voter: str | None, chain_id: int | N
     signed_for = yield from chain.one(calls.eip712_chain_id())
     if signed_for != found_id:
         raise WrongChain(f"the task signs for chain {signed_for}, the endpoint serves {found_id}")
+    params = yield from chain.one(calls.params())
+    if not chain.options.confirmations:
+        chain = replace(chain, options=replace(chain.options, confirmations=confirmations_of(params)))
     contracts = (task.vault, task.registry, task.book, task.pool)
     node = None if voter is None else address(voter, "voter")
-    return Connection(chain, found_id, task, calls, EventFlows(chain, contracts), node, start)
+    return Connection(chain, found_id, task, calls, EventFlows(chain, contracts), node, start, [params])
 
 
 def _siblings(chain: Chain, registry: Address) -> Flow[Task]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from eth_utils.address import to_checksum_address
 
-from pdfed_sdk.chain.calls import TaskParams
+from pdfed_sdk.chain.calls import Result, Standing, TaskParams, Trend
 from pdfed_sdk.chain.codec import CONTRACTS, Param, artifact, decode, fill, signature, snake, topic_of
 from pdfed_sdk.errors import ChainError
 from pdfed_sdk.types import Address, ModelDigests, ModelRecord, Status, Task
@@ -59,14 +59,13 @@ class Submitted(Event):
 
 @dataclass(frozen=True, slots=True)
 class Finalized(Event):
+    """``next`` is what the next reservation and the next quorum start from."""
+
     id: int
     status: Status
-    outcome: int
-    median: int
-    level: int
-    gain: int
-    revealed_weight: int
-    yes_weight: int
+    result: Result
+    standing: Standing
+    next: Trend
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +97,35 @@ class Funded(Event):
 @dataclass(frozen=True, slots=True)
 class Rewarded(Event):
     id: int
-    author: Address
-    reward: int
+    from_allowance: int
+    from_commons: int
 
 
 @dataclass(frozen=True, slots=True)
-class RewardShared(Event):
+class CommonsDivided(Event):
     id: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shared(Event):
+    """What ``id`` held of what ``source`` earned was split; each part of ``to_parents`` has its ShareGiven."""
+
+    id: int
+    source: int
     author: Address
     to_author: int
-    to_lineage: int
+    to_reference: int
+    to_parents: int
 
 
 @dataclass(frozen=True, slots=True)
-class LineageShared(Event):
+class ShareGiven(Event):
+    source: int
     from_: int
     to: int
-    amount: int
+    above: int
+    held: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +140,7 @@ class Poured(Event):
 @dataclass(frozen=True, slots=True)
 class PourSkipped(Event):
     id: int
+    source: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +166,6 @@ class Committed(Event):
     commitment: bytes
     weight: int
     rate: int
-    bond: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,28 +174,6 @@ class Revealed(Event):
     voter: Address
     improvement: int
     evidence_root: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class VoteSettled(Event):
-    """``paid`` goes to the voter's credit, ``bond_forfeited`` is what it is charged, for a vote or for silence."""
-
-    id: int
-    voter: Address
-    paid: int
-    bond_released: int
-    bond_forfeited: int
-    fee_to_pool: int
-
-
-@dataclass(frozen=True, slots=True)
-class SubmissionSettled(Event):
-    id: int
-    author: Address
-    bond_released: int
-    bond_forfeited: int
-    fee_returned: int
-    fee_to_pool: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +243,57 @@ class Withdrawn(Event):
 class Claimed(Event):
     node: Address
     to: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionBonded(Event):
+    """An author's free stake became its bond (locked), the base fee (escrow) and the surcharge (commons)."""
+
+    author: Address
+    id: int
+    bond: int
+    fee: int
+    surcharge: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoteBonded(Event):
+    voter: Address
+    id: int
+    bond: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(Event):
+    """An act ended: a submission of its author, or a vote of a voter. ``released`` of the bond is free again and
+    ``forfeited`` the commons'; of the fee ``paid`` is the node's credit and ``to_commons`` the commons'."""
+
+    node: Address
+    id: int
+    released: int
+    forfeited: int
+    paid: int
+    to_commons: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreasuryFunded(Event):
+    payer: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class TreasuryPaid(Event):
+    to: Address
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credited(Event):
+    """Treasury to an author's credit."""
+
+    author: Address
     amount: int
 
 

@@ -12,7 +12,7 @@ import secrets
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -23,7 +23,7 @@ from pdfed_sdk.errors import JournalError
 from pdfed_sdk.files import write_durably
 from pdfed_sdk.types import Address, ScoreVote, SubmissionId
 
-_MAGIC = b"PDFedJ1\n"
+_MAGIC = b"PDFedJ2\n"
 _MAX_FILE = 1 << 16
 SEAL_BYTES = 12 + 1 + 32 + 16
 """Nonce, improvement, evidence root, tag: every seal has this size."""
@@ -90,13 +90,29 @@ def journal_request(node: Address) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One journalled vote, with the domain it is sealed in."""
+class VoteKey(NamedTuple):
+    """What one vote is about: the domain it is sealed in, who votes, on which id, and on what stood there."""
 
     chain_id: int
     book: Address
+    voter: Address
+    submission_id: int
+    record_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One journalled vote, with the domain it is sealed in and the hash of the record that was scored."""
+
+    chain_id: int
+    book: Address
+    record_hash: bytes
     vote: ScoreVote
+
+    @property
+    def key(self) -> VoteKey:
+        vote = self.vote
+        return VoteKey(self.chain_id, self.book, vote.voter, int(vote.submission_id), self.record_hash)
 
 
 class VoteJournal:
@@ -108,7 +124,7 @@ class VoteJournal:
 
     def write(self, entry: Entry) -> None:
         """Return only when the entry would survive a power cut."""
-        path = self._path(entry.chain_id, entry.book, entry.vote.voter, entry.vote.submission_id)
+        path = self._path(entry.key)
         nonce = secrets.token_bytes(12)
         body = self._cipher.encrypt(nonce, _to_json(entry), path.name.encode())
         try:
@@ -119,9 +135,9 @@ class VoteJournal:
                 hint="free some space or choose another state folder",
             ) from None
 
-    def read(self, chain_id: int, book: Address, voter: Address, submission_id: int) -> Entry | None:
+    def read(self, key: VoteKey) -> Entry | None:
         """The entry, None if there is none."""
-        path = self._path(chain_id, book, voter, submission_id)
+        path = self._path(key)
         try:
             if path.stat().st_size > _MAX_FILE:
                 raise JournalError(f"{path} has {path.stat().st_size} bytes, a vote has at most {_MAX_FILE}")
@@ -132,9 +148,9 @@ class VoteJournal:
             raise JournalError(f"{path} cannot be read ({error.strerror})") from None
         return self._open(path, data)
 
-    def material(self, chain_id: int, book: Address, voter: Address, submission_id: int) -> bytes:
+    def material(self, key: VoteKey) -> bytes:
         """32 random bytes kept for a vote of a signer that cannot derive; made and stored at the first call."""
-        path = self._path(chain_id, book, voter, submission_id).with_suffix(".secret")
+        path = self._path(key).with_suffix(".secret")
         if path.exists():
             data = path.read_bytes()
             return self._decrypt(path, data)
@@ -157,8 +173,9 @@ class VoteJournal:
         except (InvalidTag, ValueError):
             raise JournalError(f"{path} does not open with this key, or it is damaged", hint=_MOVE_AWAY) from None
 
-    def _path(self, chain_id: int, book: Address, voter: Address, submission_id: int) -> Path:
-        return self._folder / f"{chain_id}-{book[2:].lower()}-{voter[2:].lower()}-{int(submission_id)}.vote"
+    def _path(self, key: VoteKey) -> Path:
+        about = f"{int(key.submission_id)}-{key.record_hash[:8].hex()}"
+        return self._folder / f"{key.chain_id}-{key.book[2:].lower()}-{key.voter[2:].lower()}-{about}.vote"
 
 
 _MOVE_AWAY = "move the file away: the vote is then recovered from the chain"
@@ -173,7 +190,7 @@ def stored_secret(path: Path) -> bytes:
 
 def _to_json(entry: Entry) -> bytes:
     vote = {key: value.hex() if isinstance(value, bytes) else value for key, value in asdict(entry.vote).items()}
-    shown = {"chain_id": entry.chain_id, "book": entry.book, "vote": vote}
+    shown = {"chain_id": entry.chain_id, "book": entry.book, "record_hash": entry.record_hash.hex(), "vote": vote}
     return json.dumps(shown).encode()
 
 
@@ -183,6 +200,7 @@ def _from_json(data: bytes) -> Entry:
     return Entry(
         chain_id=int(kept["chain_id"]),
         book=Address(kept["book"]),
+        record_hash=bytes.fromhex(kept["record_hash"]),
         vote=ScoreVote(
             voter=Address(vote["voter"]),
             submission_id=SubmissionId(int(vote["submission_id"])),

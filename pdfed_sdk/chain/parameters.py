@@ -10,14 +10,25 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from pdfed_sdk.buckets import HIGHEST
 from pdfed_sdk.chain.calls import ZERO_ADDRESS, TaskParams
 from pdfed_sdk.chain.reads import address
 from pdfed_sdk.errors import UsageError
-from pdfed_sdk.types import BPS, HIGHEST, Address
+from pdfed_sdk.types import BPS, Address
 
 Profile = Literal["development", "public"]
 HOUR, DAY = 3_600, 86_400
 MOST_AMOUNT = 2**80 - 1
+MOST_SLOTS = 3_333
+"""A third of the basis points, as three times the slots must fit; also the most of a vote's bond."""
+MOST_GAIN = 128
+"""Grains of one step that are paid at most."""
+
+
+def confirmations_of(params: TaskParams) -> int:
+    """Confirmations that clients of a task wait for by default: 12, and 1 for the short windows of a development chain,
+    which does not reorganise by itself."""
+    return 12 if params.commit_window >= HOUR else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +56,9 @@ def _life(params: TaskParams) -> int:
 PARAMETERS: tuple[Parameter, ...] = (
     Parameter("min_stake", 100, 100, 1, MOST_AMOUNT, "one unit of weight, in token units", amount=True),
     Parameter("submission_bond", 20, 20, 1, MOST_AMOUNT, "locked from reserve to finalise", amount=True),
-    Parameter("scoring_fee", 10, 10, 0, MOST_AMOUNT, "paid by the author for its voters' pay", amount=True),
-    Parameter("vote_bond_bps", 1_000, 1_000, 1, BPS, "vote bond, share of weight · min_stake"),
+    Parameter("scoring_fee", 10, 10, 1, MOST_AMOUNT, "paid by the author for its voters' pay", amount=True),
+    Parameter("vote_bond_bps", 200, 200, 1, MOST_SLOTS, "vote bond, share of weight · min_stake"),
+    Parameter("slots", 16, 16, 1, MOST_SLOTS, "open ids that double the scoring fee; the stake backs 3 · slots votes"),
     Parameter("submit_window", 7, HOUR, 1, lambda p: p.commit_window // 4, "reserve to submit, s"),
     Parameter("commit_window", 30, 6 * HOUR, 4, 30 * DAY, "reserve to last commit, s"),
     Parameter("reveal_gap", 1, 900, 1, DAY, "dead time between commit and reveal, s"),
@@ -54,16 +66,18 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("warm_up", 1, DAY, 1, 30 * DAY, "age at which stake counts, s"),
     Parameter("unbonding", 60, 7 * DAY, 1, 365 * DAY, "request to withdraw, at least a submission's life, s"),
     Parameter("grace", 10, 7 * DAY, 1, 365 * DAY, "last finalise to the sponsor's reclaim, s"),
-    Parameter("kappa_bps", 3_333, 3_333, 1_000, 5_000, "outcome is this quantile of the improvements (κ)"),
-    Parameter("quorum_bps", 3_333, 3_333, 1_000, BPS, "least revealed share of the eligible weight"),
+    Parameter("kappa_bps", 3_400, 3_400, 1_000, 5_000, "outcome is this quantile of the improvements (κ)"),
     Parameter("quorum_floor", 3, 3, 1, 2**32 - 1, "least revealed weight"),
-    Parameter("min_voters", 3, 3, 3, 255, "least number of reveals"),
-    Parameter("min_step", 2, 2, 2, HIGHEST, "least gain that makes a model best, buckets"),
-    Parameter("start_tau", 0, 0, -2, HIGHEST, "first threshold of voters' pay, buckets"),
-    Parameter("step_rate_bps", 200, 200, 1, 2_000, "share of the allowance one bucket of gain earns (r)"),
-    Parameter("lineage_bps", 3_000, 3_000, 0, 5_000, "share of a reward that flows along the lineage (ρ)"),
-    Parameter("decay_bps", 9_000, 9_000, 1, 9_999, "what one bucket of gain leaves of a pour (λ)"),
-    Parameter("drip_bps", 100, 100, 1, 200, "share of the pool released a day"),
+    Parameter("min_voters", 3, 5, 3, 255, "least number of reveals"),
+    Parameter("min_step", 3, 3, 2, MOST_GAIN, "least gain that makes a model best, grains"),
+    Parameter("start_tau", 0, 0, -2, HIGHEST, "first threshold of voters' pay, index of a bucket"),
+    Parameter("step_rate_bps", 50, 50, 1, 2_000, "share of the allowance one grain of gain earns (r)"),
+    Parameter("lineage_bps", 3_000, 3_000, 0, 5_000, "share of what an author earns that flows along references (ρ)"),
+    Parameter("decay_bps", 9_740, 9_740, 1, 9_999, "what one grain of a model's own leaves of a pour (λ)"),
+    Parameter("drip_bps", 100, 100, 1, 200, "share of the sponsor's funds released a day"),
+    Parameter(
+        "stake_drip_bps", 500, 500, 1, 500, "at most this share of the stake that can vote is released a day (σ)"
+    ),
 )
 NAMES = tuple(field.name for field in fields(TaskParams))
 
@@ -118,6 +132,13 @@ def check_params(params: TaskParams) -> None:
         least, most = row.bounds(params)
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise UsageError(f"{row.name} is {value!r}, allowed are {least:,} to {most:,}", hint=row.meaning)
+    bonds = 3 * params.slots * -(-params.min_stake * params.vote_bond_bps // BPS)
+    if bonds > params.min_stake:
+        raise UsageError(
+            f"vote_bond_bps {params.vote_bond_bps} on 3 · {params.slots} slots locks {bonds:,}, more than the stake "
+            f"behind it ({params.min_stake:,}): junk could stop honest voting",
+            hint=f"fewer slots, or vote_bond_bps of at most {BPS // (3 * params.slots)}",
+        )
 
 
 def params_table(params: TaskParams) -> list[tuple[str, str, str, str]]:

@@ -10,14 +10,18 @@ from eth_utils.address import is_address, to_checksum_address
 
 from pdfed_sdk.chain.calls import (
     Account,
+    Balances,
     Best,
     Call,
+    Division,
+    Fee,
     Submission,
     SubmissionView,
     Tally,
     TaskCalls,
     TaskParams,
     Totals,
+    Trend,
     Vote,
     Windows,
 )
@@ -132,20 +136,25 @@ class Reads:
         """Id and level of the best model."""
         return self._view(self.at.calls.best())
 
-    def tau_and_rate(self) -> Flow[tuple[int, int]]:
-        """Threshold (buckets) and majority rate (1e18 = 1) the next reservation will freeze."""
-        return self._view(self.at.calls.tau_and_rate())
+    def trend(self) -> Flow[Trend]:
+        """Threshold and majority rate that the next reservation will freeze, and Q of the next quorum."""
+        return self._view(self.at.calls.trend())
 
-    def balances(self) -> Flow[tuple[int, int]]:
-        """(pool not yet released, allowance), drip up to now included."""
-        unreleased, allowance, _ = yield from self._view(self.at.calls.balances(), block="pending")
-        return unreleased, allowance
+    def fee(self) -> Flow[Fee]:
+        """What a reservation pays for scoring now: it doubles with every ``slots`` open ids."""
+        return self._view(self.at.calls.fee_now(), block="pending")
+
+    def balances(self) -> Flow[Balances]:
+        """The treasury by owner, drip up to now included."""
+        return self._view(self.at.calls.balances(), block="pending")
 
     def totals(self) -> Flow[Totals]:
-        """Ledgers of the task that belong to nobody yet."""
-        calls = self.at.calls
-        (escrow, pool), (_, _, pending) = yield from self.at.chain.read(calls.totals(), calls.balances())
-        return Totals(escrow, pool, pending)
+        """Ledgers of the task that belong to no node."""
+        return self._view(self.at.calls.totals())
+
+    def division(self) -> Flow[Division]:
+        """What dividing the commons rests on."""
+        return self._view(self.at.calls.division())
 
     # --- submissions ---
 
@@ -170,7 +179,7 @@ class Reads:
         return self._view(self.at.calls.histogram(submission_id))
 
     def pending(self, submission_id: int) -> Flow[int]:
-        """What waits to be poured at a model."""
+        """What has come in for a model along references, and waits to be poured."""
         return self._view(self.at.calls.pending(submission_id))
 
     def submissions(self, start: int = 0, stop: int | None = None) -> Flow[list[SubmissionView]]:

@@ -92,7 +92,7 @@ class EventFlows:
 
     def step(self, cursor: Cursor, *, to_block: int | None = None) -> Flow[list[Event | Rewound]]:
         """The next chunk of events up to the confirmed head; empty when there is nothing new. Moves the cursor."""
-        last = (yield from self.head()) - (self.chain.options.confirmations - 1)
+        last = (yield from self.head()) - max(0, self.chain.options.confirmations - 1)
         last = last if to_block is None else min(last, to_block)
         rewound = yield from self._rewind(cursor)
         if rewound is not None:

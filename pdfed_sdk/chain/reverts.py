@@ -52,9 +52,13 @@ ADVICE: dict[str, tuple[str, str]] = {
         "fee-taking tokens are not supported: use a task with a plain ERC-20",
     ),
     "VaultUnauthorized": ("{caller} may not call this entry of the vault", _INTERNAL),
-    "VaultTooMuch": ("the vault would hold {balance}, at most {most} fit", "deposit less"),
+    "VaultTooMuch": ("the vault would hold {held}, at most {most} fit", "deposit less"),
     "VaultTooMuchWeight": ("the task would have weight {weight}, at most {most} fit", "deposit less"),
     "VaultNotVoter": ("{key} is neither {node} nor its voting key", "use the node's key or its voting key"),
+    "VaultNotValidator": (
+        "{node} is not a validator: its stake backs its bonds and has no weight",
+        "register with the role VALIDATOR (fixed at registration)",
+    ),
     "VaultNotTrainer": ("{node} is not a trainer", "register with the role TRAINER (fixed at registration)"),
     "PartNotAClone": ("this is an implementation, not a task", "use the addresses the factory's createTask gave"),
     "VaultIneligible": ("node {node} is refused by the task's eligibility hook", "ask the sponsor for admission"),
@@ -65,13 +69,17 @@ ADVICE: dict[str, tuple[str, str]] = {
     "RegistryNotGuardian": ("{caller} is not the task's guardian", "use the guardian's key"),
     "RegistryPauseTooLong": ("a pause of {duration} s, at most {most} s are allowed", "pause for less"),
     "RegistryPauseTooSoon": ("the guardian may pause again at {next}, it is {now}", "wait until then"),
+    "RegistryFeeTooHigh": (
+        "the scoring fee is {fee} now, at most {most} was accepted",
+        "wait until ids have ended, or accept more with max_fee: the fee doubles with the number of open ids",
+    ),
     "RegistryZeroReservation": ("the reservation hash is zero", "hash (author, packageDigest, salt)"),
     "RegistryUnknownId": ("there is no submission {id}", "list the submissions"),
     "RegistryNotAuthor": ("submission {id} belongs to {author}, not to {caller}", "use the author's key"),
     "RegistryWrongStatus": ("submission {id} is {status}", "look at its status before acting on it"),
     "RegistrySubmitWindowOver": (
         "submission {id} had to be submitted before {submit_end}, it is {now}",
-        "reserve again; the bond of this id is forfeited when it is finalised",
+        "reserve again; the bond of this id is forfeited when it is finalised, its fee comes back",
     ),
     "RegistryReservationMismatch": (
         "submission {id} reserved {reserved}, the record opens {opened}",
@@ -80,7 +88,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     "RegistryBadParentCount": ("{count} parents, 1 to 4 are allowed", "name 1 to 4 parents"),
     "RegistryBadParent": (
         "parent {parent} of submission {id} is {status}",
-        "name earlier ids that are Open or Final",
+        "name earlier ids that were submitted",
     ),
     "RegistryDuplicateParent": ("parent {parent} is named twice", "name each parent once"),
     "RegistryBadParentWeights": ("parents' weights sum to {sum_bps} basis points", "make them sum to 10,000"),
@@ -89,6 +97,10 @@ ADVICE: dict[str, tuple[str, str]] = {
     # ScoreBook
     "BookUnknownId": ("there is no submission {id}", "list the submissions"),
     "BookNotOpen": ("submission {id} is not open for votes", "vote between submit and the end of the commit window"),
+    "BookRecordMismatch": (
+        "the vote is for record {named}, submission {id} has {actual}",
+        "a reorganisation gave the id to another model: nothing is lost, score what stands there now",
+    ),
     "BookCommitOver": ("commits on {id} ended at {commit_end}, it is {now}", "score earlier next time; no vote is due"),
     "BookNotRevealTime": (
         "votes on {id} are revealed from {reveal_start} to {reveal_end}, it is {now}",
@@ -107,13 +119,12 @@ ADVICE: dict[str, tuple[str, str]] = {
         "the opening of {voter}'s vote on {id} hashes to {opened}, sealed was {committed}",
         "open with the journalled vote (salt, improvement, evidence root)",
     ),
-    "BookImprovementOutOfRange": ("improvement {improvement} is not in -8..23", "clamp it to -8..23"),
+    "BookImprovementOutOfRange": ("improvement {improvement} is no bucket", "vote the index of a bucket, -8..23"),
     "BookZeroEvidence": ("the evidence root is zero", "commit to an evidence tree"),
     "BookNotNext": ("submission {id} is not next to finalise: {next} is", "finalise in order"),
     "BookTooEarly": ("submission {id} can be finalised from {reveal_end}, it is {now}", "wait until then"),
     "BookNotTerminal": ("submission {id} is neither Final nor Void yet", "finalise it first"),
     "BookUnauthorized": ("{caller} may not call this entry of the book", _INTERNAL),
-    "BookLengthMismatch": ("{ids} ids and {commitments} commitments", "give one commitment an id"),
     "BookSignatureExpired": ("the signed commit was good until {deadline}, it is {now}", "sign a new one"),
     "BookDeadlineTooLate": (
         "the signed commit is good until {deadline}, commits end at {commit_end}",
@@ -129,12 +140,17 @@ ADVICE: dict[str, tuple[str, str]] = {
     "PoolNotClosed": ("the task is not closed", "close it first"),
     "PoolUnfinished": ("{next_to_finalize} of {count} ids are finalised", "finalise the rest first"),
     "PoolGraceRunning": ("the grace period runs until {until}, it is {now}", "reclaim after that time"),
+    "PoolNothingToReclaim": ("nothing is left of the sponsor's own money", "the commons are divided among the models"),
     "PoolUnauthorized": ("{caller} may not call this entry of the pool", _INTERNAL),
     "PoolNotPayable": ("submission {id} is genesis or not Final", "pay royalties to a Final model with an author"),
     # TaskFactory
     "FactoryParameterOutOfBounds": (
         "parameter {name} is {value}, allowed are {least} to {most}",
         "choose a value inside the bounds",
+    ),
+    "FactoryBondsAboveStake": (
+        "votes on 3 · slots ids would lock {bonds} of a stake of {stake}",
+        "choose fewer slots or a smaller vote_bond_bps: junk could stop honest voting",
     ),
     "FactoryNoSponsor": ("the task has no sponsor", "name the address that funds it"),
     "FactoryNoObjective": ("the task has no objective", "name it, e.g. qn-normalised"),

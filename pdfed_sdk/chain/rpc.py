@@ -35,13 +35,19 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to talk to an endpoint. Times in seconds; ``max_reply`` in bytes; ``chunk`` in blocks a log query."""
+    """How to talk to an endpoint. Times in seconds; ``max_reply`` in bytes; ``chunk`` in blocks a log query.
+
+    A transaction's gas limit is its estimate times ``gas_margin`` plus ``gas_reserve``: two slots that an estimate on
+    the pending block found written by somebody else, and that the transaction has to pay for in a later one.
+    ``confirmations``: how deep a block must be before anything follows from it; 0 takes what the profile asks for.
+    """
 
     poll: float = 0.2
     timeout: float = 120.0
-    confirmations: int = 1
+    confirmations: int = 0
     replace_after: float = 30.0
     gas_margin: float = 1.25
+    gas_reserve: int = 50_000
     retries: int = 6
     request_timeout: float = 10.0
     max_reply: int = 32 << 20

@@ -22,12 +22,14 @@ from pdfed_sdk.chain.calls import Call
 from pdfed_sdk.chain.codec import blob, quantity
 from pdfed_sdk.chain.rpc import Batch, Chain, Fault, Flow, Request, Sleep, Unreachable, revert_data
 from pdfed_sdk.chain.signers import Signer
-from pdfed_sdk.errors import ChainError, ProtocolRevert, RpcUnavailable, TransactionFailed
+from pdfed_sdk.errors import ChainError, OutOfGas, ProtocolRevert, RpcUnavailable, TransactionFailed
 
 _KNOWN = ("already known", "already imported", "known transaction", "alreadyknown")
 _TAKEN = ("nonce too low", "underpriced", "nonce is too low", "oldnonce", "replacement")
 _FUNDS = ("insufficient funds", "insufficient balance", "not enough funds")
 _LOCK_WAIT = 60.0
+_ALL_GAS = (9, 10)
+"""A failed transaction that used this part of its limit ran out: each call keeps back a 64th from those it makes."""
 _RECEIPT_LAG = 5.0
 """How long an endpoint may count a nonce as used before it shows the receipt."""
 
@@ -130,10 +132,19 @@ class Sender:
     def send(self, call: Call[Any], least_gas: int = 0) -> Flow[Mined]:
         """Simulate, send and wait for the call's transaction. ProtocolRevert, TransactionFailed, RpcUnavailable.
 
+        One that runs out of gas is estimated and sent once more with a higher limit; OutOfGas if that fails as well.
+
         ``least_gas``: what a batch needs. It passes with less, its entries skipped, so an estimate may be too low.
         """
+        try:
+            return (yield from self._send(call, least_gas))
+        except OutOfGas as error:  # the state it ran on needed more than the one it was estimated on: once more
+            return (yield from self._send(call, max(least_gas, 2 * error.limit)))
+
+    def _send(self, call: Call[Any], least_gas: int) -> Flow[Mined]:
+        options = self.chain.options
         gas = max(least_gas, (yield from self.simulate(call)))
-        limit = int(gas * self.chain.options.gas_margin)
+        limit = int(gas * options.gas_margin) + options.gas_reserve
         transaction = {**self._frame(call), "chainId": self.chain_id, "gas": limit, "value": 0}
         transaction.pop("from")
         attempt = _Attempt({**transaction, **(yield from self._fees())}, call.name)
@@ -237,7 +248,7 @@ class Sender:
     # --- confirm ---
 
     def _confirm(self, attempt: _Attempt) -> Flow[Mined]:
-        options, start = self.chain.options, time.monotonic()
+        options, start, deepest = self.chain.options, time.monotonic(), 0
         asked_count = Request("eth_getTransactionCount", (self.signer.address, "latest"))
         seen_taken = math.inf
         while time.monotonic() - start < options.timeout:
@@ -246,8 +257,11 @@ class Sender:
             receipt = next((item for item in found if isinstance(item, dict)), None)
             if receipt is not None:
                 block = quantity(receipt.get("blockNumber"), "blockNumber")
-                if quantity(head, "eth_blockNumber") >= block + options.confirmations - 1:
+                depth = quantity(head, "eth_blockNumber") - block + 1
+                if depth >= options.confirmations:
                     return (yield from self._mined(receipt, block, attempt))
+                if depth > deepest:
+                    deepest, start = depth, time.monotonic()  # mined, and the chain goes on: patience begins anew
             else:
                 taken = quantity(used, "nonce") > attempt.transaction["nonce"]
                 seen_taken = min(seen_taken, time.monotonic()) if taken else math.inf
@@ -259,6 +273,12 @@ class Sender:
                 if time.monotonic() - attempt.sent_at > options.replace_after:
                     yield from self._replace(attempt)
             yield Sleep(options.poll)
+        if deepest:
+            raise TransactionFailed(
+                f"{attempt.name}: {attempt.hashes[-1]} is mined and has {deepest} of {options.confirmations} "
+                f"confirmations, and none was added in {options.timeout:.0f} s",
+                hint="the chain stands still, or ask for fewer confirmations",
+            )
         raise TransactionFailed(
             f"{attempt.name}: {attempt.hashes[-1]} was not mined within {options.timeout:.0f} s",
             hint="it may still be mined: look at the chain before trying again",
@@ -276,7 +296,8 @@ class Sender:
     def _mined(self, receipt: dict[str, Any], block: int, attempt: _Attempt) -> Flow[Mined]:
         tx_hash = str(receipt.get("transactionHash"))
         if quantity(receipt.get("status"), "status") != 1:
-            yield from self._explain(attempt, block, tx_hash)
+            used = quantity(receipt.get("gasUsed"), "gasUsed")
+            yield from self._explain(attempt, block, tx_hash, used)
         stamp = (yield from self.chain.block(block))["timestamp"]
         logs = receipt.get("logs")
         made = receipt.get("contractAddress")
@@ -289,14 +310,17 @@ class Sender:
             made if isinstance(made, str) else None,
         )
 
-    def _explain(self, attempt: _Attempt, block: int, tx_hash: str) -> Flow[None]:
-        """Why a mined transaction reverted: run it again on the state before its block."""
+    def _explain(self, attempt: _Attempt, block: int, tx_hash: str, used: int) -> Flow[None]:
+        """Why a mined transaction reverted: run it again on the state before its block, without a limit of gas."""
         frame = {k: v for k, v in attempt.transaction.items() if k in ("to", "data")}
         frame["from"] = self.signer.address
         (answer,) = yield from self.chain.batch([Request("eth_call", (frame, hex(block - 1)))])
         if isinstance(answer, Fault):
             raise self._refused(answer, attempt.name)
         blob(answer, attempt.name)
+        limit = int(attempt.transaction["gas"])
+        if used * _ALL_GAS[1] >= limit * _ALL_GAS[0]:
+            raise OutOfGas(attempt.name, tx_hash, used, limit)
         raise TransactionFailed(
             f"{attempt.name}: {tx_hash} reverted in block {block}, though it passed before",
             hint="somebody else's transaction came first: look at the state and try again",

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pdfed_sdk.buckets import HIGHEST, LOWEST
 from pdfed_sdk.chain.actions import Actions, Receipt, sealed_call
 from pdfed_sdk.chain.calls import Call, Vote
 from pdfed_sdk.chain.codec import blob
@@ -27,6 +28,7 @@ from pdfed_sdk.chain.journal import (
     SEAL_BYTES,
     Entry,
     VoteJournal,
+    VoteKey,
     VoteState,
     journal_request,
     opens,
@@ -38,7 +40,7 @@ from pdfed_sdk.chain.journal import (
 from pdfed_sdk.chain.reads import address, word
 from pdfed_sdk.chain.rpc import Flow
 from pdfed_sdk.errors import JournalError, UsageError
-from pdfed_sdk.types import HIGHEST, LOWEST, Address, ScoreVote, SubmissionId
+from pdfed_sdk.types import Address, ScoreVote, SealedVote, SubmissionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +61,7 @@ class SignedCommit:
     """
 
     voter: Address
-    id: int
-    commitment: bytes
+    vote: SealedVote
     deadline: int
     signature: bytes
     seal: bytes
@@ -71,9 +72,14 @@ class _Sealed:
     """A vote on its way to the chain, and what stands there for it."""
 
     vote: ScoreVote
+    record_hash: bytes
     digest: bytes
     seal: bytes
     on_chain: Vote
+
+    @property
+    def on_its_way(self) -> SealedVote:
+        return SealedVote(self.vote.submission_id, self.record_hash, self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,31 +101,44 @@ class Voting(Actions):
             self.kept_journal.append(VoteJournal(self.state / "votes", secret))
         return self.kept_journal[0]
 
-    def secrets(self, submission_id: int) -> Flow[VoteSecrets]:
-        """Salt, evidence key and seal key of this node's vote on an id; the same each time."""
-        yield from ()
-        signer, key = self._sender().signer, self._key(submission_id)
-        if not signer.deterministic:
-            return VoteSecrets.derive(self.journal.material(*key))
-        chain_id, book, voter, number = key
-        return VoteSecrets.derive(signer.sign_typed(salt_request(voter, number, chain_id, book)))
+    def secrets(self, submission_id: int, record_hash: bytes | None = None) -> Flow[VoteSecrets]:
+        """Salt, evidence key and seal key of this node's vote on what stands at an id; the same each time.
 
-    def seed(self, submission_id: int) -> Flow[bytes]:
+        ``record_hash`` names the content if it was looked at before: another may stand there after a reorganisation.
+        """
+        key = yield from self._key(submission_id, record_hash)
+        signer = self._sender().signer
+        if not signer.deterministic:
+            return VoteSecrets.derive(self.journal.material(key))
+        chain_id, book, voter, number, content = key
+        return VoteSecrets.derive(signer.sign_typed(salt_request(voter, number, content, chain_id, book)))
+
+    def seed(self, submission_id: int, record_hash: bytes | None = None) -> Flow[bytes]:
         """The seed this node samples submission and reference with (rule 4); 32 bytes."""
-        secrets = yield from self.secrets(submission_id)
+        secrets = yield from self.secrets(submission_id, record_hash)
         return sampling_seed(submission_id, self._node(None), secrets.salt)
 
     # --- commit ---
 
-    def commit_score(self, submission_id: int, improvement: int, evidence: EvidenceTree | bytes) -> Flow[Receipt]:
-        """Seal a vote on an id: improvement in buckets and an evidence tree (or its root).
+    def commit_score(
+        self,
+        submission_id: int,
+        improvement: int,
+        evidence: EvidenceTree | bytes,
+        *,
+        record_hash: bytes | None = None,
+    ) -> Flow[Receipt]:
+        """Seal a vote on an id: index of the improvement's bucket, and an evidence tree (or its root).
 
         The vote is journalled before it is sent. If one is journalled already, that one is sent, whatever the
-        arguments say; if it is on chain, its receipt is returned.
+        arguments say; if it is on chain, its receipt is returned. Waits until the submission is as deep as the client's
+        confirmations say. ``record_hash``: of what was scored (default: what stands there now); ProtocolRevert
+        BookRecordMismatch if another model has taken its place.
         """
-        sealed = yield from self._prepare(submission_id, improvement, evidence)
+        sealed = yield from self._prepare(submission_id, improvement, evidence, record_hash)
         if sealed.on_chain.exists:
             return (yield from self._committed(submission_id, sealed))
+        yield from self.confirmed((yield from self._submit_event(submission_id)).where.block)
         return (yield from self.act(self._commit_call(sealed)))
 
     def commit_scores(self, scores: Mapping[int, tuple[int, EvidenceTree | bytes]]) -> Flow[list[Receipt]]:
@@ -132,6 +151,7 @@ class Voting(Actions):
         for submission_id, (improvement, evidence) in scores.items():
             sealed = yield from self._prepare(submission_id, improvement, evidence)
             if not sealed.on_chain.exists:
+                yield from self.confirmed((yield from self._submit_event(submission_id)).where.block)
                 fresh.append(sealed)
         return (yield from self._together(fresh, self._commit_call, self._commit_many_call))
 
@@ -146,48 +166,48 @@ class Voting(Actions):
         if deadline is not None and deadline > end:
             raise UsageError(f"the deadline {deadline} is after commits on {submission_id} end, at {end}")
         sealed = yield from self._prepare(submission_id, improvement, evidence)
-        until = end if deadline is None else deadline
-        chain_id, book, voter, number = self._key(submission_id)
-        message = commit_typed_data(voter, number, sealed.digest, until, chain_id, book)
+        until, voter = end if deadline is None else deadline, self._node(None)
+        message = commit_typed_data(voter, sealed.on_its_way, until, self.at.chain_id, self.at.task.book)
         signature = self._sender().signer.sign_typed(message)
-        return SignedCommit(voter, number, sealed.digest, until, signature, sealed.seal)
+        return SignedCommit(voter, sealed.on_its_way, until, signature, sealed.seal)
 
     def relay_commit(self, signed: SignedCommit) -> Flow[Receipt]:
         """Send another node's signed commit; returned, not repeated, if it is on chain."""
-        on_chain = yield from self.vote(signed.id, signed.voter)
-        if opens(on_chain, signed.commitment):
-            return (yield from self._past((yield from self._commit_event(signed.id, signed.voter))))
+        number = signed.vote.submission_id
+        on_chain = yield from self.vote(number, signed.voter)
+        if opens(on_chain, signed.vote.commitment):
+            return (yield from self._past((yield from self._commit_event(number, signed.voter))))
         call = self.at.calls.commit_by_sig(
-            address(signed.voter, "voter"), int(signed.id), signed.commitment, signed.deadline, signed.signature
+            address(signed.voter, "voter"), signed.vote, signed.deadline, signed.signature
         )
         return (yield from self.act(sealed_call(call, signed.seal)))
 
-    def _prepare(self, submission_id: int, improvement: int, evidence: EvidenceTree | bytes) -> Flow[_Sealed]:
+    def _prepare(
+        self, submission_id: int, improvement: int, evidence: EvidenceTree | bytes, record_hash: bytes | None = None
+    ) -> Flow[_Sealed]:
         """The vote to send: the journalled one, else a fresh one, in the journal when this returns."""
-        key = self._key(submission_id)
-        secrets = yield from self.secrets(submission_id)
-        kept = self.journal.read(*key)
+        key = yield from self._key(submission_id, record_hash)
+        secrets = yield from self.secrets(submission_id, key.record_hash)
+        kept = self.journal.read(key)
         if kept is None:
             root = evidence.root if isinstance(evidence, EvidenceTree) else evidence
             state = yield from self.submission(submission_id)
             fresh = ScoreVote(
-                key[2], SubmissionId(int(submission_id)), state.weights_digest, improvement, root, secrets.salt
+                key.voter, SubmissionId(int(submission_id)), state.weights_digest, improvement, root, secrets.salt
             )
             check_vote(fresh)
         vote = fresh if kept is None else kept.vote
-        digest = vote_digest(vote, key[0], key[1])
+        digest = vote_digest(vote, key.chain_id, key.book)
         on_chain = yield from self.vote(submission_id)
         if kept is None and not on_chain.exists and not self.at.chain.options.dry_run:
-            self.journal.write(Entry(key[0], key[1], vote))
-        return _Sealed(vote, digest, seal(vote, secrets.seal_key, digest), on_chain)
+            self.journal.write(Entry(key.chain_id, key.book, key.record_hash, vote))
+        return _Sealed(vote, key.record_hash, digest, seal(vote, secrets.seal_key, digest), on_chain)
 
     def _commit_call(self, sealed: _Sealed) -> Call[None]:
-        call = self.at.calls.commit(sealed.vote.voter, int(sealed.vote.submission_id), sealed.digest)
-        return sealed_call(call, sealed.seal)
+        return sealed_call(self.at.calls.commit(sealed.vote.voter, sealed.on_its_way), sealed.seal)
 
     def _commit_many_call(self, sealed: Sequence[_Sealed]) -> Call[None]:
-        ids, digests = [int(one.vote.submission_id) for one in sealed], [one.digest for one in sealed]
-        call = self.at.calls.commit_many(sealed[0].vote.voter, ids, digests)
+        call = self.at.calls.commit_many(sealed[0].vote.voter, [one.on_its_way for one in sealed])
         return sealed_call(call, b"".join(one.seal for one in sealed))
 
     def _committed(self, submission_id: int, sealed: _Sealed) -> Flow[Receipt]:
@@ -203,12 +223,12 @@ class Voting(Actions):
         """The opening of this node's sealed vote: from the journal, else from the commit's calldata, else by trying all
         improvements with a root that was computed again. None if the chain's commitment cannot be opened.
         """
-        key = self._key(submission_id)
+        key = yield from self._key(submission_id)
         on_chain = yield from self.vote(submission_id)
         if not on_chain.exists:
             return None
-        kept = self._journalled(submission_id)
-        if kept is not None and opens(on_chain, vote_digest(kept, key[0], key[1])):
+        kept = self._journalled(key)
+        if kept is not None and opens(on_chain, vote_digest(kept, key.chain_id, key.book)):
             return kept
         secrets = yield from self.secrets(submission_id)
         guesses = yield from self._unsealed(submission_id, secrets)
@@ -217,16 +237,16 @@ class Voting(Actions):
         state = yield from self.submission(submission_id)
         for improvement, root in guesses:
             vote = ScoreVote(
-                key[2], SubmissionId(int(submission_id)), state.weights_digest, improvement, root, secrets.salt
+                key.voter, SubmissionId(int(submission_id)), state.weights_digest, improvement, root, secrets.salt
             )
-            if opens(on_chain, vote_digest(vote, key[0], key[1])):
-                self.journal.write(Entry(key[0], key[1], vote))
+            if opens(on_chain, vote_digest(vote, key.chain_id, key.book)):
+                self.journal.write(Entry(key.chain_id, key.book, key.record_hash, vote))
                 return vote
         return None
 
-    def _journalled(self, submission_id: int) -> ScoreVote | None:
+    def _journalled(self, key: VoteKey) -> ScoreVote | None:
         try:
-            kept = self.journal.read(*self._key(submission_id))
+            kept = self.journal.read(key)
         except JournalError:
             return None
         return None if kept is None else kept.vote
@@ -251,17 +271,22 @@ class Voting(Actions):
     # --- reveal ---
 
     def reveal(self, submission_id: int) -> Flow[Receipt]:
-        """Open this node's vote; returned, not repeated, if it is open. JournalError if the opening is lost."""
+        """Open this node's vote; returned, not repeated, if it is open. JournalError if the opening is lost.
+
+        Waits until the commit is as deep as the client's confirmations say: an opening shown before its commit is safe
+        could be copied into the block that takes its place.
+        """
         on_chain = yield from self.vote(submission_id)
-        if on_chain.revealed:
+        if on_chain.revealed or not on_chain.exists:  # settling forgets the vote, the event stays
             wanted = (word(int(submission_id)), word(self._node(None)))
-            found = yield from self.at.log.select(Revealed, self.at.start, *wanted)
-            return (yield from self._past(found[0]))
+            for event in (yield from self.at.log.select(Revealed, self.at.start, *wanted)):
+                return (yield from self._past(event))
         if not on_chain.exists:
             raise UsageError(f"no vote on submission {submission_id} is sealed", hint="commit one in its window")
         vote = yield from self.opening(submission_id)
         if vote is None:
             raise _lost(submission_id)
+        yield from self.confirmed((yield from self._commit_event(submission_id, vote.voter)).where.block)
         return (yield from self.act(self.at.calls.reveal(vote)))
 
     def due(self) -> Flow[list[DueVote]]:
@@ -282,14 +307,15 @@ class Voting(Actions):
     def reveal_due(self) -> Flow[list[Receipt]]:
         """Reveal all that can be revealed now, up to 50 votes a transaction.
 
-        One that is refused does not stop the others; an error is raised only if none could be revealed.
+        A commit that is not deep enough yet waits for the next call. One that is refused does not stop the others; an
+        error is raised only if none could be revealed.
         """
         now = yield from self.now()
         openings: list[ScoreVote] = []
         for vote in (yield from self.due()):
             if vote.reveal_start <= now < vote.reveal_end and vote.state is VoteState.READY:
                 opening = yield from self.opening(vote.id)
-                if opening is not None:
+                if opening is not None and (yield from self._is_deep(vote.id)):
                     openings.append(opening)
         return (yield from self._together(openings, self.at.calls.reveal, self.at.calls.reveal_many))
 
@@ -299,11 +325,17 @@ class Voting(Actions):
         if not on_chain.exists or on_chain.revealed:
             return vote_state(on_chain, None)
         vote = yield from self.opening(submission_id)
-        chain_id, book, _, _ = self._key(submission_id)
-        return vote_state(on_chain, None if vote is None else vote_digest(vote, chain_id, book))
+        digest = None if vote is None else vote_digest(vote, self.at.chain_id, self.at.task.book)
+        return vote_state(on_chain, digest)
 
-    def _key(self, submission_id: int) -> tuple[int, Address, Address, int]:
-        return self.at.chain_id, self.at.task.book, self._node(None), int(submission_id)
+    def _is_deep(self, submission_id: int) -> Flow[bool]:
+        event = yield from self._commit_event(submission_id, self._node(None))
+        return (yield from self.depth(event.where.block)) >= self.at.chain.options.confirmations
+
+    def _key(self, submission_id: int, record_hash: bytes | None = None) -> Flow[VoteKey]:
+        if record_hash is None:
+            record_hash = (yield from self.submission(submission_id)).record_hash
+        return VoteKey(self.at.chain_id, self.at.task.book, self._node(None), int(submission_id), record_hash)
 
 
 def _lost(submission_id: int) -> JournalError:

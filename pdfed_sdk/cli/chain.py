@@ -115,7 +115,7 @@ def task_show(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) ->
 
     client = connect(rpc, task)
     best, totals, params, token = client.best(), client.totals(), client.params(), token_of(client)
-    pool, allowance = client.balances()
+    owners, fee = client.balances(), client.fee()
     data = {
         "task": asdict(client.task),
         "chain_id": client.chain_id,
@@ -125,8 +125,9 @@ def task_show(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) ->
         "best": asdict(best),
         "closed": client.closed(),
         "next_to_finalize": client.next_to_finalize(),
-        "pool": pool,
-        "allowance": allowance,
+        "fee": fee.fee,
+        "open": fee.open,
+        "balances": asdict(owners),
         "totals": asdict(totals),
     }
 
@@ -135,11 +136,15 @@ def task_show(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) ->
         rows += [("token", f"{token.symbol} at {params.token}"), ("sponsor", params.sponsor)]
         rows += [("state", "closed" if data["closed"] else "open"), ("models", f"{data['count']}, genesis included")]
         rows += [
-            ("best model", f"#{best.id}, level {best.level}"),
+            ("best model", f"#{best.id}, level {best.level} grains"),
             ("next to finalise", f"#{data['next_to_finalize']}"),
+            ("scoring fee now", f"{token.show(fee.fee)} with {fee.open} ids open"),
+            ("sponsor's funds", token.show(owners.unreleased + owners.allowance)),
+            ("allowance now", token.show(owners.allowance)),
+            ("commons", token.show(owners.commons)),
+            ("on its way to authors", token.show(owners.committed)),
+            ("in escrow", token.show(totals.escrow)),
         ]
-        rows += [("pool", token.show(pool)), ("allowance now", token.show(allowance))]
-        rows += [("in escrow", token.show(totals.escrow)), ("pending by lineage", token.show(totals.pending_total))]
         show_table(rows, title=f"task {client.task.registry} on chain {client.chain_id}")
         show_table(params_table(params), ("parameter", "value", "bounds", "meaning"), "\nparameters, fixed for good")
 
@@ -201,8 +206,43 @@ def reward_settle(
 
 @sends(reward, "pour")
 def reward_pour(client: PdfedClient, token: Token) -> Any:
-    """Pour all pending lineage shares, descendants first."""
+    """Split what models hold among authors, parents and references, descendants first."""
     return client.pour()
+
+
+@sends(reward, "divide")
+def reward_divide(
+    client: PdfedClient,
+    token: Token,
+    submission: Annotated[int, typer.Argument(help="Number of a model that became best.")],
+) -> Any:
+    """After the end of a task: give a model its part of the commons; pour it afterwards."""
+    return client.divide_commons(submission)
+
+
+@reward.command("explain")
+def reward_explain(
+    submission: Annotated[int, typer.Argument(help="Number of a submission.")],
+    task: TaskAddress,
+    rpc: Rpc = LOCAL_RPC,
+    from_block: Annotated[int, typer.Option(help="First block of the task.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Why each fee, bond, vote, reward and share of a submission is what it is, from the events alone."""
+    from pdfed_sdk.audit.explain import explain
+    from pdfed_sdk.chain.event_types import jsonable
+    from pdfed_sdk.node.money import token_of
+
+    client = connect(rpc, task)
+    token = token_of(client)
+    found = explain(client, submission, from_block=from_block)
+
+    def show() -> None:
+        for line in found:
+            amount = "" if line.amount is None else f" {token.show(line.amount)}"
+            out.print(escape(f"{line.subject}:{amount} {line.told}"))
+
+    emit({"submission": submission, "lines": [jsonable(line) for line in found]}, as_json, show)
 
 
 @sends(reward, "royalty")

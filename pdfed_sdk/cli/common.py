@@ -51,10 +51,11 @@ def connect(
     *,
     keystore: Path | None = None,
     password_file: Path | None = None,
+    confirmations: int = 0,
     dry_run: bool = False,
     state: Path | None = None,
 ) -> PdfedClient:
-    """A client of the task; with a keystore it signs."""
+    """A client of the task; with a keystore it signs. ``confirmations`` 0: by the task's profile."""
     from pdfed_sdk.chain.client import PdfedClient
     from pdfed_sdk.chain.rpc import Options
     from pdfed_sdk.chain.signers import LocalSigner
@@ -62,7 +63,8 @@ def connect(
     if not task:
         raise UsageError("no task named", hint="give --task ADDRESS (the ModelRegistry), or set PDFED_TASK")
     signer = LocalSigner.from_keystore(keystore, password=read_password(password_file)) if keystore else None
-    return PdfedClient.connect(rpc, task=task, signer=signer, state=state, options=Options(dry_run=dry_run))
+    options = Options(dry_run=dry_run, confirmations=confirmations)
+    return PdfedClient.connect(rpc, task=task, signer=signer, state=state, options=options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,7 @@ class AtHome:
     keystore: Path | None
     password_file: Path | None
     state: Path | None
+    confirmations: int = 0
 
 
 def at_home(
@@ -88,7 +91,8 @@ def at_home(
     if password_file is None and chain.password_file:
         password_file = home / chain.password_file
     keystore = keystore or home / chain.keystore
-    return AtHome(task or chain.task, rpc or chain.rpc, keystore, password_file, home / "state")
+    place = home / "state"
+    return AtHome(task or chain.task, rpc or chain.rpc, keystore, password_file, place, chain.confirmations)
 
 
 def roles(name: str) -> Role:

@@ -12,7 +12,17 @@ from rich.tree import Tree
 
 from pdfed_sdk import errors
 from pdfed_sdk.cli.common import connect, read_json, read_password
-from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, StoreUri, TaskAddress
+from pdfed_sdk.cli.options import (
+    LOCAL_RPC,
+    Confirmations,
+    DryRun,
+    Json,
+    Keystore,
+    PasswordFile,
+    Rpc,
+    StoreUri,
+    TaskAddress,
+)
 from pdfed_sdk.cli.output import emit, err, out, show_table, text
 from pdfed_sdk.errors import ProvenanceInvalid, UsageError
 from pdfed_sdk.types import BPS, GENESIS, Status, SubmissionId
@@ -155,7 +165,9 @@ def submit(
     parent: Annotated[list[str], typer.Option("--parent", help="ID:BPS, may be repeated; shares sum to 10000.")],
     rpc: Rpc = LOCAL_RPC,
     store: StoreUri = "local:store",
+    max_fee: Annotated[str, typer.Option(help="Most scoring fee, in whole tokens (default: what it is now).")] = "",
     password_file: PasswordFile = None,
+    confirmations: Confirmations = 0,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -163,18 +175,21 @@ def submit(
     from pdfed_sdk.artifacts.cid import cid_of
     from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.artifacts.provenance import digests_of
+    from pdfed_sdk.node.money import token_of
     from pdfed_sdk.node.publishing import submit_model
 
     links = shares(parent)
     if not path.is_file():
         raise UsageError(f"{path} is not a file", hint="name a package, as built by: pdfed model package")
-    client = connect(rpc, task, keystore=keystore, password_file=password_file, dry_run=dry_run)
+    signing = {"keystore": keystore, "password_file": password_file}
+    client = connect(rpc, task, **signing, confirmations=confirmations, dry_run=dry_run)
+    most = token_of(client).units(max_fee) if max_fee else None
     if dry_run:
-        gas = client.reserve(digests_of(path).package_digest, bytes(32)).gas_used
+        gas = client.reserve(digests_of(path).package_digest, bytes(32), max_fee=most).gas_used
         data = {"sent": False, "id": None, "cid": str(cid_of(path)), "gas_used": gas}
         emit(data, True, lambda: None) if as_json else out.print(f"dry run: would reserve with about {gas:,} gas")
         return
-    receipt = submit_model(client, open_store(store), path, links)
+    receipt = submit_model(client, open_store(store), path, links, max_fee=most)
     data = {"sent": True, "id": receipt.id, "cid": receipt.cid, "gas_used": receipt.gas_used}
     emit(data, as_json, lambda: out.print(f"submission #{receipt.id}, {receipt.cid}, gas {receipt.gas_used:,}"))
 
@@ -188,13 +203,13 @@ def list_models(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) 
     rows: list[dict[str, Any]] = [
         {
             "id": view.id,
-            "author": view.submission.author,
+            "author": view.submission.terms.author,
             "status": Status(view.submission.status).name.lower(),
             "parents": [[p.id, p.weight_bps] for p in view.parents],
-            "reference": view.submission.reference_id,
-            "outcome": view.submission.outcome,
-            "level": view.submission.level,
-            "gain": view.submission.gain,
+            "reference": view.submission.terms.reference_id,
+            "outcome": view.submission.result.outcome,
+            "level": view.submission.standing.level,
+            "gain": view.submission.standing.gain,
             "votes": view.tally.reveals,
             "best": view.id == best,
         }

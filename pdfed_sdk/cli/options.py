@@ -26,6 +26,15 @@ HomeKeystore = Annotated[
     Path | None,
     typer.Option(envvar="PDFED_KEYSTORE", help="Keystore file (default: that of --home); reading needs no password."),
 ]
+Confirmations = Annotated[
+    int,
+    typer.Option(
+        envvar="PDFED_CONFIRMATIONS",
+        min=0,
+        max=256,
+        help="Blocks that must stand on something before more follows from it (0: by the task's profile, 1 or 12).",
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Simulate and estimate only; nothing is sent.")]
 
 LOCAL_RPC = "http://127.0.0.1:8545"

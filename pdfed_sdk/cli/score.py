@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from pdfed_sdk.buckets import grains_of
 from pdfed_sdk.cli.common import at_home, connect, read_password
 from pdfed_sdk.cli.options import DryRun, Home, HomeKeystore, HomeRpc, Json, PasswordFile, TaskAddress
 from pdfed_sdk.cli.output import emit, err, out, show_table
@@ -88,7 +89,7 @@ def show_score(report: QNReport, improvement: int | None, page: Path) -> None:
         ("extractor", report.extractor_id),
     ]
     if improvement is not None:
-        rows.insert(0, ("improvement", f"{improvement:+d} eighths of an octave"))
+        rows.insert(0, ("improvement", f"{grains_of(improvement):+d} grains (1/32 octave), voted as {improvement:+d}"))
     show_table([*rows, ("private report", page)])
 
 
@@ -183,6 +184,7 @@ def reveal(
         keystore=place.keystore,
         password_file=place.password_file,
         state=place.state,
+        confirmations=place.confirmations,
         dry_run=dry_run,
     )
     receipts, left = client.reveal_due(), client.due()
@@ -229,8 +231,8 @@ def noise(
 
     def show() -> None:
         rows = [(f"pair {i}", *(f"{value:+.2f}" for value in row)) for i, row in enumerate(found.values, 1)]
-        show_table(rows, ("buckets", *(f"voter {i + 1}" for i in range(voters))))
-        out.print(f"deviation of one voter {found.deviation:.2f}, of the voters' median {found.median_deviation:.2f}")
-        out.print(f"minStep {found.min_step} (three deviations of the median, at least {LEAST_STEP})")
+        show_table(rows, ("grains", *(f"voter {i + 1}" for i in range(voters))))
+        out.print(f"deviation of one voter {found.deviation:.2f}, of the outcome {found.outcome_deviation:.2f}")
+        out.print(f"minStep {found.min_step} (three deviations of the outcome, at least {LEAST_STEP})")
 
     emit(asdict(found), as_json, show)

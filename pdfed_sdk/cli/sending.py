@@ -10,15 +10,15 @@ import typer
 from rich.markup import escape
 
 from pdfed_sdk.cli.common import connect
-from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, TaskAddress
+from pdfed_sdk.cli.options import LOCAL_RPC, Confirmations, DryRun, Json, Keystore, PasswordFile, Rpc, TaskAddress
 from pdfed_sdk.cli.output import emit, out, text
 
 if TYPE_CHECKING:
     from pdfed_sdk.chain.actions import Receipt
     from pdfed_sdk.node.money import Token
 
-MONEY = "amount paid reward to_author to_lineage passed bond stake locked unbonding credit pool"
-MONEY += " bond_released bond_forfeited fee_returned fee_to_pool"
+MONEY = "amount paid from_allowance from_commons to_author to_reference to_parents above held passed bond fee surcharge"
+MONEY += " released forfeited to_commons stake locked unbonding credit escrow treasury"
 AMOUNTS = frozenset(MONEY.split())
 """Fields of events and accounts that are token units."""
 
@@ -29,6 +29,7 @@ COMMON = [
     inspect.Parameter("keystore", _KEYWORD, annotation=Keystore),
     inspect.Parameter("rpc", _KEYWORD, annotation=Rpc, default=LOCAL_RPC),
     inspect.Parameter("password_file", _KEYWORD, annotation=PasswordFile, default=None),
+    inspect.Parameter("confirmations", _KEYWORD, annotation=Confirmations, default=0),
     inspect.Parameter("dry_run", _KEYWORD, annotation=DryRun, default=False),
     inspect.Parameter("as_json", _KEYWORD, annotation=Json, default=False),
 ]
@@ -46,7 +47,7 @@ def sends(app: typer.Typer, name: str) -> Callable[[Act], Act]:
             from pdfed_sdk.node.money import token_of
 
             rpc, task, as_json = given.pop("rpc"), given.pop("task"), given.pop("as_json")
-            options = {key: given.pop(key) for key in ("keystore", "password_file", "dry_run")}
+            options = {key: given.pop(key) for key in ("keystore", "password_file", "confirmations", "dry_run")}
             client = connect(rpc, task, **options)
             token = token_of(client)
             done = act(client, token, **given)

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-STAKE = 400
+STAKE = 4_000
 """Whole tokens each node joins with."""
 
 
@@ -49,6 +49,8 @@ class DemoNode:
         return "\n".join(text) + "\n"
 
 
+WORTH = 3
+"""Least own measurement, in grains, at which an honest trainer publishes: below the least step nothing is earned."""
 ARTWORK = 16
 """Pictures that the copyist, its honest twin and two more nodes hold alike, as duplicates of an artwork would be."""
 
@@ -58,34 +60,40 @@ def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode
     return [
         DemoNode(
             "atelier",
-            "trainer",
+            "both",
             "fast; trains on from the best model",
-            strategy={"budget": pictures, "submissions": most, "least_own": -7},
+            strategy={"budget": pictures, "submissions": most, "least_own": WORTH},
         ),
         DemoNode(
             "clinic",
-            "trainer",
+            "both",
             "holds the artwork and honest pictures beside it: the copyist's honest twin; averages two models",
             holds_artwork=True,
-            strategy={"budget": pictures, "submissions": most, "average": 2, "least_own": -7},
+            strategy={"budget": pictures, "submissions": most, "average": 2, "least_own": WORTH},
         ),
         DemoNode(
             "studio",
-            "trainer",
+            "both",
             "slow and late; averages two models, listens to validators only; holds the artwork",
             pace=0.8,
             joins_after=20.0,
             holds_artwork=True,
-            strategy={"budget": pictures, "submissions": most, "average": 2, "listen": "validators", "least_own": -7},
+            strategy={
+                "budget": pictures,
+                "submissions": most,
+                "average": 2,
+                "listen": "validators",
+                "least_own": WORTH,
+            },
         ),
         DemoNode(
             "copyist",
-            "trainer",
+            "both",
             "over-trains on the artwork alone, with its publication gate switched off",
             holds_artwork=True,
             only_artwork=True,
             gate=False,
-            strategy={"budget": overtrain, "submissions": 2, "least_level": 4.0, "least_own": -8},
+            strategy={"budget": overtrain, "submissions": 2, "least_level": 16.0, "least_own": -8},
         ),
         DemoNode("museum", "validator", "never trains; holds the artwork", holds_artwork=True),
     ]

@@ -112,7 +112,7 @@ def draw_progress(folder: Path, summary: Summary) -> None:
         for name, part in s["by_node"].items():
             if part.get("novelty_ratio") is not None:
                 lower.scatter(s["id"], part["novelty_ratio"], color=COLOURS.get(name, "#000"), s=22, alpha=0.8)
-    upper.set_ylabel("level (eighths of an octave of J)")
+    upper.set_ylabel("level (grains, 1/32 octave of J)")
     upper.legend(loc="upper left", fontsize=8)
     lower.set_yscale("log")
     lower.set_ylabel("novelty over its floor, by voter")

@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
+from pdfed_sdk.buckets import grains_of
 from pdfed_sdk.chain import event_types
 from pdfed_sdk.chain.calls import Windows
 from pdfed_sdk.node.task_view import TaskView
@@ -95,11 +96,13 @@ class Progress:
             case event_types.Finalized():
                 if Status(event.status) is Status.VOID:
                     return f"#{event.id} is [red]void[/]: too few votes"
-                return f"#{event.id} is final: outcome {event.outcome:+d}, level {event.level}, gain {event.gain}"
+                grains, standing = grains_of(event.result.outcome), event.standing
+                return f"#{event.id} is final: {grains:+d} grains, level {standing.level}, gain {standing.gain}"
             case event_types.BestChanged():
                 return f"[bold green]#{event.id} is the best model now[/], level {event.level}"
             case event_types.Rewarded():
-                return f"{self.name(event.author)}'s #{event.id} is rewarded with {event.reward / 1e18:.3f}"
+                amount = event.from_allowance + event.from_commons
+                return f"{self.name(self.view.entries[event.id].author)}'s #{event.id} earns {amount / 1e18:.3f}"
             case event_types.Closed():
                 return "the sponsor closed the task: what is open is voted on, then everybody is paid"
             case event_types.Claimed():

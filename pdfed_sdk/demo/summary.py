@@ -28,7 +28,9 @@ from pdfed_sdk.node.auditing import audit_task
 from pdfed_sdk.node.task_view import Entry, TaskView
 from pdfed_sdk.types import GENESIS, Address, Status
 
-SCHEMA = 1
+SCHEMA = 2
+HONEST = ("atelier", "clinic", "studio")
+"""The trainers that do not copy."""
 PARTS = ("fid", "fid_floor", "v_a", "v_c", "r_c", "novelty", "novelty_floor", "qn", "objective")
 PACKAGES = ("torch", "diffusers", "web3", "eth-brownie", "c2pa-python", "numpy")
 
@@ -76,7 +78,9 @@ def sum_up(
 
 
 CREDITS = ("votes", "rewards", "lineage", "returned")
-"""Why a node is credited: pay for votes, own rewards, shares of descendants, scoring fees nobody voted for."""
+"""Why a node is credited: pay for votes, own rewards, shares of descendants, scoring fees of ids that became void."""
+LOSSES = ("charged", "forfeited", "fees")
+"""What a node loses: charges to its votes' bonds, bonds of submissions, scoring fees with their surcharges."""
 Opinions = dict[int, dict[str, dict[str, Any]]]
 """Submission id -> node name -> that node's private evaluation."""
 
@@ -93,17 +97,21 @@ def read_evaluations(folder: Path, nodes: Sequence[DemoNode]) -> Opinions:
 
 
 def earnings(events: Sequence[event_types.Event]) -> dict[Address, Counter[str]]:
-    """What was credited to whom, by reason, and what was charged to votes' bonds; in token units."""
+    """What was credited to whom and lost by whom, by reason; in token units."""
     earned: dict[Address, Counter[str]] = defaultdict(Counter)
+    authors: dict[int, Address] = {}
     for event in events:
         match event:
-            case event_types.VoteSettled():
-                earned[event.voter]["votes"] += event.paid
-                earned[event.voter]["charged"] += event.bond_forfeited
-            case event_types.SubmissionSettled():
-                earned[event.author]["returned"] += event.fee_returned
-            case event_types.RewardShared():
-                earned[event.author]["rewards"] += event.to_author
+            case event_types.SubmissionBonded():
+                authors[event.id] = event.author
+                earned[event.author]["fees"] += event.fee + event.surcharge
+            case event_types.Settled():
+                own = event.node == authors[event.id]
+                earned[event.node]["returned" if own else "votes"] += event.paid
+                earned[event.node]["forfeited" if own else "charged"] += event.forfeited
+            case event_types.Shared():
+                reason = "rewards" if event.id == event.source else "lineage"
+                earned[event.author][reason] += event.to_author
                 earned[event.author][f"reward #{event.id}"] += event.to_author
             case event_types.Poured():
                 earned[event.author]["lineage"] += event.to_author
@@ -187,7 +195,10 @@ def describe_node(
         "role": node.role,
         "tells": node.tells,
         "earned": sum(mine[reason] for reason in CREDITS),
-        "earned_for": {reason: mine[reason] for reason in (*CREDITS, "charged")},
+        "earned_for": {reason: mine[reason] for reason in CREDITS},
+        "lost": sum(mine[reason] for reason in LOSSES),
+        "lost_for": {reason: mine[reason] for reason in LOSSES},
+        "net": sum(mine[reason] for reason in CREDITS) - sum(mine[reason] for reason in LOSSES),
         "claimed": mine["claimed"],
         "credit": account.credit,
         "stake": account.stake + account.locked,
@@ -201,16 +212,16 @@ def payouts(
     """All money that moved out of the pool and the scoring fees, in token units."""
     total: Counter[str] = Counter()
     for mine in earned.values():
-        total.update({reason: mine[reason] for reason in (*CREDITS, "charged", "claimed")})
+        total.update({reason: mine[reason] for reason in (*CREDITS, *LOSSES, "claimed")})
     returned = sum(e.passed for e in events if isinstance(e, event_types.Poured) and e.reference_id == GENESIS)
     return {
         "voters": total["votes"],
-        "charged": total["charged"],
+        **{reason: total[reason] for reason in LOSSES},
         "returned": total["returned"],
         "authors": total["rewards"],
         "lineage": total["lineage"],
         "claimed": total["claimed"],
-        "lineage_returned_to_pool": returned,
+        "lineage_to_commons": returned,
         "claims": {names[e.node]: e.amount for e in events if isinstance(e, event_types.Claimed) and e.node in names},
     }
 
@@ -221,10 +232,9 @@ VERBS = {
     "Committed": "commit",
     "Revealed": "reveal",
     "Finalized": "finalize",
-    "VoteSettled": "settle",
+    "Settled": "settle",
     "Poured": "pour",
-    "RewardShared": "pour",
-    "LineageShared": "pour",
+    "Shared": "pour",
     "Claimed": "claim",
     "NodeRegistered": "register",
     "Deposited": "deposit",
@@ -302,13 +312,11 @@ def models_table(summary: Mapping[str, Any]) -> Table:
 
 
 def nodes_table(summary: Mapping[str, Any]) -> Table:
-    """What every node earned and why, in tokens."""
-    columns = ("node", "votes", "charged", "rewards", "lineage", "earned", "claimed", "stake", "gas")
+    """What every node earned and lost and why, in tokens."""
+    columns = ("node", *CREDITS[:3], "lost", "net", "claimed", "stake", "gas")
     nodes = _table("Nodes (tokens; gas in millions)", columns)
     for n in summary["nodes"]:
-        for_what = n["earned_for"]
-        money = [for_what[why] for why in ("votes", "charged", "rewards", "lineage")]
-        money += [n["earned"], n["claimed"], n["stake"]]
+        money = [n["earned_for"][why] for why in CREDITS[:3]] + [n[why] for why in columns[4:-1]]
         nodes.add_row(n["name"], *(f"{m / 1e18:,.2f}" for m in money), f"{n['gas'] / 1e6:,.2f}")
     return nodes
 
@@ -343,7 +351,13 @@ def promises(summary: Mapping[str, Any]) -> dict[str, bool]:
         )
         >= 2,
         "the copyist's model was not voted down": (copies.get("outcome") or 0) < 0,
-        "the copyist earned as much as its honest twin": by_name["copyist"]["earned"] < by_name["clinic"]["earned"],
+        "fewer than two authors were rewarded": sum(
+            bool(n["earned_for"]["rewards"] or n["earned_for"]["lineage"]) for n in summary["nodes"]
+        )
+        >= 2,
+        "the copyist's net is not below that of every honest trainer": all(
+            by_name["copyist"]["net"] < by_name[name]["net"] for name in HONEST
+        ),
         "the best model's FID is above half of the genesis model's": best["fid_ratio"] <= 0.5,
         "a node did not claim what it earned": all(n["claimed"] == n["earned"] for n in summary["nodes"]),
         "no node was killed": bool(summary["killed"]),

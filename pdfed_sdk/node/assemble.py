@@ -54,7 +54,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         signer=signer,
         state=home / "state",
         from_block=config.chain.from_block,
-        options=Options(dry_run=dry_run),
+        options=Options(dry_run=dry_run, confirmations=config.chain.confirmations),
     )
     store = open_store(config.store.uri, home)
     if isinstance(store, IpfsStore) and not dry_run:
@@ -82,6 +82,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         settings=LoopSettings(
             role=role,
             stake=token_of(client).units(config.node.stake) if config.node.stake else 0,
+            max_fee=token_of(client).units(config.node.max_fee) if config.node.max_fee else 0,
             poll=config.node.poll,
             gate=config.node.gate,
             until_closed=config.node.until_closed,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pdfed_sdk.artifacts.store import Store
+from pdfed_sdk.buckets import MISSING, grains_of
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.errors import (
     ChainError,
@@ -69,6 +70,8 @@ class Author:
     heartbeat: Heartbeat
     interrupted: Callable[[], bool]
     gate: bool = True
+    max_fee: int = 0
+    """Highest scoring fee to reserve for, in token units; 0: four times the base fee."""
     lost: set[int] = field(default_factory=set)
     """Models that could not be fetched when they were wanted as parents."""
     failures: list[str] = field(default_factory=list)
@@ -171,11 +174,20 @@ class Author:
 
     def _affordable(self) -> bool:
         """Whether the free stake covers a reservation: training for nothing would be a pity."""
-        free, params = self.client.account().stake, self.view.params
-        needed = params.submission_bond + params.scoring_fee
+        free, params, now = self.client.account().stake, self.view.params, self.client.fee()
+        needed = params.submission_bond + now.fee
         if free < needed:
             self.guard.warn_once(f"not training: a submission takes {needed} of free stake, this node has {free} now")
-        return free >= needed
+        elif now.fee > self._most_fee:
+            self.guard.warn_once(
+                f"not training: {now.open} ids are open and the scoring fee is {now.fee}, above {self._most_fee} "
+                "([node] max_fee); it goes on when the fee has fallen"
+            )
+        return needed <= free and now.fee <= self._most_fee
+
+    @property
+    def _most_fee(self) -> int:
+        return self.max_fee or 4 * self.view.params.scoring_fee
 
     def _genesis(self) -> Candidate:
         return Candidate(GENESIS, self.view.params.sponsor, Status.FINAL, 0, 0, None, {})
@@ -188,8 +200,8 @@ class Author:
                 status=e.status,
                 reference_level=self.view.level_of(e.reference),
                 level=e.level if e.status is Status.FINAL else None,
-                own_improvement=self.records.own_improvement(e.id),
-                votes=e.votes,
+                own_improvement=_in_grains(self.records.own_improvement(e.id)),
+                votes={voter: grains_of(vote) for voter, vote in e.votes.items() if vote != MISSING},
                 weights=e.commits,
                 own_run=self._own_run(e),
             )
@@ -257,14 +269,14 @@ class Author:
 
     def _submit(self, attempt: Attempt) -> bool:
         try:
-            receipt = submit_model(self.client, self.store, attempt.package, attempt.parents)
+            receipt = submit_model(self.client, self.store, attempt.package, attempt.parents, max_fee=self._most_fee)
         except StoreError as error:
             if isinstance(error, LOST):
                 raise
             self.guard.warn_once(f"attempt {attempt.number} waits for the store: {error}")
             return False
         except ProtocolRevert as error:
-            if self._affordable() or error.name != "VaultInsufficientStake":
+            if self._affordable() or error.name not in ("VaultInsufficientStake", "RegistryFeeTooHigh"):
                 raise
             return False
         log.info("submitted #%d, gas %d", receipt.id, receipt.gas_used)
@@ -272,3 +284,7 @@ class Author:
         self.records.keep_attempt(replace(attempt, stage="published"))
         self.failures.clear()
         return True
+
+
+def _in_grains(index: int | None) -> int | None:
+    return None if index is None or index == MISSING else grains_of(index)

@@ -31,18 +31,21 @@ class ModelCache:
         """Raises ContentMissing while the store does not hold it, or gives other bytes than it was asked for (which its
         author is not to blame for), and DigestMismatch, PackageInvalid or ProvenanceInvalid when the bytes that
         the chain names are no model, or not the one it describes."""
-        place = self._root / str(submission)
-        model = CachedModel(place / "package.zip", place / "model")
-        if model.folder.is_dir():
-            return model
         digests = self._view.digests_of(submission)
         if digests is None:
             raise ContentMissing(
                 f"submission {submission} is reserved but not submitted: there is nothing to fetch yet",
                 hint="wait for its submit, or until its submit window is over",
             )
+        place = self._root / str(submission)
+        model, kept = CachedModel(place / "package.zip", place / "model"), place / "digest"
         with storage_errors("keeping the model", place):
+            if kept.is_file() and kept.read_bytes() != digests.package_digest:
+                shutil.rmtree(place)  # a reorganisation has given the id to another model
+            if model.folder.is_dir():
+                return model
             place.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(digests.package_digest)
         try:
             package = self._store.fetch(Cid(digests.package_codec, digests.package_digest), model.package)
         except DigestMismatch as error:

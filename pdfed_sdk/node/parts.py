@@ -15,7 +15,7 @@ from typing import Any, Protocol
 class Evaluation:
     """One node's private comparison of a candidate with a reference, both sampled from one seed (protocol, rule 4).
 
-    ``improvement`` is in eighths of an octave of the objective, within [-8, 23]; positive is better.
+    ``improvement`` is the index of a bucket of grains of the objective, within [-8, 23]; positive is better.
     ``reference`` and ``candidate`` are publishable numbers (FID, V_A, V_C, R_C, objective, …). ``report`` and
     ``pairs`` are private: they become salted leaves of the evidence tree and never leave the node in clear.
     """
@@ -42,6 +42,14 @@ class Evaluator(Protocol):
         Raises MlError when the *candidate* cannot be used (the vote is then -8); what is not its fault is another
         error, and no vote.
         """
+        ...
+
+    def hidden_parents(
+        self, candidate: Path, suspects: Mapping[int, Path], others: Sequence[Path], seed: bytes, heartbeat: Heartbeat
+    ) -> list[int]:
+        """Ids of ``suspects`` that the candidate was made from, as far as its own computations tell; none if nothing
+        can be said. ``others`` went from the same reference and show what distance is usual. Never raises for a model
+        that cannot be compared."""
         ...
 
     def gate(self, evaluation: Evaluation) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from pdfed_sdk.config import NodeConfig
 from pdfed_sdk.errors import MlError, StoreError
 from pdfed_sdk.family import Model, load_model
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, split_nodes
+from pdfed_sdk.ml.diffusion.hidden_parents import PICTURES, Trace, relations, trace
+from pdfed_sdk.ml.diffusion.model import DiffusionModel
 from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
 from pdfed_sdk.ml.scoring.gate import publication_gate
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
@@ -64,6 +67,33 @@ class PictureEvaluator:
             pairs=pairs,
             copied=after.train_counts,
         )
+
+    def hidden_parents(
+        self, candidate: Path, suspects: Mapping[int, Path], others: Sequence[Path], seed: bytes, heartbeat: Heartbeat
+    ) -> list[int]:
+        try:
+            own = self._trace(candidate, seed, heartbeat)
+        except MlError:
+            return []  # another family than this check knows, or unusable: that is the score's matter
+        known: dict[int, Trace] = {}
+        usual: list[Trace] = []
+        for number, folder in [*suspects.items(), *((-1, folder) for folder in others)]:
+            with suppress(MlError):
+                seen = self._trace(folder, seed, heartbeat)
+                if number < 0:
+                    usual.append(seen)
+                else:
+                    known[number] = seen
+        found = relations(own, known, usual)
+        return sorted(number for number, relation in found.items() if relation.made_from_it)
+
+    def _trace(self, folder: Path, seed: bytes, heartbeat: Heartbeat) -> Trace:
+        """What a model computes on pictures of this node's test part; MlError for what is no diffusion model."""
+        model, test = load_with_heartbeat(folder, heartbeat), self._scorer.split.test
+        if not isinstance(model, DiffusionModel):
+            raise MlError(f"models of the family {model.family.name} are not compared")
+        shown = test.take(range(min(len(test), PICTURES)))
+        return trace(model, shown.images, shown.labels, seed)
 
     def gate(self, evaluation: Evaluation) -> None:
         report = QNReport.from_dict(json.loads(evaluation.report)["candidate"])

@@ -35,19 +35,22 @@ def submit_model(
     parents: Sequence[tuple[int, int] | Parent],
     *,
     state: Path | None = None,
+    max_fee: int | None = None,
 ) -> SubmitReceipt:
     """Reserve an id for ``package``, publish its bytes, then submit the record.
 
     ``parents`` are (id, weight in basis points), 1 to 4 of them, summing to 10,000. ``state`` is the file that makes
     the call resumable (default: beside the package): it keeps the salt of the reservation, and is written before
-    anything is sent. Raises ProtocolRevert, StoreError, PackageInvalid, ChainError.
+    anything is sent. ``max_fee``: most that the scoring fee may be (default: what it is now). The bytes are published
+    only when the reservation is as deep as the client's confirmations say. Raises ProtocolRevert, StoreError,
+    PackageInvalid, ChainError.
     """
     state = state or package.with_suffix(package.suffix + ".publish.json")
     digests = digests_of(package)
     chosen = tuple(p if isinstance(p, Parent) else Parent(SubmissionId(p[0]), p[1]) for p in parents)
     record = ModelRecord(digests=digests, parents=chosen)
     salt = _salt(state, digests.package_digest)
-    reserved = client.reserve(digests.package_digest, salt)
+    reserved = client.reserve(digests.package_digest, salt, max_fee=max_fee)
     submission = SubmissionId(reserved.one(Reserved).id)
     cid = store.put(package)
     if (cid.codec, cid.digest) != (digests.package_codec, digests.package_digest):

@@ -66,12 +66,14 @@ class Records:
         self._evaluations = root / "evaluations"
         self._attempts = root / "attempts"
 
-    def evaluation(self, submission: SubmissionId) -> Evaluation | None:
-        return self._evaluation(self._evaluations / f"{submission}.json")
+    def evaluation(self, submission: SubmissionId, record_hash: bytes | None = None) -> Evaluation | None:
+        """What was measured of a submission; of exactly this record, if its hash is given: after a reorganisation
+        another model may stand at the same id."""
+        return self._evaluation(self._evaluations / f"{submission}.json", record_hash)
 
-    def _evaluation(self, path: Path) -> Evaluation | None:
+    def _evaluation(self, path: Path, record_hash: bytes | None = None) -> Evaluation | None:
         note = _read(path)
-        if note is None:
+        if note is None or (record_hash is not None and note["record"] != record_hash.hex()):
             return None
         return Evaluation(
             improvement=note["improvement"],
@@ -82,8 +84,10 @@ class Records:
             copied=tuple(note.get("copied", ())),
         )
 
-    def keep_evaluation(self, submission: SubmissionId, evaluation: Evaluation, seed: bytes) -> None:
-        self._keep(self._evaluations / f"{submission}.json", evaluation, seed)
+    def keep_evaluation(
+        self, submission: SubmissionId, evaluation: Evaluation, seed: bytes, record_hash: bytes = b""
+    ) -> None:
+        self._keep(self._evaluations / f"{submission}.json", evaluation, seed, record_hash)
 
     def keep_gate(self, attempt: Attempt, evaluation: Evaluation) -> None:
         """A trainer's own measurement of its candidate, before it has an id."""
@@ -96,8 +100,9 @@ class Records:
             self.keep_evaluation(submission, evaluation, attempt.seed.to_bytes(32, "big"))
 
     @staticmethod
-    def _keep(path: Path, evaluation: Evaluation, seed: bytes) -> None:
+    def _keep(path: Path, evaluation: Evaluation, seed: bytes, record_hash: bytes = b"") -> None:
         note = {
+            "record": record_hash.hex(),
             "improvement": evaluation.improvement,
             "seed": seed.hex(),
             "reference": dict(evaluation.reference),

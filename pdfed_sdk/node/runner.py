@@ -32,12 +32,14 @@ log = logging.getLogger("pdfed.node")
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """``stake``: what a node joins with, in token units. ``poll``: seconds between looks at the chain.
-    ``until_closed``: end by itself once the task is closed and settled. ``linger``: longest wait for a reveal window
-    after a stop, in seconds. ``rehearse``: measure at the start how long one scoring takes here."""
+    """``stake``: what a node joins with, and ``max_fee`` the highest scoring fee it reserves for (0: four times the
+    base fee), in token units. ``poll``: seconds between looks at the chain. ``until_closed``: end by itself once the
+    task is closed and settled. ``linger``: longest wait for a reveal window after a stop, in seconds.
+    ``rehearse``: measure at the start how long one scoring takes here."""
 
     role: Role
     stake: int = 0
+    max_fee: int = 0
     poll: float = 0.7
     gate: bool = True
     until_closed: bool = False
@@ -105,6 +107,7 @@ class Node:
                 heartbeat=self.voter.heartbeat,
                 interrupted=self._interrupted,
                 gate=settings.gate,
+                max_fee=settings.max_fee,
             )
 
     # --- life ---

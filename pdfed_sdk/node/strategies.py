@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pdfed_sdk.buckets import WORST
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.node.strategy import Candidate, TrainFromBest
-from pdfed_sdk.types import BPS, LOWEST, Parent
+from pdfed_sdk.types import BPS, Parent
 
 UNKNOWN = float("-inf")
 
@@ -31,7 +32,7 @@ class OwnScores(TrainFromBest):
 
     def merit(self, candidate: Candidate, heard: Sequence[int]) -> float:
         own = candidate.own_improvement
-        return UNKNOWN if own is None or own == LOWEST else float(candidate.reference_level + own)
+        return UNKNOWN if own is None or own == WORST else float(candidate.reference_level + own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Blend(TrainFromBest):
 
     def merit(self, candidate: Candidate, heard: Sequence[int]) -> float:
         mine = candidate.own_improvement
-        if mine == LOWEST or (mine is None and not heard):
+        if mine == WORST or (mine is None and not heard):
             return UNKNOWN
         others = sum(heard) / len(heard) if heard else float(mine or 0)
         part = self.own if mine is not None and heard else float(mine is not None)
@@ -61,7 +62,7 @@ class StakeWeighted(TrainFromBest):
     def merit(self, candidate: Candidate, heard: Sequence[int]) -> float:
         weights = {voter: candidate.weights.get(voter, 0) for voter in candidate.votes}
         total = sum(weights.values())
-        if candidate.own_improvement == LOWEST or not total:
+        if candidate.own_improvement == WORST or not total:
             return TrainFromBest.merit(self, candidate, heard)
         mean = sum(weights[voter] * vote for voter, vote in candidate.votes.items()) / total
         return candidate.reference_level + mean
@@ -84,7 +85,7 @@ class PessimisticThird(TrainFromBest):
     def merit(self, candidate: Candidate, heard: Sequence[int]) -> float:
         own = candidate.own_improvement
         opinions = sorted([*heard, *([] if own is None else [own])])
-        if own == LOWEST or not opinions or candidate.own_run > self.own_run:
+        if own == WORST or not opinions or candidate.own_run > self.own_run:
             return UNKNOWN
         return float(candidate.reference_level + opinions[math.ceil(self.quantile * len(opinions)) - 1])
 

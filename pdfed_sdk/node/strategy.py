@@ -10,13 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from pdfed_sdk.buckets import WORST, grains_of
 from pdfed_sdk.errors import UsageError
-from pdfed_sdk.types import BPS, GENESIS, LOWEST, Address, Parent, Role, Status, SubmissionId
+from pdfed_sdk.types import BPS, GENESIS, Address, Parent, Role, Status, SubmissionId
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model a trainer could go on from. Levels and improvements are in buckets (eighths of an octave)."""
+    """A model a trainer could go on from. Levels and improvements are in grains (buckets.py)."""
 
     id: SubmissionId
     author: Address
@@ -25,9 +26,10 @@ class Candidate:
     level: int | None
     """On chain, once final."""
     own_improvement: int | None
-    """What this node measured against the reference on its own pictures; None if it did not."""
+    """What this node measured against the reference on its own pictures, WORST for what is unusable; None if it did not
+    or could not."""
     votes: Mapping[Address, int]
-    """Revealed improvements by voter."""
+    """Revealed improvements by voter; votes that say the bytes are missing are left out."""
     weights: Mapping[Address, int] = field(default_factory=dict)
     """Stake behind each vote, as it stood when the submission was reserved."""
     own_run: int = 0
@@ -56,28 +58,30 @@ class LocalStrategy(ABC):
 
     @abstractmethod
     def publishes(self, improvement: int, min_step: int) -> bool:
-        """Whether a trained candidate is worth its fee, given the own measurement against the best model and the least
-        improvement that the task pays for."""
+        """Whether a trained candidate is worth its fee. ``improvement`` is the own measurement against the best model,
+        the index of a bucket; ``min_step`` the least gain that the task pays for, in grains."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainFromBest(LocalStrategy):
-    """Train on from the best models known, averaging up to ``average`` that lie within ``within`` buckets.
+    """Train on from the best models known, averaging up to ``average`` that lie within ``within`` grains.
 
     ``listen``: "all", "validators" or "trainers". The node's own measurement counts like the median of the others';
     a model it found unusable on its own pictures is never trained on. ``least_level``: wait until a model of that level
-    is there. ``submissions``: how many to make at most. ``least_own``: publish what the node's own measurement puts at
-    this bucket or a higher one; the lowest bucket, -8, publishes everything that the gate lets pass. Without it, what
-    the measurement puts at the task's ``min_step`` or more: less is a fee for nothing.
+    is there. A final model less than ``least_step`` grains above its own reference is left alone: a lucky no-op would
+    take a share. ``submissions``: how many to make at most. ``least_own``: publish what the node's own measurement puts
+    at this bucket or a higher one; the lowest, -8, publishes everything that the gate lets pass. Without it, what the
+    measurement puts at the task's ``min_step`` or more: less is a fee for nothing.
     """
 
     budget: int = 14_000
     average: int = 1
-    within: float = 8.0
+    within: float = 32.0
     listen: str = "all"
     submissions: int = 1_000_000
     least_level: float = float("-inf")
     least_own: int | None = None
+    least_step: int = 3
 
     def __post_init__(self) -> None:
         if self.listen not in ("all", "validators", "trainers"):
@@ -88,11 +92,13 @@ class TrainFromBest(LocalStrategy):
             raise UsageError(f"strategy.average is {self.average}, not within 1 … 4", hint="a model has 1 to 4 parents")
 
     def listens_to(self, voter: Address, role: Role) -> bool:
-        wanted = {"all": Role.TRAINER | Role.VALIDATOR, "validators": Role.VALIDATOR, "trainers": Role.TRAINER}
-        return bool(role & wanted[self.listen])
+        trains = Role.TRAINER in role  # every voter is a validator; only some train as well, and may be rivals
+        return self.listen == "all" or trains == (self.listen == "trainers")
 
     def merit(self, candidate: Candidate, heard: Sequence[int]) -> float:
-        if candidate.own_improvement == LOWEST:
+        if candidate.own_improvement == WORST:
+            return float("-inf")
+        if candidate.level is not None and candidate.level - candidate.reference_level < self.least_step:
             return float("-inf")
         if candidate.level is not None and candidate.own_improvement is None:
             return float(candidate.level)
@@ -118,7 +124,9 @@ class TrainFromBest(LocalStrategy):
         return self.budget if attempt <= self.submissions else 0
 
     def publishes(self, improvement: int, min_step: int) -> bool:
-        return improvement >= (min_step if self.least_own is None else self.least_own)
+        if self.least_own is None:
+            return grains_of(improvement) >= min_step
+        return improvement >= self.least_own
 
 
 def choose_parents(

@@ -24,6 +24,8 @@ class Entry:
     status: Status = Status.RESERVED
     record: ModelRecord | None = None
     level: int = 0
+    """Level, measured level and gain in grains; ``outcome`` is the index of a bucket."""
+    measured: int = 0
     outcome: int | None = None
     gain: int = 0
     commits: dict[Address, int] = field(default_factory=dict)
@@ -91,11 +93,13 @@ class TaskView:
                     entry = self.entries[event.id]
                     entry.status = Status(event.status)
                     if entry.status is Status.FINAL:
-                        entry.outcome, entry.level, entry.gain = event.outcome, event.level, event.gain
+                        entry.outcome = event.result.outcome
+                        entry.level, entry.gain = event.standing.level, event.standing.gain
+                        entry.measured = event.standing.measured
                 case event_types.BestChanged():
                     self.best, self.best_level = SubmissionId(event.id), event.level
-                case event_types.VoteSettled():
-                    self.entries[event.id].settled.add(event.voter)
+                case event_types.Settled() if event.node in self.entries[event.id].commits:
+                    self.entries[event.id].settled.add(event.node)
                 case event_types.Closed():
                     self.closed = True
                 case _:
@@ -117,6 +121,27 @@ class TaskView:
                 reveal_end=reveal_start + p.reveal_window,
             ),
         )
+
+    def relatives(self, entry: Entry) -> tuple[list[SubmissionId], list[SubmissionId]]:
+        """Earlier submissions from which an id may have been made without saying so, and others that went from the same
+        reference, to compare with; both newest first (rule 10, hidden parents).
+
+        Suspects are Open, Void, or measure above the id's reference. Its author's own are left out, and its declared
+        parents, unless they are Void: a Void one carries nothing, so it is declared in vain.
+        """
+        declared = {parent.id for parent in entry.record.parents} if entry.record else set()
+        least = self.entries[entry.reference].measured if entry.reference else 0
+        suspects, others = [], []
+        for other in sorted(self.entries.values(), key=lambda e: -e.id):
+            if other.record is None or other.author == entry.author or other.id >= entry.id:
+                continue
+            if other.id in declared and other.status is not Status.VOID:
+                continue
+            if other.status in (Status.OPEN, Status.VOID) or other.measured > least:
+                suspects.append(other.id)
+            elif other.reference == entry.reference:
+                others.append(other.id)
+        return suspects, others
 
     def level_of(self, submission: SubmissionId) -> int:
         return 0 if submission == GENESIS else self.entries[submission].level

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
-from pdfed_sdk.chain.actions import Receipt
+from pdfed_sdk.buckets import HIDDEN_PARENT, LOWEST, MISSING
+from pdfed_sdk.chain.actions import Receipt, record_hash
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.commitments import EvidenceTree
 from pdfed_sdk.errors import (
@@ -26,10 +31,12 @@ from pdfed_sdk.node.model_cache import CachedModel, ModelCache
 from pdfed_sdk.node.parts import Evaluation, Evaluator
 from pdfed_sdk.node.records import Records
 from pdfed_sdk.node.task_view import Entry, TaskView
-from pdfed_sdk.types import GENESIS, LOWEST, Address, Status
+from pdfed_sdk.types import GENESIS, Address, Status, SubmissionId
 
 log = logging.getLogger("pdfed.node")
 
+MOST_COMPARED = 16
+"""Suspects, and as many others, that a candidate is compared with: the newest."""
 UNUSABLE = (DigestMismatch, PackageInvalid, ProvenanceInvalid, MlError)
 """What a package can be guilty of: the vote is LOWEST (protocol, rule 3), if a second look at it ends so too."""
 LOST = (ContentMissing, DigestMismatch, PackageInvalid, ProvenanceInvalid)
@@ -137,17 +144,19 @@ class Voter:
 
     def vote(self, entry: Entry) -> SealedVote | None:
         """Measure, unless that is noted already, and seal. None: not now, its bytes may still come."""
-        evaluation = self._records.evaluation(entry.id)
+        assert entry.record is not None, "an open submission has a record"
+        content = record_hash(entry.record)
+        evaluation = self._records.evaluation(entry.id, content)
         if evaluation is None:
-            seed = self._client.seed(entry.id)
+            seed = self._client.seed(entry.id, content)
             evaluation = self._evaluate(entry, seed)
             if evaluation is None:
                 return None
-            self._records.keep_evaluation(entry.id, evaluation, seed)
+            self._records.keep_evaluation(entry.id, evaluation, seed, content)
             self._dedup.keep(f"#{entry.id}", evaluation.copied)
-        secrets = self._client.secrets(entry.id)
+        secrets = self._client.secrets(entry.id, content)
         evidence = EvidenceTree.build(evaluation.report, evaluation.pairs, key=secrets.evidence_key)
-        receipt = self._client.commit_score(entry.id, evaluation.improvement, evidence)
+        receipt = self._client.commit_score(entry.id, evaluation.improvement, evidence, record_hash=content)
         return SealedVote(evaluation, evidence.root, receipt)
 
     def _evaluate(self, entry: Entry, seed: bytes) -> Evaluation | None:
@@ -162,7 +171,7 @@ class Voter:
                     f"submission {entry.id} is not in the store yet; it may come until ¾ of the commit window"
                 )
                 return None
-            return self._unusable(entry, error)
+            return self._unusable(entry, error, MISSING)
         except UNUSABLE as error:
             return self._unusable(entry, error)
 
@@ -196,9 +205,36 @@ class Voter:
         taken = time.monotonic() - started
         self.takes = max(self.takes, taken)
         log.info("scored %d against %d in %.1f s: %+d", entry.id, entry.reference, taken, evaluation.improvement)
-        return evaluation
+        return self._with_parents_checked(entry, candidate, evaluation, seed)
 
-    def _unusable(self, entry: Entry, error: PdfedError) -> Evaluation:
-        log.warning("submission %d is unusable, the vote is %d: %s", entry.id, LOWEST, error.message)
+    def _with_parents_checked(
+        self, entry: Entry, candidate: CachedModel, evaluation: Evaluation, seed: bytes
+    ) -> Evaluation:
+        """The evaluation, but no higher than HIDDEN_PARENT if the candidate hides what it was made from. Not the lowest
+        vote: a false alarm must burn no bond (rule 10)."""
+        suspects, others = self._view.relatives(entry)
+        folders = self._at_hand(suspects[:MOST_COMPARED])
+        usual = self._at_hand(others[:MOST_COMPARED])
+        if not folders:
+            return evaluation
+        found = self._evaluator.hidden_parents(candidate.folder, folders, list(usual.values()), seed, self.heartbeat)
+        if not found or evaluation.improvement <= HIDDEN_PARENT:
+            return evaluation
+        names = ", ".join(f"#{number}" for number in found)
+        log.warning("submission %d hides that it was made from %s: the vote is %d", entry.id, names, HIDDEN_PARENT)
+        report = json.dumps({**json.loads(evaluation.report), "hidden_parents": found}, sort_keys=True).encode()
+        return replace(evaluation, improvement=HIDDEN_PARENT, report=report)
+
+    def _at_hand(self, ids: Sequence[SubmissionId]) -> dict[int, Path]:
+        """Folders of those models that can be fetched and are what the chain says."""
+        found: dict[int, Path] = {}
+        for number in ids:
+            with suppress(StoreError, PackageInvalid, ProvenanceInvalid):
+                found[int(number)] = self._models.get(number).folder
+        return found
+
+    def _unusable(self, entry: Entry, error: PdfedError, vote: int = LOWEST) -> Evaluation:
+        """MISSING for bytes that never came, so that an outage burns no author's bond; LOWEST for what is unusable."""
+        log.warning("submission %d is unusable, the vote is %d: %s", entry.id, vote, error.message)
         report = f'{{"unusable": "{type(error).__name__}"}}'.encode()
-        return Evaluation(LOWEST, {}, {"unusable": type(error).__name__}, report, ())
+        return Evaluation(vote, {}, {"unusable": type(error).__name__}, report, ())

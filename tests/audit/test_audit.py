@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pytest
-
 from pdfed_sdk.audit import AuditReport, SubmissionRecord, audit
-from pdfed_sdk.audit.rules import quantile
+from pdfed_sdk.audit.rules import quantile, upper_median
 from pdfed_sdk.chain import event_types
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.errors import AuditFailed, PackageInvalid
 from pdfed_sdk.types import Status
-from tests.support.federation import UNIT, Federation, digests, word
+from tests.support.federation import Federation
 
 IDLE = (
     event_types.MetadataChanged,
@@ -21,34 +19,6 @@ IDLE = (
     event_types.Initialized,
     event_types.TaskCreated,
 )
-
-
-@pytest.fixture
-def history(federation: Federation) -> Federation:
-    """Two good models, one the child of the other, one void, one never submitted; a silent voter; pours and claims."""
-    first = federation.open_submission(federation.client(1), 1)
-    silent = federation.client(5)
-    silent.commit_score(first, 2, b"\x01" * 32)
-    federation.vote(first, {2: 4, 3: 3, 4: 6})
-    closer = federation.client(3)
-    closer.finalize_due()
-
-    second = federation.open_submission(federation.client(2), 2, (first, 6_000), (0, 4_000))
-    federation.vote(second, {1: 5, 3: 5, 4: 2})
-    lonely = federation.open_submission(federation.client(4), 3, (second, 10_000))
-    federation.client(1).commit_score(lonely, 1, b"\x02" * 32)
-    federation.client(5).reserve(digests(4).package_digest, word(4, 9))
-    federation.to_end(lonely + 1)
-    closer.finalize_due()
-    for submission_id in (first, second, lonely):
-        closer.settle(submission_id)
-        closer.settle(submission_id, [federation.signers[1].address])  # skipped or late, never fatal
-    while closer.pour():
-        pass
-    federation.client(1).claim()
-    federation.client(5).request_unstake(10 * UNIT)
-    federation.client(0).close()
-    return federation
 
 
 def failed(report: AuditReport) -> list[str]:
@@ -61,15 +31,15 @@ def test_events_alone_rebuild_state_and_money(history: Federation) -> None:
     report = audit(client)
     assert failed(report) == []
     statuses = [view.submission.status for view in client.submissions()]
-    assert statuses == [Status.FINAL, Status.FINAL, Status.FINAL, Status.VOID, Status.VOID]
+    assert statuses == [Status.FINAL, Status.FINAL, Status.FINAL, Status.FINAL, Status.VOID, Status.VOID]
     kinds = {type(event) for event in client.events.replay()}
     assert kinds >= {
-        event_types.LineageShared,
-        event_types.RewardShared,
+        event_types.Shared,
+        event_types.ShareGiven,
         event_types.Poured,
         event_types.Rewarded,
         event_types.SettleSkipped,
-        event_types.SubmissionSettled,
+        event_types.Settled,
     }
 
 
@@ -77,6 +47,13 @@ def test_books_still_balance_after_everyone_left(history: Federation) -> None:
     sponsor = history.client(0)
     history.to(sponsor.now() + sponsor.params().grace + 1)
     sponsor.reclaim()
+    before = sponsor.balances()
+    for _ in range(2):  # what lineage leaves at genesis is divided again
+        for number in (1, 2, 3):
+            sponsor.divide_commons(number)
+        while sponsor.pour():
+            pass
+    assert sponsor.divide_commons(4) is None, "it never became best"
     nodes = [history.client(index) for index in range(1, 6)]
     for node in nodes:
         if node.account().credit:
@@ -91,7 +68,9 @@ def test_books_still_balance_after_everyone_left(history: Federation) -> None:
             if node.account().unbonding:
                 node.withdraw()
     assert failed(audit(history.reader())) == []
-    assert sponsor.token_balance(sponsor.task.vault) == 0
+    left = sponsor.balances()
+    assert sponsor.token_balance(sponsor.task.vault) == left.commons < before.commons / 2
+    assert (left.unreleased, left.allowance, left.committed) == (0, 0, 0)
 
 
 class Doctored:
@@ -134,7 +113,7 @@ def test_packages_are_checked_by_the_caller(history: Federation) -> None:
             raise PackageInvalid("the package has a flipped byte")
 
     report = audit(history.reader(), fetch_and_verify=verify)
-    assert [known.id for known in seen] == [0, 1, 2, 3]
+    assert [known.id for known in seen] == [0, 1, 2, 3, 4]
     assert failed(report) == ["package of submission 2"]
     assert seen[1].author == history.signers[1].address
 
@@ -145,3 +124,8 @@ def test_quantiles_are_the_lower_ones() -> None:
     assert quantile(votes, 3_334) == 3
     assert quantile(votes, 5_000) == 3
     assert quantile([], 5_000) == -8
+
+
+def test_half_of_the_weight_does_not_press_the_median() -> None:
+    assert upper_median([(-8, 2), (5, 1), (6, 1)]) == 5
+    assert upper_median([(-8, 3), (5, 1), (6, 1)]) == -8

@@ -16,9 +16,9 @@ from pdfed_sdk.chain.event_types import (
     Reserved,
     Revealed,
     Rewarded,
-    RewardShared,
+    Settled,
+    Shared,
     Submitted,
-    VoteSettled,
 )
 from pdfed_sdk.chain.journal import VoteState
 from pdfed_sdk.errors import UsageError
@@ -35,22 +35,23 @@ def test_the_whole_journey_pays_author_and_voters(federation: Federation) -> Non
     receipt = closer.finalize_due()
     assert receipt is not None
     final = receipt.one(Finalized)
-    assert (final.status, final.outcome, final.median, final.gain) == (Status.FINAL, 4, 4, 4)
+    assert (final.status, final.result.outcome, final.result.median) == (Status.FINAL, 4, 4)
+    assert (final.standing.level, final.standing.measured, final.standing.gain) == (4, 4, 4)
     assert receipt.one(BestChanged).id == submission_id
-    assert receipt.one(Rewarded).author == author.address
+    assert receipt.one(Rewarded).from_allowance > 0
     assert receipt.gas_used > 0
     assert receipt.timestamp > 0
 
     assert closer.best().id == submission_id
     settled = closer.settle(submission_id)
     assert settled is not None
-    assert {event.voter for event in settled.all(VoteSettled)} == {federation.signers[i].address for i in (2, 3, 4)}
+    assert {event.node for event in settled.all(Settled)} == {federation.signers[i].address for i in (2, 3, 4)}
     assert closer.settle(submission_id) is None
     assert closer.account().locked == 0
 
     poured = closer.pour()
     assert poured is not None
-    assert poured.one(RewardShared).author == author.address
+    assert poured.one(Shared).author == author.address
     assert closer.pour() is None
     before = author.token_balance()
     claimed = author.claim().one(Claimed)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pdfed_sdk.audit import audit
+from pdfed_sdk.chain.calls import Hop
 from pdfed_sdk.chain.client import AsyncPdfedClient, PdfedClient
 from pdfed_sdk.chain.commitments import commit_typed_data
 from pdfed_sdk.chain.deploy import create_task
@@ -17,17 +18,17 @@ from pdfed_sdk.chain.event_types import (
     Committed,
     Deposited,
     Finalized,
-    LineageShared,
     Paused,
+    Poured,
     Revealed,
-    RewardShared,
     RoyaltyPaid,
-    VoteSettled,
+    Settled,
+    Shared,
 )
 from pdfed_sdk.chain.parameters import task_params
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.errors import ProtocolRevert, UsageError
-from pdfed_sdk.types import Role, SubmissionId
+from pdfed_sdk.types import Role, SealedVote, SubmissionId
 from tests.support.anvil import Anvil
 from tests.support.federation import FAST, GENESIS, KEYS, UNIT, Federation
 
@@ -78,11 +79,11 @@ def test_stake_that_suffices_for_some_only_seals_some(federation: Federation) ->
     with pytest.raises(ProtocolRevert, match="no voting weight"):
         voter.commit_scores(scores(ids))
     other = federation.client(3)
-    other.request_unstake(389 * UNIT)  # 111 left: a vote of weight 1 locks 10, and weight stays 1
+    other.request_unstake(389 * UNIT)  # 111 left: a vote of weight 1 locks 2, and weight stays 1
     (sealed,) = other.commit_scores(scores(ids))
     assert len(sealed.all(Committed)) == 3
     assert not sealed.all(CommitSkipped)
-    assert other.account().locked == 30 * UNIT
+    assert other.account().locked == 6 * UNIT
 
 
 def test_a_dry_run_of_a_batch_sends_and_keeps_nothing(federation: Federation) -> None:
@@ -121,7 +122,7 @@ def test_signed_commits_are_bound_to_voter_vote_and_time(federation: Federation)
     signed = voter.sign_commit(submission_id, 4, b"\x06" * 32, deadline=end - 10)
     for forged in (
         replace(signed, voter=federation.signers[3].address),
-        replace(signed, commitment=b"\x01" * 32),
+        replace(signed, vote=replace(signed.vote, commitment=b"\x01" * 32)),
         replace(signed, deadline=end - 5),
         replace(signed, signature=bytes(65)),
     ):
@@ -138,8 +139,9 @@ def test_the_typed_commit_is_what_the_contract_hashes(federation: Federation) ->
     from eth_account.messages import _hash_eip191_message, encode_typed_data
 
     client, voter = federation.reader(), federation.signers[2].address
-    (wanted,) = client.many([client.calls.hash_commit(voter, 7, b"\x05" * 32, 1_900_000_000)])
-    message = commit_typed_data(voter, 7, b"\x05" * 32, 1_900_000_000, client.chain_id, client.task.book)
+    sealed = SealedVote(SubmissionId(7), b"\x04" * 32, b"\x05" * 32)
+    (wanted,) = client.many([client.calls.hash_commit(voter, sealed, 1_900_000_000)])
+    message = commit_typed_data(voter, sealed, 1_900_000_000, client.chain_id, client.task.book)
     assert bytes(_hash_eip191_message(encode_typed_data(full_message=message))) == wanted
 
 
@@ -230,11 +232,13 @@ def test_royalties_reach_author_and_lineage(federation: Federation) -> None:
     paid = user.pay_royalty(second, 50 * UNIT).one(RoyaltyPaid)
     assert (paid.id, paid.payer, paid.amount) == (second, user.address, 50 * UNIT)
     assert before - user.token_balance() == 50 * UNIT
-    receipt = user.pour(second)
+    receipt = user.pour(Hop(second, second))
     assert receipt is not None
-    shared = receipt.one(RewardShared)
-    assert (shared.to_author, shared.to_lineage) == (35 * UNIT, 15 * UNIT)
-    assert {event.to for event in receipt.all(LineageShared)} == {first}
+    shared = receipt.one(Shared)
+    assert (shared.to_author, shared.to_reference) == (35 * UNIT, 15 * UNIT)
+    assert shared.to_parents == 0, "it became best above its parent: its grains are its own"
+    (stream,) = user.pour(Hop(first, first)).all(Poured)  # type: ignore[union-attr]
+    assert stream.to_author + stream.passed == 15 * UNIT
     for number in (0, second + 1):
         with pytest.raises(ProtocolRevert):
             user.pay_royalty(number, UNIT)
@@ -247,14 +251,14 @@ def test_a_vote_against_the_others_is_charged_and_the_audit_computes_it_again(fe
     submission_id = federation.open_submission(federation.client(1), 62)
     federation.vote(submission_id, {2: 4, 3: 4, 4: 5, 5: -3})
     closer = federation.client(3)
-    assert closer.finalize_due().one(Finalized).median == 4  # type: ignore[union-attr]
+    assert closer.finalize_due().one(Finalized).result.median == 4  # type: ignore[union-attr]
     settled = closer.settle(submission_id)
     assert settled is not None
-    by_voter = {event.voter: event for event in settled.all(VoteSettled)}
+    by_voter = {event.node: event for event in settled.all(Settled)}
     outlier = by_voter.pop(federation.signers[5].address)
     assert outlier.paid == 0
-    assert 0 < outlier.bond_forfeited < outlier.bond_forfeited + outlier.bond_released
-    assert all(event.paid > 0 and event.bond_forfeited == 0 for event in by_voter.values())
+    assert 0 < outlier.forfeited < outlier.forfeited + outlier.released
+    assert all(event.paid > 0 and event.forfeited == 0 for event in by_voter.values())
     assert audit(federation.reader()).ok
 
 

@@ -110,19 +110,23 @@ def test_a_vote_the_contract_would_refuse_has_no_digest(change: dict[str, Any], 
         vote_digest(ScoreVote(**(fields | change)), 1, BOOK)
 
 
+RECORD = b"\x05" * 32
+
+
 def test_secrets_follow_from_the_key_and_name_what_they_are_for() -> None:
     signer = LocalSigner.from_key(b"\x11" * 32)
-    request = salt_request(signer.address, 5, 31337, BOOK)
+    request = salt_request(signer.address, 5, RECORD, 31337, BOOK)
     assert "Sign it only in your own PDFed node" in request["message"]["warning"]
     first = VoteSecrets.derive(signer.sign_typed(request))
     signed = Account.from_key(b"\x11" * 32).sign_message(encode_typed_data(full_message=request))
     again = VoteSecrets.derive(signed.signature)
     assert first == again
     parts = {first.salt, first.evidence_key, first.seal_key}
-    for number, chain_id, book in ((6, 31337, BOOK), (5, 1, BOOK), (5, 31337, VOTER)):
-        other = VoteSecrets.derive(signer.sign_typed(salt_request(signer.address, number, chain_id, book)))
+    others = ((6, RECORD, 31337, BOOK), (5, RECORD, 1, BOOK), (5, RECORD, 31337, VOTER), (5, bytes(32), 31337, BOOK))
+    for number, content, chain_id, book in others:
+        other = VoteSecrets.derive(signer.sign_typed(salt_request(signer.address, number, content, chain_id, book)))
         parts |= {other.salt, other.evidence_key, other.seal_key}
-    assert len(parts) == 12
+    assert len(parts) == 15
     assert first.salt.hex() not in repr(first)
     with pytest.raises(UsageError, match="at least 32"):
         VoteSecrets.derive(b"weak")

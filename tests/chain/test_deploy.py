@@ -44,26 +44,48 @@ def test_defaults_are_inside_their_bounds(profile: Any) -> None:
     assert params.min_stake == 100 * 10**6
     assert text32(params.objective) == "qn-normalised"
     assert params.unbonding >= params.commit_window + params.reveal_gap + params.reveal_window
-    assert len(params_table(params)) == 27
+    assert len(params_table(params)) == 28
     assert params.commit_window == (30 if profile == "development" else 6 * 3600)
 
 
 @pytest.mark.parametrize("row", PARAMETERS, ids=lambda row: row.name)
 def test_bounds_are_the_factorys(federation: Federation, row: Any) -> None:
     """t-1, t, t+1 of both bounds: this table and the contract agree on every one."""
-    base = task_params(federation.entry.token, SPONSOR, min_stake=10**6)
+    base = task_params(federation.entry.token, SPONSOR, min_stake=10**18)
     factory = FactoryCalls(federation.manifest.factory)
     wire, chain = Wire(federation.anvil.url, FAST), Chain("anvil", FAST)
     least, most = row.bounds(base)
-    for value in (least - 1, least, most, most + 1):
+    lowest = 10**16 if row.name == "min_stake" else least  # a hundredth of a token, which the factory alone can ask
+    for value in (lowest - 1, lowest, most, most + 1)[row.name == "min_stake" :]:
         params = replace(base, **{row.name: value})
         ours = refusal(lambda params=params: check_params(params))  # type: ignore[misc]
         theirs = refusal(lambda params=params: wire.run(chain.one(factory.check(params))))  # type: ignore[misc]
         assert bool(ours) == bool(theirs), (value, ours, theirs)
         if not least <= value <= most:
             assert ours.startswith((f"{row.name} is {value}", "submit_window is", "unbonding is"))
-        elif row.name not in ("commit_window", "reveal_gap", "reveal_window"):  # these move the bounds of others
-            assert ours == ""
+        elif row.name not in ("commit_window", "reveal_gap", "reveal_window", "vote_bond_bps", "slots"):
+            assert ours == ""  # those move the bounds of others
+
+
+def test_a_stake_too_small_for_its_token_is_refused_by_the_factory(federation: Federation) -> None:
+    """Else one account could fill the weight that a task can count."""
+    wire, chain = Wire(federation.anvil.url, FAST), Chain("anvil", FAST)
+    params = task_params(federation.entry.token, SPONSOR, min_stake=10**16 - 1)
+    said = refusal(lambda: wire.run(chain.one(FactoryCalls(federation.manifest.factory).check(params))))
+    assert "parameter minStake is 9999999999999999, allowed are 10000000000000000 to" in said
+
+
+def test_bonds_above_the_stake_behind_them_are_refused_by_name_here_and_there(federation: Federation) -> None:
+    base = task_params(federation.entry.token, SPONSOR)
+    wire, chain = Wire(federation.anvil.url, FAST), Chain("anvil", FAST)
+    for slots, fits in ((16, True), (17, False)):
+        params = replace(base, slots=slots)
+        ours = refusal(lambda params=params: check_params(params))  # type: ignore[misc]
+        check = FactoryCalls(federation.manifest.factory).check(params)
+        theirs = refusal(lambda check=check: wire.run(chain.one(check)))  # type: ignore[misc]
+        assert (ours == "", theirs == "") == (fits, fits)
+    assert "junk could stop honest voting" in ours
+    assert "3 · slots" in theirs
 
 
 def refusal(act: Callable[[], Any]) -> str:
@@ -79,7 +101,7 @@ def test_wrong_parameters_are_named() -> None:
     with pytest.raises(UsageError, match="no task parameter 'kapa_bps'") as caught:
         task_params(TOKEN, SPONSOR, kapa_bps=1)
     assert caught.value.hint == "did you mean kappa_bps?"
-    with pytest.raises(UsageError, match="min_step is 1, allowed are 2 to 23"):
+    with pytest.raises(UsageError, match="min_step is 1, allowed are 2 to 128"):
         task_params(TOKEN, SPONSOR, min_step=1)
     with pytest.raises(UsageError, match="token '0x12' is not an address"):
         task_params("0x12", SPONSOR)

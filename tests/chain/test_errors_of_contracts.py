@@ -87,7 +87,11 @@ def test_refusals_met_for_real(federation: Federation) -> None:
     )
     assert "deposit the difference" in error.hint
     assert met(lambda: author.commit_score(submission_id, 1, b"\x01" * 32)).name == "BookAuthorCannotVote"
-    assert met(lambda: stranger.commit_score(submission_id, 1, b"\x01" * 32)).name == "BookNoWeight"
+    assert met(lambda: stranger.commit_score(submission_id, 1, b"\x01" * 32)).name == "VaultNotValidator"
+    fee = author.fee()
+    error = met(lambda: author.reserve(b"\x01" * 32, b"\x02" * 32, max_fee=fee.fee - 1))
+    assert (error.name, error.args_) == ("RegistryFeeTooHigh", {"fee": fee.fee, "most": fee.fee - 1})
+    assert "max_fee" in error.hint
     assert met(lambda: voter.commit_score(99, 1, b"\x01" * 32)).message.endswith("there is no submission 99")
     assert met(lambda: voter.fund(UNIT)).name in ("PoolNotSponsor", "ERC20InsufficientBalance")
     assert met(lambda: sponsor.reclaim()).name == "PoolNotClosed"

@@ -16,10 +16,10 @@ from pdfed_sdk.chain import transactions, voting
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.commitments import vote_digest
 from pdfed_sdk.chain.event_types import Committed, Revealed
-from pdfed_sdk.chain.journal import SEAL_BYTES, Entry, VoteJournal, VoteState, seal, unseal
+from pdfed_sdk.chain.journal import SEAL_BYTES, Entry, VoteJournal, VoteKey, VoteState, seal, unseal
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.errors import JournalError, ProtocolRevert, UsageError
-from pdfed_sdk.types import Address, ScoreVote, SubmissionId
+from pdfed_sdk.types import Address, ScoreVote, SealedVote, SubmissionId
 from tests.support.federation import FAST, Federation
 
 BOOK = Address("0x5FbDB2315678afecb367f032d93F642f64180aa3")
@@ -118,7 +118,8 @@ def test_a_vote_sealed_elsewhere_is_a_mismatch_and_a_new_score_opens_it(federati
     secrets, weights = voter.secrets(submission_id), voter.submission(submission_id).weights_digest
     vote = ScoreVote(voter.address, SubmissionId(submission_id), weights, 6, b"\x09" * 32, secrets.salt)
     digest = vote_digest(vote, voter.chain_id, voter.task.book)
-    voter.act(voter.calls.commit(voter.address, submission_id, digest)).one(Committed)
+    sealed = SealedVote(vote.submission_id, voter.submission(submission_id).record_hash, digest)
+    voter.act(voter.calls.commit(voter.address, sealed)).one(Committed)
     assert voter.vote_state(submission_id) is VoteState.MISMATCH
     federation.to_reveal(submission_id)
     assert voter.reveal_due() == []
@@ -178,46 +179,53 @@ def test_a_signer_that_cannot_derive_keeps_its_secrets(federation: Federation) -
     assert client().reveal_due()[0].one(Revealed).improvement == 2
 
 
+RECORD = b"\x0b" * 32
+
+
+def key(number: int, content: bytes = RECORD) -> VoteKey:
+    return VoteKey(1, BOOK, BOOK, number, content)
+
+
 # --- the journal alone -----------------------------------------------------------------------------------------------
 
 
 def test_entries_are_encrypted_bound_to_their_name_and_owner_only(tmp_path: Path) -> None:
     journal = VoteJournal(tmp_path, b"secret" * 8)
-    journal.write(Entry(1, BOOK, VOTE))
-    assert journal.read(1, BOOK, BOOK, 4) == Entry(1, BOOK, VOTE)
-    assert journal.read(1, BOOK, BOOK, 5) is None
+    journal.write(Entry(1, BOOK, RECORD, VOTE))
+    assert journal.read(key(4)) == Entry(1, BOOK, RECORD, VOTE)
+    assert journal.read(key(5)) is None
     (path,) = tmp_path.iterdir()
     assert VOTE.salt not in path.read_bytes()
     assert VOTE.salt.hex().encode() not in path.read_bytes()
     assert path.stat().st_mode & 0o077 == 0
-    path.rename(tmp_path / path.name.replace("-4.vote", "-5.vote"))
+    path.rename(tmp_path / path.name.replace("-4-", "-5-"))
     with pytest.raises(JournalError, match="does not open"):
-        journal.read(1, BOOK, BOOK, 5)
+        journal.read(key(5))
     with pytest.raises(JournalError, match="does not open"):
-        VoteJournal(tmp_path, b"other " * 8).read(1, BOOK, BOOK, 5)
+        VoteJournal(tmp_path, b"other " * 8).read(key(5))
 
 
-@pytest.mark.parametrize("content", [b"", b"PDFedJ1\n", b"x" * 100, b"PDFedJ1\n" + b"x" * 100, b"x" * (1 << 17)])
+@pytest.mark.parametrize("content", [b"", b"PDFedJ2\n", b"x" * 100, b"PDFedJ2\n" + b"x" * 100, b"x" * (1 << 17)])
 def test_foreign_files_are_refused(tmp_path: Path, content: bytes) -> None:
     journal = VoteJournal(tmp_path, b"secret" * 8)
-    journal.write(Entry(1, BOOK, VOTE))
+    journal.write(Entry(1, BOOK, RECORD, VOTE))
     (path,) = tmp_path.iterdir()
     path.write_bytes(content)
     with pytest.raises(JournalError):
-        journal.read(1, BOOK, BOOK, 4)
+        journal.read(key(4))
 
 
 def test_an_interrupted_write_leaves_the_old_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = VoteJournal(tmp_path, b"secret" * 8)
-    journal.write(Entry(1, BOOK, VOTE))
+    journal.write(Entry(1, BOOK, RECORD, VOTE))
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(JournalError, match="No space"):
-        journal.write(Entry(1, BOOK, replace(VOTE, improvement=5)))
-    assert journal.read(1, BOOK, BOOK, 4) == Entry(1, BOOK, VOTE)
+        journal.write(Entry(1, BOOK, RECORD, replace(VOTE, improvement=5)))
+    assert journal.read(key(4)) == Entry(1, BOOK, RECORD, VOTE)
     assert len(list(tmp_path.iterdir())) == 1
 
 

@@ -232,4 +232,4 @@ def test_events_as_json(federation: Federation) -> None:
     assert shown["author"] == author.address
     assert shown["reservation"] == "0x" + event.reservation.hex()
     assert shown["where"]["block"] == event.where.block
-    assert event.where.timestamp == author.submission(event.id).reserved_at
+    assert event.where.timestamp == author.submission(event.id).terms.reserved_at

@@ -49,6 +49,7 @@ SENDING = {
     "stake withdraw",
     "reward settle",
     "reward pour",
+    "reward divide",
     "reward royalty",
     "reward claim",
     "node register",
@@ -314,11 +315,11 @@ def test_register_is_resumable(signed: Cli, world: World, tmp_path: Path):
 
 def test_task_show(signed: Cli, world: World):
     data = signed("task", "show", "--json").json
-    wanted = {"task", "chain_id", "token", "params", "count", "best", "closed", "next_to_finalize", "pool", "allowance"}
-    assert set(data) == {*wanted, "totals"}
+    wanted = {"task", "chain_id", "token", "params", "count", "best", "closed", "next_to_finalize", "fee"}
+    assert set(data) == {*wanted, "open", "balances", "totals"}
     assert data["token"]["decimals"] == 18
     text = signed("task", "show").out
-    assert any(line.startswith("pool ") and f" {data['token']['symbol']}" in line for line in text.splitlines())
+    assert any(line.startswith("commons ") and f" {data['token']['symbol']}" in line for line in text.splitlines())
     assert "reserve to last commit, s" in text
     assert "…" not in text, "nothing is cut off in a pipe"
 

@@ -203,7 +203,7 @@ def test_noise_measures_and_names_a_min_step(cli: Cli):
     sizes = ("--voters", 2, "--pairs", 1, "--pictures", 64, "--genesis", 64, "--generations", 1)
     done = cli("score", "noise", "--data", "few.npz", *sizes, "--json")
     assert done.code == 0, done.err
-    assert set(done.json) == {"values", "deviation", "median_deviation", "min_step"}
+    assert set(done.json) == {"values", "deviation", "outcome_deviation", "min_step"}
     assert np.shape(done.json["values"]) == (1, 2)
     assert done.json["min_step"] >= 2
     assert cli("score", "noise", "--voters", 0).code == 2

@@ -31,7 +31,8 @@ SUMMARY: dict[str, Any] = {
         {
             "name": "copyist", "role": "trainer", "earned": 12_345 * 10**18, "claimed": 12_345 * 10**18,
             "stake": 1_000 * 10**18, "gas": 12_345_678,
-            "earned_for": {"votes": 10**20, "charged": 10**19, "rewards": 12_000 * 10**18, "lineage": 245 * 10**18},
+            "earned_for": {"votes": 10**20, "rewards": 12_000 * 10**18, "lineage": 245 * 10**18},
+            "lost": 1_234 * 10**18, "net": 11_111 * 10**18,
         },
     ],
     "copies": {"id": 12, "outcome": -8, "pairs_found": {"clinic": 16, "studio": 14, "museum": 15}},

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pdfed_sdk.buckets import LOWEST
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.strategy import LocalStrategy
-from pdfed_sdk.types import LOWEST, Role
+from pdfed_sdk.types import Role
 from tests.support.anvil import ROOT, start_anvil
 from tests.support.doc_blocks import LANGUAGES, Stage, blocks_of
 from tests.support.federation import KEYS, UNIT

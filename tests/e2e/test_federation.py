@@ -18,7 +18,8 @@ SUMMARY = {
     *("payouts", "gas", "killed", "audit", "versions", "store"),
 }
 NODE = {
-    *("address", "name", "role", "tells", "earned", "earned_for", "claimed", "credit", "stake", "gas"),
+    *("address", "name", "role", "tells", "earned", "earned_for", "lost", "lost_for", "net", "claimed"),
+    *("credit", "stake", "gas"),
 }
 SUBMISSION = {
     *("id", "author", "name", "parents", "reference", "status", "level", "improvement", "gain", "votes", "sealed"),
@@ -27,11 +28,13 @@ SUBMISSION = {
 PAYOUTS = {
     "voters",
     "charged",
+    "forfeited",
+    "fees",
     "returned",
     "authors",
     "lineage",
     "claimed",
-    "lineage_returned_to_pool",
+    "lineage_to_commons",
     "claims",
 }
 
@@ -83,7 +86,8 @@ def test_the_books_balance_to_the_last_unit(played: tuple[Path, dict[str, Any]])
     )
     assert sum(node["claimed"] for node in nodes) == payouts["claimed"] == sum(payouts["claims"].values())
     for node in nodes:
-        assert node["earned"] == sum(node["earned_for"].values()) - node["earned_for"]["charged"]
+        assert node["earned"] == sum(node["earned_for"].values())
+        assert node["net"] == node["earned"] - node["lost"] == node["earned"] - sum(node["lost_for"].values())
         assert node["credit"] == node["earned"] - node["claimed"]
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 
 from pdfed_sdk.artifacts.package import open_package
+from pdfed_sdk.buckets import LOWEST
 from pdfed_sdk.errors import MlError, StoreError, UsageError
 from pdfed_sdk.node import author, voter
 from pdfed_sdk.node.home import HomeLock
 from pdfed_sdk.node.runner import Node
 from pdfed_sdk.node.strategy import TrainFromBest
-from pdfed_sdk.types import LOWEST
 from tests.node.test_node_loop import vote_of
 from tests.support.node_world import Opinion, Stepper, World, damage
 

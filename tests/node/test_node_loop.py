@@ -5,6 +5,8 @@ Training and scoring are stand-ins here (node_world.py says which); everything e
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -12,19 +14,30 @@ from pathlib import Path
 import pytest
 
 from pdfed_sdk.artifacts.cid import Cid
+from pdfed_sdk.buckets import HIDDEN_PARENT, LOWEST, MISSING, WORST
+from pdfed_sdk.chain.event_types import Revealed, Settled
 from pdfed_sdk.chain.journal import VoteState
 from pdfed_sdk.errors import DigestMismatch, MlError, RpcUnavailable, StoreError, UsageError
 from pdfed_sdk.node import author as author_module
 from pdfed_sdk.node.parts import Evaluation, Heartbeat
 from pdfed_sdk.node.records import Records
 from pdfed_sdk.node.strategy import TrainFromBest
-from pdfed_sdk.types import LOWEST, Role, Status
+from pdfed_sdk.types import Parent, Role, Status, SubmissionId
 from tests.support.node_world import STAKE, Killed, Opinion, PowerCut, Stepper, World, damage
 
 
 def vote_of(world: World, index: int, submission: int) -> int | None:
-    vote = world.client(0).vote(submission, world.signers[index].address)
-    return vote.improvement if vote.revealed else None
+    """From the event: settling forgets a vote."""
+    for event in world.client(0).events.replay():
+        if isinstance(event, Revealed) and (event.id, event.voter) == (submission, world.signers[index].address):
+            return event.improvement
+    return None
+
+
+def settled(world: World, index: int, submission: int) -> bool:
+    events = world.client(0).events.replay()
+    who = world.signers[index].address
+    return any(isinstance(event, Settled) and (event.id, event.node) == (submission, who) for event in events)
 
 
 # --- the good case ---
@@ -45,9 +58,9 @@ def test_a_submission_is_scored_sealed_opened_finalised_and_settled(world: World
     state = client.submission(submission)
     assert Status(state.status) is Status.FINAL
     assert [vote_of(world, i, submission) for i in (2, 3, 4)] == [2, 3, 4]
-    assert state.outcome == 2, "the lower weighted third of 2, 3, 4"
+    assert state.result.outcome == 3, "34 % of the weight is more than one of 2, 3, 4"
     assert client.best().id == submission
-    assert all(client.vote(submission, world.signers[i].address).settled for i in (2, 3, 4))
+    assert all(settled(world, i, submission) for i in (2, 3, 4))
 
 
 def test_a_submission_may_arrive_while_another_is_settled(world: World, monkeypatch: pytest.MonkeyPatch):
@@ -60,7 +73,7 @@ def test_a_submission_may_arrive_while_another_is_settled(world: World, monkeypa
     monkeypatch.setattr(settler.client, "pour", lambda: (world.submit(3), pour()))
     settler.tick()
     settler.tick()
-    assert world.client(0).vote(submission, world.signers[2].address).settled
+    assert settled(world, 2, submission)
     assert len(settler.view.entries) == 2
 
 
@@ -197,14 +210,16 @@ def test_killed_between_reveal_and_settle(world: World):
     with pytest.raises(Killed):
         node.tick()
     world.node(2).tick()
-    assert all(world.client(0).vote(submission, world.signers[i].address).settled for i in (2, 3, 4))
+    assert all(settled(world, i, submission) for i in (2, 3, 4))
 
 
 # --- kill -9 between any two steps of a submission ---
 
 
 def submissions_of(world: World, index: int) -> list[Status]:
-    mine = [view for view in world.client(0).submissions() if view.submission.author == world.signers[index].address]
+    mine = [
+        view for view in world.client(0).submissions() if view.submission.terms.author == world.signers[index].address
+    ]
     return [Status(view.submission.status) for view in mine]
 
 
@@ -307,11 +322,11 @@ def test_a_flipped_byte_is_a_byte_that_is_missing_and_the_node_goes_on(world: Wo
     node = world.node(3, opinion=opinion)
     node.tick()
     assert not world.client(3).vote(bad).exists
-    world.to(world.client(0).submission(bad).reserved_at + 23)
+    world.to(world.client(0).submission(bad).terms.reserved_at + 23)
     node.tick()
     world.to_reveal(good)
     node.tick()
-    assert vote_of(world, 3, bad) == LOWEST
+    assert vote_of(world, 3, bad) == MISSING
     assert vote_of(world, 3, good) == 5
     assert f"submission {bad} is unusable" in caplog.text
     assert [asked[1].parent.name for asked in opinion.asked] == [str(good)]
@@ -363,19 +378,19 @@ def test_bytes_that_come_late_are_waited_for(world: World):
     assert vote_of(world, 2, submission) == 4
 
 
-def test_bytes_missing_at_three_quarters_of_the_window_get_the_lowest_vote(world: World):
+def test_bytes_missing_at_three_quarters_of_the_window_get_a_vote_of_their_own(world: World):
     submission = world.submit(1)
     remove(world, submission)
     node = world.node(2)
-    entry = world.client(0).submission(submission)
-    world.to(entry.reserved_at + 20)
+    terms = world.client(0).submission(submission).terms
+    world.to(terms.reserved_at + 20)
     node.tick()
     assert not world.client(2).vote(submission).exists
-    world.to(entry.reserved_at + 23)
+    world.to(terms.reserved_at + 23)
     node.tick()
     world.to_reveal(submission)
     node.tick()
-    assert vote_of(world, 2, submission) == LOWEST
+    assert vote_of(world, 2, submission) == MISSING, "an outage burns no author's bond"
 
 
 def test_a_model_that_cannot_be_scored_gets_the_lowest_vote(world: World):
@@ -607,3 +622,75 @@ def test_a_vote_is_opened_while_the_author_passes_its_gate(world: World):
     node.voter._beat_at = 0.0
     assert node.author._pass_gate(attempt).stage == "packaged"
     assert vote_of(world, 2, first) == 4
+
+
+# --- what a strategy is told ---
+
+
+def test_a_strategy_is_told_grains_and_nothing_of_votes_that_say_the_bytes_are_missing(world: World):
+    submission = world.submit(1)
+    for index, vote in ((2, 15), (3, MISSING), (4, LOWEST)):
+        world.node(index, opinion=Opinion(vote)).tick()
+    world.to_reveal(submission)
+    for index in (2, 3, 4):
+        world.node(index).tick()
+    for index, own in ((2, 28), (3, None), (4, WORST)):
+        node = world.node(index, trainer=Stepper())
+        node.view.refresh()
+        assert node.author is not None
+        (candidate,) = node.author._candidates()
+        assert candidate.own_improvement == own
+        assert set(candidate.votes.values()) == {28, WORST}
+
+
+# --- parents that are not declared ---
+
+
+def open_two(world: World) -> tuple[int, int]:
+    """Two open submissions by different authors; the second declares genesis alone."""
+    return world.submit(1), world.submit(3)
+
+
+def test_a_model_that_hides_its_parent_gets_the_vote_that_burns_no_bond(world: World):
+    first, second = open_two(world)
+    opinion = Opinion(8, hidden=(first,))
+    node = world.node(2, opinion=opinion)
+    node.tick()
+    assert opinion.suspected == [([first], 0)], "only what came before is suspected"
+    world.to_reveal(second)
+    node.tick()
+    assert vote_of(world, 2, first) == 8
+    assert vote_of(world, 2, second) == HIDDEN_PARENT
+    note = json.loads(Records(world.folder / "node2").evaluation(SubmissionId(second)).report)  # type: ignore[union-attr]
+    assert note["hidden_parents"] == [first], "the evidence names it"
+
+
+def test_a_lower_vote_is_not_raised_by_a_hidden_parent(world: World):
+    first, second = open_two(world)
+    node = world.node(2, opinion=Opinion(-3, hidden=(first,)))
+    node.tick()
+    world.to_reveal(second)
+    node.tick()
+    assert vote_of(world, 2, second) == -3
+
+
+def test_what_an_author_declares_or_made_itself_is_not_suspected(world: World):
+    first = world.submit(1)
+    view = world.node(2).view
+    view.refresh()
+    entry = view.entries[first]
+    assert entry.record is not None
+    child = dataclasses.replace(entry.record, parents=(Parent(SubmissionId(first), 10_000),))
+    other = world.signers[3].address
+    assert view.relatives(dataclasses.replace(entry, id=SubmissionId(9), author=other)) == ([first], [])
+    assert view.relatives(dataclasses.replace(entry, id=SubmissionId(9))) == ([], [])
+    declared = dataclasses.replace(entry, id=SubmissionId(9), author=other, record=child)
+    assert view.relatives(declared) == ([], [])
+    entry.status = Status.VOID
+    assert view.relatives(declared) == ([first], []), "a Void parent carries nothing: declaring it does not help"
+    entry.status = Status.FINAL
+    assert view.relatives(dataclasses.replace(declared, record=entry.record)) == ([], [first]), (
+        "no better: to compare with"
+    )
+    entry.measured = 5
+    assert view.relatives(dataclasses.replace(declared, record=entry.record)) == ([first], [])

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from pdfed_sdk.buckets import LOWEST, WORST
 from pdfed_sdk.errors import ConfigError, UsageError
 from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.strategies import Blend, Explore, NotMyOwnTwice, OwnScores, PessimisticThird, StakeWeighted
 from pdfed_sdk.node.strategy import Candidate, TrainFromBest, choose_parents
-from pdfed_sdk.types import BPS, GENESIS, LOWEST, Address, Role, Status, SubmissionId
+from pdfed_sdk.types import BPS, GENESIS, Address, Role, Status, SubmissionId
 
 ALICE, BOB, CAROL = (Address("0x" + letter * 40) for letter in "abc")
 ROLES = {ALICE: Role.TRAINER, BOB: Role.VALIDATOR, CAROL: Role.TRAINER | Role.VALIDATOR}
@@ -36,7 +37,7 @@ def test_the_highest_level_wins():
 
 def test_an_own_lowest_vote_bars_a_model_however_high_it_stands():
     """Only the nodes whose pictures a model hands out can see it: such a node never trains on it."""
-    assert ids(TrainFromBest(), model(9, own_improvement=LOWEST), model(5)) == [5]
+    assert ids(TrainFromBest(), model(9, own_improvement=WORST), model(5)) == [5]
 
 
 def test_an_open_model_counts_by_own_measurement_and_votes():
@@ -63,7 +64,18 @@ def test_averages_of_near_models_weigh_the_whole():
 
 
 def test_genesis_is_never_averaged_in():
-    assert ids(TrainFromBest(average=4, within=100), model(1)) == [1]
+    assert ids(TrainFromBest(average=4, within=100), model(3)) == [3]
+
+
+def test_a_final_model_that_added_less_than_a_step_is_left_alone():
+    """A lucky no-op that others build on would take a share."""
+    assert ids(TrainFromBest(), model(22, reference_level=20), model(9)) == [9]
+    assert ids(TrainFromBest(), model(23, reference_level=20), model(9)) == [23]
+
+
+def test_validators_only_are_those_that_do_not_train():
+    assert not TrainFromBest(listen="validators").listens_to(BOB, Role.TRAINER | Role.VALIDATOR)
+    assert TrainFromBest(listen="trainers").listens_to(BOB, Role.TRAINER | Role.VALIDATOR)
 
 
 def test_waiting_for_a_level():
@@ -113,7 +125,7 @@ def test_each_strategy_ranks_as_it_says():
 
 @pytest.mark.parametrize("kind", [OwnScores, Blend, StakeWeighted, PessimisticThird, NotMyOwnTwice])
 def test_no_strategy_trains_on_what_this_node_found_unusable(kind):
-    assert ids(kind(), model(9, votes=VOTES, own_improvement=LOWEST)) == [0]
+    assert ids(kind(), model(9, votes=VOTES, own_improvement=WORST)) == [0]
 
 
 @pytest.mark.parametrize("kind", [NotMyOwnTwice, PessimisticThird])

@@ -66,6 +66,9 @@ class Opinion:
     copies: bool = False
     asked: list[tuple[Path, Path, bytes]] = field(default_factory=list)
     raises: Exception | None = None
+    hidden: tuple[int, ...] = ()
+    """Submissions that every later one is said to be made from."""
+    suspected: list[tuple[list[int], int]] = field(default_factory=list)
 
     def compare(self, reference: Path, candidate: Path, seed: bytes, heartbeat: Heartbeat) -> Evaluation:
         assert (reference / WEIGHTS).is_file()
@@ -76,6 +79,12 @@ class Opinion:
         numbers = {"objective": 2.0}
         report = json.dumps({"seed": seed.hex(), "copies": self.copies}).encode()
         return Evaluation(self.improvement, numbers, numbers, report, (b"pair",) if self.copies else ())
+
+    def hidden_parents(
+        self, candidate: Path, suspects: Mapping[int, Path], others: Sequence[Path], seed: bytes, heartbeat: Heartbeat
+    ) -> list[int]:
+        self.suspected.append((sorted(suspects), len(others)))
+        return [number for number in suspects if number in self.hidden]
 
     def gate(self, evaluation: Evaluation) -> None:
         if json.loads(evaluation.report)["copies"]:

@@ -14,26 +14,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pdfed_sdk.buckets import grains_between
 from pdfed_sdk.errors import MlError
 from pdfed_sdk.family import Model
 from pdfed_sdk.ml.data import PictureSet, partition, split_nodes
 from pdfed_sdk.ml.diffusion.model import ModelConfig
 from pdfed_sdk.ml.diffusion.training import TrainConfig, train
-from pdfed_sdk.ml.scoring.scorer import Scorer, ScoringSettings, improvement_of
+from pdfed_sdk.ml.scoring.scorer import Scorer, ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
 
 LEAST_STEP = 2
-"""The protocol's lower bound of minStep (rule 8)."""
+"""The protocol's lower bound of minStep, in grains (rule 8)."""
+KAPPA = 0.34
+"""The quantile that is the outcome, by default."""
 
 
 @dataclass(frozen=True)
 class NoopNoise:
-    """Improvements in buckets (unrounded) of pairs of equal retrains: ``values`` (pairs, voters), the deviation of one
-    voter's, of the voters' median, and the ``min_step`` they call for: three deviations of the median, at least 2."""
+    """Improvements in grains (unrounded) of pairs of equal retrains: ``values`` (pairs, voters), the deviation of one
+    voter's, of the outcome (the lower κ-quantile of the voters), and the ``min_step`` they call for: three deviations
+    of the outcome, at least 2."""
 
     values: tuple[tuple[float, ...], ...]
     deviation: float
-    median_deviation: float
+    outcome_deviation: float
     min_step: int
 
 
@@ -54,8 +58,7 @@ def noop_noise(
         for voter, scorer in enumerate(scorers):
             seed = hashlib.sha256(f"noop {pair} {voter}".encode()).digest()
             before, after = (scorer.evaluate(model, seed).objective for model in twins)
-            improvement_of(before, after)  # refuses what is no objective
-            row.append(8 * math.log2(before / after))
+            row.append(grains_between(before, after))
         values.append(tuple(row))
     return summarise(values)
 
@@ -64,11 +67,12 @@ def summarise(values: Sequence[Sequence[float]]) -> NoopNoise:
     """Deviations about zero, the true improvement, of values (pairs, voters)."""
     table = np.array(values, dtype=float)
     if not np.isfinite(table).all():
-        raise MlError(f"values holds {table[~np.isfinite(table)][0]}, expected finite numbers of buckets")
+        raise MlError(f"values holds {table[~np.isfinite(table)][0]}, expected finite numbers of grains")
     one = float(np.sqrt((table**2).mean()))
-    middle = float(np.sqrt((np.median(table, axis=1) ** 2).mean()))
-    step = max(LEAST_STEP, math.ceil(3 * middle))
-    return NoopNoise(tuple(tuple(map(float, row)) for row in table), one, middle, step)
+    place = math.ceil(KAPPA * table.shape[1]) - 1
+    outcome = float(np.sqrt((np.sort(table, axis=1)[:, place] ** 2).mean()))
+    step = max(LEAST_STEP, math.ceil(3 * outcome))
+    return NoopNoise(tuple(tuple(map(float, row)) for row in table), one, outcome, step)
 
 
 @dataclass(frozen=True)

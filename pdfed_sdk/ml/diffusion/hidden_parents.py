@@ -1,0 +1,145 @@
+"""Was a model made from another that it does not declare? Compared by what two networks compute, not by their weights.
+
+Distances of weights see nothing: permuting channels takes seconds and changes no prediction. So two models get equal
+noised pictures, and two distances are taken: of their predictions, and of their hidden layers by linear CKA (Kornblith
+et al. 2019), which no permutation or rotation of channels changes. Each is divided by what is usual: the candidate's
+distance to the others that went from the same reference (protocol, rule 10, hidden parents). Which submissions are
+compared is the node's matter, not this module's.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from pdfed_sdk.errors import DataError, MlError
+from pdfed_sdk.ml.diffusion.model import DiffusionModel, training_scheduler
+from pdfed_sdk.ml.diffusion.sampling import seeded_normal
+
+PREDICTION_FACTOR: Final = 0.3
+HIDDEN_FACTOR: Final = 0.6
+"""Nearer than this part of the usual distance: made from it. Calibrated by benchmarks/hidden_parents.py."""
+PICTURES: Final = 128
+"""Pictures on which models are compared."""
+TIMES: Final = (0.1, 0.3, 0.5, 0.7)
+"""Parts of the noise schedule at which models are compared."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """What a model computes on the shared noised pictures: predictions (n, D), and the centred Gram matrix (n, n) of
+    each hidden block, of norm one."""
+
+    predictions: Tensor
+    grams: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Distances:
+    """``prediction``: root mean square difference of the outputs. ``hidden``: 1 − CKA, mean over the blocks."""
+
+    prediction: float
+    hidden: float
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A candidate beside one earlier submission: its distances over the usual ones, and whether they are too near."""
+
+    prediction: float
+    hidden: float
+
+    @property
+    def made_from_it(self) -> bool:
+        return self.prediction < PREDICTION_FACTOR or self.hidden < HIDDEN_FACTOR
+
+
+@torch.no_grad()
+def trace(model: DiffusionModel, images: Tensor, labels: Tensor, seed: bytes) -> Trace:
+    """Run a model on uint8 pictures (n, C, S, S) noised with ``seed`` at every time of ``TIMES``; labels (n,).
+
+    DataError for pictures of another shape or fewer than 8, MlError if the model does not run or gives no numbers.
+    """
+    config = model.config
+    if tuple(images.shape[1:]) != (config.channels, config.size, config.size) or len(images) < 8:
+        raise DataError(f"pictures of shape {tuple(images.shape)} cannot be compared on a model of {config.size}")
+    scheduler, unet = training_scheduler(config), model.network.eval()
+    device = next(unet.parameters()).device
+    clean = images.float() / 127.5 - 1
+    noise = torch.stack([seeded_normal(seed, index, tuple(clean.shape[1:])) for index in range(len(clean))])
+    classes = labels.to(device) if config.classes else None
+    outputs: list[Tensor] = []
+    hidden: list[list[Tensor]] = []
+    for part in TIMES:
+        times = torch.full((len(clean),), int(part * (config.timesteps - 1)), dtype=torch.int64)
+        noised = scheduler.add_noise(clean, noise, times).to(device)
+        seen: list[Tensor] = []
+        handles = _listen(model, seen)
+        try:
+            outputs.append(unet(noised, times.to(device), class_labels=classes).sample.flatten(1).cpu())
+        except RuntimeError as error:
+            raise MlError(f"the model does not run: {str(error).splitlines()[0][:200]}") from error
+        finally:
+            for handle in handles:
+                handle.remove()
+        hidden.append(seen)
+    predictions = torch.cat(outputs, 1)
+    if not bool(torch.isfinite(predictions).all()):
+        raise MlError("the model predicts values that are not finite numbers")
+    return Trace(predictions, tuple(_gram(layer) for layers in hidden for layer in layers))
+
+
+def _listen(model: DiffusionModel, seen: list[Tensor]) -> list[RemovableHandle]:
+    blocks = [*model.network.down_blocks, model.network.mid_block, *model.network.up_blocks]
+
+    def keep(_module: object, _given: object, output: Tensor | tuple[Tensor, ...]) -> None:
+        first = output[0] if isinstance(output, tuple) else output
+        seen.append(first.detach().flatten(1).float().cpu())
+
+    return [block.register_forward_hook(keep) for block in blocks if block is not None]
+
+
+def _gram(features: Tensor) -> Tensor:
+    """Centred Gram matrix over the pictures, of Frobenius norm one (zero if all pictures look alike to the block)."""
+    centred = features.double() - features.double().mean(0)
+    gram = centred @ centred.T
+    norm = gram.norm()
+    return gram / norm if norm > 0 else gram
+
+
+def distances(first: Trace, second: Trace) -> Distances:
+    """Of two traces of one seed. MlError if the models differ in their blocks."""
+    if len(first.grams) != len(second.grams) or first.predictions.shape != second.predictions.shape:
+        raise MlError("models of different configurations cannot be compared")
+    apart = (first.predictions - second.predictions).square().mean().sqrt().item()
+    kept = [1 - float((a * b).sum()) for a, b in zip(first.grams, second.grams, strict=True)]
+    return Distances(apart, max(0.0, statistics.fmean(kept)))
+
+
+def relations(candidate: Trace, suspects: Mapping[int, Trace], others: Sequence[Trace]) -> dict[int, Relation]:
+    """Each suspect by id, beside the usual distance: the median of those to the other suspects and to ``others``.
+
+    The median, not the nearest: two copies of one model must not hide each other. Without anything to compare with,
+    nothing is said: the result is empty.
+    """
+    near = {number: distances(candidate, suspect) for number, suspect in suspects.items()}
+    rest = [distances(candidate, other) for other in others]
+    found: dict[int, Relation] = {}
+    for number, own in near.items():
+        usual = [*rest, *(one for other, one in near.items() if other != number)]
+        if usual:
+            found[number] = Relation(
+                _ratio(own.prediction, statistics.median(one.prediction for one in usual)),
+                _ratio(own.hidden, statistics.median(one.hidden for one in usual)),
+            )
+    return found
+
+
+def _ratio(own: float, usual: float) -> float:
+    return own / usual if usual > 0 else 1.0
