@@ -1,9 +1,9 @@
 """Does memorisation fall? The paper's experiment through the real protocol: cells of trainers x rule x seed.
 
 Rules (`federation_cell.RULES`): ``fld_fid`` ranks models by FLD + FID, ``qn`` by eq. 6, ``qn_dedup`` adds the dedup
-list, ``protocol`` is the normalised objective, the dedup list, the pessimistic third and the publication gate. Trainers share
-a fixed number of pictures; the two validators that complete the quorum hold other pictures, of their own. Measured are
-the last eight submissions, on all trainers' pictures together.
+list, ``protocol`` is the normalised objective, the dedup list, the pessimistic third and the publication gate. Trainers
+share a fixed number of pictures; the two validators that complete the quorum hold other pictures, of their own.
+Measured are the last eight submissions, on all trainers' pictures together.
 
 A cell's result is a file of its own, so a run that was stopped goes on. Effects are 1 - ratio of means over seeds, with
 95 % intervals of a bootstrap over seeds; with fewer than three seeds a claim is undecided.

@@ -35,6 +35,7 @@ from pdfed_sdk.ml.data import NodeSplit, PictureSet, partition, split_nodes
 from pdfed_sdk.ml.diffusion.model import ModelConfig
 from pdfed_sdk.ml.diffusion.training import TrainConfig, train
 from pdfed_sdk.ml.quality.baselines import auth_pct, ct_score, fld
+from pdfed_sdk.ml.quality.frechet import Frechet
 from pdfed_sdk.ml.scoring.scorer import Scorer, ScoringSettings, improvement_of
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.dedup import DedupList
@@ -100,30 +101,41 @@ class Size:
     batch: int = 256
     lr: float = 1e-3
     ema: float = 0.998
-    samples: int = 1_000
-    steps: int = 25
+    samples: int = 500
+    steps: int = 10
     submissions: int = 16
     seconds: float = 400.0
     unseen: int = 1_000
 
 
+class DrawingScorer(Scorer):
+    """Keeps the last two sets of samples, those of the reference and of the candidate."""
+
+    drawn: tuple[torch.Tensor, ...] = ()
+
+    def sample(self, model: Any, seed: bytes) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = super().sample(model, seed)
+        self.drawn = (*self.drawn[-1:], images)
+        return images, labels
+
+
 class FldFidEvaluator(PictureEvaluator):
     """Improvements of FLD + FID instead of the task's objective; the report beside them stays."""
 
-    def __init__(self, scorer: Scorer) -> None:
+    def __init__(self, scorer: DrawingScorer) -> None:
         super().__init__(scorer, float("inf"))
-        self._own = scorer
-        self._parts = [scorer.extractor(part.images) for part in (scorer.split.train, scorer.split.test)]
+        self._drawing = scorer
+        self._known = [scorer.extractor(part.images) for part in (scorer.split.train, scorer.split.test)]
+        self._test = Frechet(self._known[1].to(scorer.device))
 
     def compare(self, reference: Path, candidate: Path, seed: bytes, heartbeat: Any) -> Evaluation:
         found = super().compare(reference, candidate, seed, heartbeat)
-        before, after = (self._value(folder, seed) for folder in (reference, candidate))
+        before, after = (self._value(images) for images in self._drawing.drawn)
         return dataclasses.replace(found, improvement=improvement_of(before, after))
 
-    def _value(self, folder: Path, seed: bytes) -> float:
-        features = self._own.extractor(self._own.sample(load_model(folder), seed)[0])
-        train_part, test_part = self._parts
-        return max(1e-3, self._own._test.distance(features) + fld(features, train_part, test_part))
+    def _value(self, images: torch.Tensor) -> float:
+        features = self._drawing.extractor(images)
+        return max(1e-3, self._test.distance(features) + fld(features, *self._known))
 
 
 class Cell:
@@ -240,7 +252,7 @@ class Cell:
         home.mkdir(parents=True, exist_ok=True)
         client = self._client(index)
         view = TaskView(client)
-        scorer = Scorer(split, self.settings, device=self.device)
+        scorer = DrawingScorer(split, self.settings, device=self.device)
         fld_fid = self.rule.objective == "fld_fid"
         role = Role.TRAINER | Role.VALIDATOR if index < self.count else Role.VALIDATOR
         options = TrainConfig(
