@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from eth_account.messages import encode_typed_data
 from eth_utils import keccak
+from support.reference import grains, width
 
+BUCKETS = json.loads((Path(__file__).parents[2] / "vectors" / "buckets.json").read_text())
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "votes.json").read_text())
 FIELDS = ("voter", "submissionId", "weightsDigest", "improvement", "evidenceRoot", "salt")
 TYPES = {
@@ -65,3 +67,10 @@ def test_a_clone_has_its_own_domain_and_agrees_with_eth_account(task: Any, nodes
     signable = encode_typed_data(full_message=message)
     digest = keccak(b"\x19" + signable.version + signable.header + signable.body)
     assert bytes(task.book.hashVote(vote)) == digest
+
+
+def test_the_reference_has_the_buckets_of_the_vectors() -> None:
+    """The table that the contracts' tests are computed with is the one that clients and contracts read."""
+    indices = range(-8, 24)
+    assert [grains(i) for i in indices] == BUCKETS["grains"]
+    assert [width(i) for i in indices] == BUCKETS["width"]
