@@ -164,8 +164,8 @@ def picture_cost(repeats: int, device: str = "cpu") -> dict[str, float]:
     split = split_nodes(private, 2, per_node=1_700)[0]
     scorer = Scorer(split, ScoringSettings(samples=256, extractor="pixels", resamples=0), device=device)
     images = private.images[-256:]
-    prints = scorer.detector.prints(images)
-    calls = [lambda: scorer.detector.prints(images), lambda: scorer.search(prints)]
+    queries = scorer.index.queries(images)
+    calls = [lambda: scorer.index.queries(images), lambda: scorer.index.search(queries)]
     in_turns(calls, 1)  # what is done once a process
     clock = time.process_time if device == "cpu" else time.perf_counter
     first, second = in_turns(calls, repeats, clock)[0]

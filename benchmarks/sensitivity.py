@@ -58,7 +58,7 @@ class Bench:
         source = torch.randint(0, len(self.split.train), (planted,), generator=random)
         if planted:
             images = torch.cat([jpeg_noise(self.split.train.images[source], random), images[planted:]])
-        search = self.scorer.search(self.scorer.detector.prints(images))
+        search = self.scorer.index.search(self.scorer.index.queries(images))
         novelty = self.scorer.novelty(search, count)
         features = self.extractor(images)
         print(f"share {share:.0%}, {count} samples", file=sys.stderr)

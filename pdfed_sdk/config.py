@@ -44,7 +44,7 @@ class StoreSection:
 class NodeSection:
     """``role``: "trainer", "validator" or "both". ``stake`` and ``max_fee``, the highest scoring fee
     to reserve for, in whole tokens (0: four times the base fee). ``poll`` in seconds. ``pace``: share of
-    the time training may use. ``gate_ceiling``: highest novelty a candidate may have, in units of the node's floor.
+    the time training may use. ``gate_ceiling``: most that copying may multiply a candidate's objective by.
     ``fit``: pictures that are not square are brought to the task's size by "pad" or "crop". ``unknown_classes``:
     "refuse" or "ignore" pictures of classes that the task's card does not name.
     """

@@ -78,6 +78,8 @@ def run(
 
 def show_score(report: QNReport, improvement: int | None, page: Path) -> None:
     """The numbers for people."""
+    from pdfed_sdk.ml.scoring.page import copy_words
+
     copies = f"{report.confirmed_samples} of {report.samples} samples,"
     rows: list[tuple[str, Any]] = [
         ("objective J, lower is better", f"{report.objective:.3f}"),
@@ -86,6 +88,7 @@ def show_score(report: QNReport, improvement: int | None, page: Path) -> None:
         ("V_A, V_C, R_C", f"{report.v_a:.3f}, {report.v_c:.3f}, {report.r_c:.3f}"),
         ("Q-N, eq. 6", f"{report.qn:.3f}"),
         ("copies", f"{copies} of {len(report.pairs)} of your pictures" if report.pairs else "none confirmed"),
+        ("copy test", copy_words(report.copies)),
         ("extractor", report.extractor_id),
     ]
     if improvement is not None:

@@ -110,12 +110,12 @@ def draw_progress(folder: Path, summary: Summary) -> None:
             f"#{s['id']} {s['name']}", (s["id"], s["level"]), fontsize=7, xytext=(4, 4), textcoords="offset points"
         )
         for name, part in s["by_node"].items():
-            if part.get("novelty_ratio") is not None:
-                lower.scatter(s["id"], part["novelty_ratio"], color=COLOURS.get(name, "#000"), s=22, alpha=0.8)
+            if part.get("copy_ratio") is not None:
+                lower.scatter(s["id"], part["copy_ratio"], color=COLOURS.get(name, "#000"), s=22, alpha=0.8)
     upper.set_ylabel("level (grains, 1/32 octave of J)")
     upper.legend(loc="upper left", fontsize=8)
     lower.set_yscale("log")
-    lower.set_ylabel("novelty over its floor, by voter")
+    lower.set_ylabel("factor for copying, by voter")
     lower.xaxis.set_major_locator(MaxNLocator(integer=True))
     lower.set_xlabel("submission")
     upper.margins(0.12)

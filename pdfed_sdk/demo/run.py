@@ -248,7 +248,9 @@ def prepare_genesis(run: DemoRun) -> Path:
     )
     made = genesis.package
     title = "handwritten digits, 16 x 16, in one command"
-    card = TaskCard(pinned(ScoringSettings()), title, classes=genesis.classes)
+    # one block of samples for the copy test: the demo shares few cores among many nodes
+    settings = ScoringSettings(copy_samples=ScoringSettings.samples)
+    card = TaskCard(pinned(settings), title, classes=genesis.classes)
     run.stores.sponsor.put(made.path)
     run.stores.sponsor.put(card.write(run.folder / "card.json"))
     path = run.folder / "genesis" / "genesis.json"

@@ -24,6 +24,7 @@ from pdfed_sdk.demo.nodes import DemoNode
 from pdfed_sdk.demo.quality import model_quality
 from pdfed_sdk.demo.stores import DemoStores
 from pdfed_sdk.errors import AuditFailed, DemoFailed
+from pdfed_sdk.ml.scoring.reports import CopyTest
 from pdfed_sdk.node.auditing import audit_task
 from pdfed_sdk.node.task_view import Entry, TaskView
 from pdfed_sdk.types import GENESIS, Address, Status
@@ -146,7 +147,7 @@ def describe(
                 "improvement": note["improvement"],
                 "pairs": len(note["pairs"]),
                 **{part: note["candidate"].get(part) for part in PARTS},
-                "novelty_ratio": novelty_ratio(note["candidate"]),
+                "copy_ratio": copy_ratio(note["candidate"]),
             }
             for name, note in voters.items()
         },
@@ -154,12 +155,13 @@ def describe(
     }
 
 
-def novelty_ratio(report: Mapping[str, Any]) -> float | None:
-    """Novelty over that of held-out real pictures, both with the settings' epsilon; 1 or less: nothing is copied."""
-    if "objective" not in report:
+def copy_ratio(report: Mapping[str, Any]) -> float | None:
+    """What copying multiplies the objective by; 1: the copy test found nothing."""
+    copies = report.get("copies")
+    if copies is None:
         return None
-    epsilon = float(report["settings"]["epsilon_novelty"]) or 1e-9
-    return (float(report["novelty"]) + epsilon) / (float(report["novelty_floor"]) + epsilon)
+    excess = CopyTest(**copies).excess
+    return 1 + excess / float(report["settings"]["copy_doubling"])
 
 
 def describe_copies(submissions: Sequence[Mapping[str, Any]], opinions: Opinions) -> dict[str, Any]:

@@ -13,15 +13,27 @@ if TYPE_CHECKING:
     from pdfed_sdk.ml.device import (
         set_threads as set_threads,
     )
+    from pdfed_sdk.ml.scoring.find_copies import (
+        CopyReport as CopyReport,
+    )
+    from pdfed_sdk.ml.scoring.find_copies import (
+        find_copies as find_copies,
+    )
 
 _HOMES = {
     "pdfed_sdk.ml.device": (
         "device_of",
         "set_threads",
     ),
+    "pdfed_sdk.ml.scoring.find_copies": (
+        "CopyReport",
+        "find_copies",
+    ),
 }
 __all__ = [
+    "CopyReport",
     "device_of",
+    "find_copies",
     "set_threads",
 ]
 

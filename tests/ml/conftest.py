@@ -36,7 +36,7 @@ def tiny() -> DiffusionModel:
 @pytest.fixture(scope="session")
 def scorer(splits: list[NodeSplit]) -> Scorer:
     """Scores 40 samples on node 0, with pixel features for speed."""
-    return Scorer(splits[0], ScoringSettings(samples=40, extractor="pixels"))
+    return Scorer(splits[0], ScoringSettings(samples=40, extractor="pixels", copy_samples=80))
 
 
 @pytest.fixture(scope="session")

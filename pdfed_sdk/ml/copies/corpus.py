@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml.copies.encoders import encoder_input
 from pdfed_sdk.ml.data import partition, reshape_images
 from pdfed_sdk.ml.sources import load_pictures
@@ -60,6 +61,27 @@ def _digits() -> Tensor:
     return at32(pixels[:, None])
 
 
+def photographs(side: int = 64) -> Tensor:
+    """All lively squares (n, 3, side, side) of the photographs, disjoint. Errors: DataError without scikit-image."""
+    try:
+        from skimage import data
+    except ImportError as error:
+        raise DataError("the photographs need scikit-image", hint="pip install scikit-image") from error
+    tiles = [_tiles(np.asarray(getattr(data, name)()), side) for name in PHOTOGRAPHS]
+    return torch.cat(tiles)
+
+
+def _tiles(picture: np.ndarray, side: int) -> Tensor:
+    """Disjoint squares of a picture that are not flat: flat sky is one picture many times."""
+    if picture.dtype == bool:
+        picture = picture.astype(np.uint8) * 255
+    if picture.ndim == 2:
+        picture = picture[..., None].repeat(3, 2)
+    pixels = torch.from_numpy(np.ascontiguousarray(picture[..., :3]))
+    tiles = pixels.unfold(0, side, side).unfold(1, side, side).reshape(-1, 3, side, side)
+    return tiles[tiles.float().std((1, 2, 3)) > 12]
+
+
 def _photographs(rng: np.random.Generator, count: int = 2_400) -> Tensor:
     """Squares of 32 and 64 px out of photographs, a quarter of them grey."""
     try:
@@ -70,14 +92,8 @@ def _photographs(rng: np.random.Generator, count: int = 2_400) -> Tensor:
     patches = []
     for name in PHOTOGRAPHS:
         picture = np.asarray(getattr(data, name)())
-        if picture.dtype == bool:
-            picture = picture.astype(np.uint8) * 255
-        if picture.ndim == 2:
-            picture = picture[..., None].repeat(3, 2)
-        pixels = torch.from_numpy(np.ascontiguousarray(picture[..., :3]))
         for side in (32, 64):
-            tiles = pixels.unfold(0, side, side).unfold(1, side, side).reshape(-1, 3, side, side)
-            lively = tiles[tiles.float().std((1, 2, 3)) > 12]  # flat sky is one picture many times
+            lively = _tiles(picture, side)
             chosen = lively[torch.from_numpy(rng.permutation(len(lively))[: count // 12])]
             if len(chosen):
                 patches.append(at32(chosen))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml.data import PictureSet, check_images, reshape_images
-from pdfed_sdk.ml.scoring.reports import Neighbour, QNReport
+from pdfed_sdk.ml.scoring.reports import CopyTest, Neighbour, QNReport
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto; padding: 0 1rem; color: #1d2430 }
@@ -156,13 +156,14 @@ def _page(title: str, report: QNReport, grids: dict[str, bytes], plots: dict[str
     for name, content in grids.items():
         heading, told = HEADINGS[name]
         form = 'class="sharp" width="100%"' if name == "samples" else ""  # captions are not to be stretched
-        parts.append(f'<h2>{heading}</h2><p class="small">{told}</p><img {form} alt="{name}" src="{_inline(content)}">')
-    shown = "".join(f'<img alt="{name}" src="{_inline(content)}">' for name, content in plots.items())
+        parts.append(f'<h2>{heading}</h2><p class="small">{told}</p><img {form} alt="{name}" src="{inline(content)}">')
+    shown = "".join(f'<img alt="{name}" src="{inline(content)}">' for name, content in plots.items())
     parts.append(f'<h2>Curves</h2><div class="plots">{shown}</div>{_numbers(report)}</body></html>')
     return "\n".join(parts)
 
 
-def _inline(png: bytes) -> str:
+def inline(png: bytes) -> str:
+    """A PNG as an address inside a page."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
@@ -184,12 +185,21 @@ def _cards(report: QNReport) -> str:
     cards = [
         ("objective J, lower is better", f"{report.objective:.2f}"),
         ("FID over its floor", f"{report.quality_ratio:.2f}"),
-        ("novelty over its floor", f"{report.novelty_ratio:.2f}"),
-        ("copied share R_C", f"{report.r_c:.1%}"),
+        ("factor for copying", f"{report.copy_ratio:.2f}"),
+        ("copies in 1,000 samples", f"{report.copies.per_thousand:.1f}"),
         ("Q-N, eq. 6", f"{report.qn:.2f}"),
     ]
     shown = "".join(f'<div class="card"><b>{value}</b><span>{name}</span></div>' for name, value in cards)
     return f'<div class="cards">{shown}</div>'
+
+
+def copy_words(test: CopyTest) -> str:
+    """The copy test in a line."""
+    verdict = "more than false alarms explain" if test.alarm else "no more than false alarms explain"
+    return (
+        f"{test.found} of {test.samples} samples, {test.per_thousand:.1f} in 1,000 (95 % interval {test.low:.1f} to "
+        f"{test.high:.1f}): {verdict} (p = {test.p_value:.2g} against {test.assumed:.2%})"
+    )
 
 
 def _numbers(report: QNReport) -> str:
@@ -199,6 +209,9 @@ def _numbers(report: QNReport) -> str:
         ("FID, its floor, FD∞", f"{report.fid:.3f}, {report.fid_floor:.3f}, {limit}"),
         ("V_A, V_C, R_C", f"{report.v_a:.3f}, {report.v_c:.3f}, {report.r_c:.3f}"),
         ("novelty, its floor", f"{report.novelty:.2f}, {report.novelty_floor:.2f}"),
+        ("copy test", copy_words(report.copies)),
+        ("nearer to your pictures than unseen ones are", f"z = {report.nearness[0]:.2f}, p = {report.nearness[1]:.2g}"),
+        ("near twins passed over in calibration", str(report.twins)),
         *((f"95 % interval of {name}", f"{a:.2f} to {b:.2f}") for name, (a, b) in report.intervals.items()),
         ("pairs sent to the verifier", str(report.checked_pairs)),
         ("verifier threshold", f"{report.threshold:.5f}"),
@@ -250,7 +263,7 @@ def _draw_history(axis: Any, line: Sequence[QNReport]) -> None:
     numbers = range(1, len(line) + 1)
     axis.plot(numbers, [r.objective for r in line], marker="o", color=INK, label="objective J")
     axis.plot(numbers, [r.quality_ratio for r in line], marker="o", color=BLUE, label="FID over its floor")
-    axis.plot(numbers, [r.novelty_ratio for r in line], marker="o", color=RUST, label="novelty over its floor")
+    axis.plot(numbers, [r.copy_ratio for r in line], marker="o", color=RUST, label="factor for copying")
     axis.set(title="Over time", xlabel="evaluation", ylabel="lower is better", yscale="log")
     axis.xaxis.get_major_locator().set_params(integer=True)
 

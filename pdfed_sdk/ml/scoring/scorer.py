@@ -1,16 +1,19 @@
 """The Q-N score (paper, section 3.3) and the improvement between two of them.
 
-Fingerprint -> class threshold -> K nearest -> verifier -> V_A, V_C, R_C; FID against the node's test pictures; floors
-of both on held-out real pictures. A `Scorer` keeps what depends on the node's data only, so that an evaluation costs
-sampling plus one pass over the samples.
+Fingerprint -> K nearest -> verifier -> V_A, V_C, R_C, copy test; FID against the node's test pictures and its floor on
+held-out real ones. A `Scorer` keeps what depends on the node's data only, so that an evaluation costs sampling plus one
+pass over the samples.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
+import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +27,15 @@ from pdfed_sdk.family import Model
 from pdfed_sdk.ml.cache import remembered
 from pdfed_sdk.ml.copies.detector import Detector, Prints
 from pdfed_sdk.ml.copies.node_detector import detector_of
-from pdfed_sdk.ml.copies.search import class_thresholds
+from pdfed_sdk.ml.copies.search import CopyIndex, Search, class_thresholds
 from pdfed_sdk.ml.copies.verifier import Calibration, calibrate
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, check_images, check_labels
 from pdfed_sdk.ml.device import device_of
-from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
 from pdfed_sdk.ml.quality.frechet import Frechet, FrechetPair
+from pdfed_sdk.ml.scoring.copy_test import copy_test, nearness
 from pdfed_sdk.ml.scoring.improvements import improvement, improvement_of
-from pdfed_sdk.ml.scoring.reports import MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
+from pdfed_sdk.ml.scoring.reports import CopyTest, MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
 
 __all__ = [
     "QNReport",
@@ -44,37 +47,6 @@ __all__ = [
     "pinned",
     "qn_score",
 ]
-
-
-IDENTICAL = 1e-3
-"""Fingerprints nearer than this are of the same pixels: similarity 1, nothing to verify."""
-
-
-@dataclass(frozen=True)
-class Search:
-    """Pairs that passed the class threshold: sample, training picture, distance of their fingerprints, verifier score.
-    ``best`` (n,) is each sample's highest score, ``nearest`` and ``gaps`` (n,) name each sample's nearest training
-    picture and how far it is (infinitely, where there is none)."""
-
-    rows: Tensor
-    columns: Tensor
-    distances: Tensor
-    scores: Tensor
-    best: Tensor
-    nearest: Tensor
-    gaps: Tensor
-
-    def neighbours(self) -> tuple[Neighbour, ...]:
-        """For each sample the training picture it resembles most: the one with the highest score, or the nearest
-        where no pair was verified."""
-        found = [Neighbour(int(t), float(d), 0.0) for t, d in zip(self.nearest, self.gaps, strict=True)]
-        pairs = zip(
-            self.rows.tolist(), self.columns.tolist(), self.distances.tolist(), self.scores.tolist(), strict=True
-        )
-        for row, column, distance, score in pairs:
-            if score > found[row].score:
-                found[row] = Neighbour(column, distance, score)
-        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -132,16 +104,29 @@ class Scorer:
             device=device,
         )
         self._cache = cache
-        self._train = self._prints(split.train.images)
-        self._limits = self._thresholds()
+        train = self._prints(split.train.images)
+        limits = self._thresholds(train) if settings.class_threshold else None
+        self.index = CopyIndex(self.detector, train, settings.neighbours, mirrored=settings.mirrored, limits=limits)
+        self._calibrate()
+        heldout, test = (self._features(part.images).to(self.device) for part in (split.heldout, split.test))
+        self._test = Frechet(test)
+        self.fid_floor = fid_floor(heldout, test, settings.samples)
+
+    def _calibrate(self) -> None:
+        """Both thresholds on held-out and test pictures, near twins passed over: the verifier's, at ``fpr`` of single
+        pictures, and the copy test's, ten times stricter than the share of false alarms the test assumes."""
+        settings, split = self.settings, self.split
         unseen = torch.cat([split.heldout.images, split.test.images])
-        calm = self.search(self._prints(unseen), twins=False)
+        calm = self.index.search(self.index.queries(unseen, self._prints), twins=False)
         if not bool(calm.gaps.isfinite().any()):
             raise DataError("every training picture is a twin of a held-out one: nothing is left to calibrate on")
+        self.twins = int(calm.twins.sum())
+        self._gaps = calm.gaps[calm.gaps.isfinite()]
         self.calibration: Calibration = calibrate(calm.best, settings.fpr, settings.least_threshold)
+        strict = calibrate(calm.best, settings.copy_false_alarms / 10, self.calibration.threshold)
+        self.copy_threshold = strict.threshold
+        self.assumed = min(0.4, max(settings.copy_false_alarms, 1 / len(unseen)))
         self.novelty_floor = self.novelty(calm, len(unseen)).value
-        self._test = Frechet(self._features(split.test.images).to(self.device))
-        self.fid_floor = self._test.distance(self._features(split.heldout.images[: settings.samples]))
 
     def _prints(self, images: Tensor) -> Prints:
         def compute() -> dict[str, Tensor]:
@@ -150,11 +135,11 @@ class Scorer:
 
         return Prints(**remembered(self._cache, f"prints {self.detector.sha256}", images, compute))
 
-    def _thresholds(self) -> Tensor:
+    def _thresholds(self, prints: Prints) -> Tensor:
         train = self.split.train
 
         def compute() -> dict[str, Tensor]:
-            return {"limits": class_thresholds(self._train.vectors, train.labels)}
+            return {"limits": class_thresholds(prints.vectors, train.labels)}
 
         what = f"thresholds {self.detector.sha256} {train.labels.tolist()}"
         return remembered(self._cache, what, train.images, compute)["limits"]
@@ -163,22 +148,27 @@ class Scorer:
         what = f"features {self.extractor.id} {self.extractor.weights_sha256}"
         return remembered(self._cache, what, images, lambda: {"features": self.extractor(images)})["features"]
 
-    def sample(self, model: Model, seed: bytes) -> tuple[Tensor, Tensor]:
-        """``settings.samples`` pictures of the model and their labels, drawn on the scorer's device."""
+    def sample(self, model: Model, seed: bytes, count: int | None = None) -> tuple[Tensor, Tensor]:
+        """``count`` (default: settings.samples) pictures of the model and their labels, drawn on its device."""
         model.network.to(self.device)
-        return model.family.sample(model, self.settings.samples, seed, steps=self.settings.sampler_steps)
+        return model.family.sample(model, count or self.settings.samples, seed, steps=self.settings.sampler_steps)
 
     def evaluate(self, model: Model, seed: bytes) -> QNReport:
-        """Sample ``settings.samples`` pictures from the seed and score them."""
+        """Sample ``settings.samples`` pictures from the seed and score them; the copy test draws more while in doubt,
+        block by block, each from a seed of its own that follows from ``seed``."""
         started = time.perf_counter()
         images, labels = self.sample(model, seed)
-        report = self.score(images, labels)
+        blocks = (hashlib.sha256(seed + b"copy test" + i.to_bytes(4, "big")).digest() for i in itertools.count())
+        report = self.score(images, labels, more=lambda count: self.sample(model, next(blocks), count)[0])
         spent = round(time.perf_counter() - started - report.timings["total"], 4)
         return dataclasses.replace(report, timings={"sampling": spent, **report.timings})
 
-    def score(self, images: Tensor, labels: Tensor | None = None) -> QNReport:
+    def score(
+        self, images: Tensor, labels: Tensor | None = None, *, more: Callable[[int], Tensor] | None = None
+    ) -> QNReport:
         """Score generated pictures (n, C, S, S) uint8, n == settings.samples. ``labels`` are accepted for symmetry;
-        by default the search is not restricted to the generated class (paper.md 4). Errors: DataError."""
+        by default the search is not restricted to the generated class (paper.md 4). ``more(count)`` draws further
+        pictures for the copy test, which decides on ``images`` alone without it. Errors: DataError."""
         self._check(images, "generated")
         if labels is not None:
             check_labels(labels, len(images), 10_000, "labels")
@@ -188,25 +178,38 @@ class Scorer:
                 hint="scores of different sample counts cannot be compared",
             )
         clock = _Clock()
-        prints = self.detector.prints(images)
+        queries = self.index.queries(images)
         clock.lap("fingerprint")
-        search = self.search(prints)
-        clock.lap("search_verify")
+        search = self.index.search(queries)
         novelty = self.novelty(search, len(images))
+        clock.lap("search_verify")
+        copies = self._copy_test(search, more)
+        clock.lap("copy_test")
         features = self.extractor(images)
         clock.lap("features")
         pair = self._test.pair(features)
         quality = pair.distance()
-        report = self._report(quality, novelty, search)
-        report = dataclasses.replace(report, **self._uncertainty(pair, search, novelty, quality))
+        report = self._report(quality, novelty, search, copies)
+        report = dataclasses.replace(report, **self._uncertainty(pair, search, report))
         clock.lap("fid")
         return dataclasses.replace(report, timings=clock.laps)
 
-    def _objective(self, quality: float, novelty: float) -> float:
-        floors = (quality, self.fid_floor), (novelty, self.novelty_floor)
-        return objective_value(self.settings.objective, *floors, self.settings)
+    def _copy_test(self, search: Search, more: Callable[[int], Tensor] | None) -> CopyTest:
+        def found(of: Search) -> int:
+            return int((of.best >= self.copy_threshold).sum())
 
-    def _report(self, quality: float, novelty: Novelty, search: Search) -> QNReport:
+        def draw(count: int) -> int:
+            assert more is not None
+            return found(self.index.search(self.index.queries(more(count))))
+
+        return copy_test(
+            found(search), len(search.best), self.assumed, self.copy_threshold, self.settings, draw if more else None
+        )
+
+    def _objective(self, quality: float, novelty: float, excess: float) -> float:
+        return objective_value(self.settings.objective, (quality, self.fid_floor), novelty, excess, self.settings)
+
+    def _report(self, quality: float, novelty: Novelty, search: Search, copies: CopyTest) -> QNReport:
         settings, calibration = self.settings, self.calibration
         return QNReport(
             fid=quality,
@@ -217,7 +220,7 @@ class Scorer:
             novelty=novelty.value,
             novelty_floor=self.novelty_floor,
             qn=(quality + novelty.value) / 2,
-            objective=self._objective(quality, novelty.value),
+            objective=self._objective(quality, novelty.value, copies.excess),
             samples=settings.samples,
             checked_pairs=len(search.rows),
             confirmed_samples=novelty.confirmed_samples,
@@ -230,34 +233,39 @@ class Scorer:
             extractor_sha256=self.extractor.weights_sha256,
             fingerprint_sha256=self.detector.sha256,
             timings={},
+            copies=copies,
+            nearness=nearness(search.gaps, self._gaps),
+            twins=self.twins,
             calibration_curve=calibration.curve,
-            nearest=search.neighbours(),
+            nearest=neighbours(search),
         )
 
-    def _uncertainty(self, pair: FrechetPair, search: Search, novelty: Novelty, quality: float) -> dict[str, Any]:
-        """FD∞ and the bootstrap over samples; the draws depend on n alone, so reports of one n are paired."""
-        count = self.settings.samples
+    def _uncertainty(self, pair: FrechetPair, search: Search, report: QNReport) -> dict[str, Any]:
+        """FD∞ and the bootstrap over samples; the draws depend on n alone, so reports of one n are paired. Copies that
+        the copy test found are drawn again as often as it had samples."""
+        count, copies = self.settings.samples, report.copies
         limit = pair.infinity() if count >= 16 else None
         if not self.settings.resamples:
             return {"fid_infinity": limit}
-        matched = {found.sample: found.score for found in novelty.pairs}
+        matched = {found.sample: found.score for found in report.pairs}
         hit = torch.tensor([matched.get(i, 0.0) for i in range(count)], dtype=torch.float64)
         total = torch.zeros(count, dtype=torch.float64).index_add_(0, search.rows, search.scores)
         pairs = torch.zeros(count, dtype=torch.float64).index_add_(0, search.rows, torch.ones_like(search.scores))
         rng = np.random.default_rng(count)
         draws = torch.from_numpy(rng.integers(0, count, (self.settings.resamples, count)))
+        again = rng.binomial(copies.samples, copies.found / copies.samples, self.settings.resamples)
         table = []
-        for draw, distance in zip(draws, pair.resampled(draws), strict=True):
+        for draw, distance, found in zip(draws, pair.resampled(draws), again.tolist(), strict=True):
             v_a = float(total[draw].sum() / pairs[draw].sum().clamp_min(1))
-            copies = self.settings.novelty_weight * v_a * float(hit[draw].sum()) / count  # V_C R_C in one
-            table.append((distance, copies, self._objective(distance, copies)))
+            novelty = self.settings.novelty_weight * v_a * float(hit[draw].sum()) / count  # V_C R_C in one
+            excess = dataclasses.replace(copies, per_thousand=1e3 * found / copies.samples).excess
+            table.append((distance, novelty, self._objective(distance, novelty, excess)))
         drawn = np.array(table)
         low, high = np.quantile(drawn - drawn.mean(0), [0.025, 0.975], axis=0)  # repetition raises FID: centre it
-        values = (quality, novelty.value, self._objective(quality, novelty.value))
         names = ("fid", "novelty", "objective")
         intervals = {
-            name: (max(0.0, value + float(a)), value + float(b))
-            for name, value, a, b in zip(names, values, low, high, strict=True)
+            name: (max(0.0, getattr(report, name) + float(a)), getattr(report, name) + float(b))
+            for name, a, b in zip(names, low, high, strict=True)
         }
         return {"fid_infinity": limit, "intervals": intervals, "replicates": tuple(row[2] for row in table)}
 
@@ -269,29 +277,6 @@ class Scorer:
         if not len(images):
             raise DataError(f"{name} is empty")
 
-    def search(self, prints: Prints, *, twins: bool = True) -> Search:
-        """K nearest training pictures of each print, those within the class threshold verified (3.2). Without ``twins``
-        training pictures that are the same to the pixel are passed over: a held-out picture that lies in the
-        training set, as all do where a whole folder is searched, is no false alarm, its neighbours may be."""
-        known = self._train.vectors
-        k = min(self.settings.neighbours, len(known))
-        reach = k if twins else min(2 * k + 1, len(known))
-        distances, index = (
-            found.cpu() for found in nearest(prints.vectors.to(self.device), known.to(self.device), reach)
-        )
-        same = distances <= IDENTICAL
-        if not twins:
-            distances, index = _without(same, distances, index, k)
-            same = torch.zeros_like(distances, dtype=torch.bool)
-        rows, ranks = ((distances <= self._limits[index]) | same).nonzero(as_tuple=True)
-        columns = index[rows, ranks]
-        scores = self.detector.score(prints.take(rows), self._train.take(columns))
-        scores[same[rows, ranks]] = 1.0
-        best = torch.zeros(len(prints.vectors), dtype=torch.float64)
-        best.scatter_reduce_(0, rows, scores, "amax")
-        found = distances[rows, ranks]
-        return Search(rows, columns, found, scores, best, index[:, 0], distances[:, 0])
-
     def novelty(self, search: Search, samples: int) -> Novelty:
         """V_A, V_C, R_C and their product (3.3.1) of a search over ``samples`` pictures."""
         hits = search.scores >= self.calibration.threshold
@@ -301,16 +286,37 @@ class Scorer:
         v_c = sum(pair.score for pair in pairs) / len(pairs) if pairs else 0.0
         r_c = len(pairs) / samples
         counted = Counter(columns)
-        counts = tuple(counted.get(i, 0) for i in range(len(self._train.vectors)))
+        counts = tuple(counted.get(i, 0) for i in range(len(self.split.train)))
         value = self.settings.novelty_weight * v_a * v_c * r_c
         return Novelty(v_a, v_c, r_c, value, pairs, len(set(rows)), counts)
 
 
-def _without(same: Tensor, distances: Tensor, index: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The first k neighbours (n, reach) that are not ``same``; infinitely far where there are fewer."""
-    far = distances.masked_fill(same, torch.inf)
-    order = far.argsort(dim=1, stable=True)[:, :k]
-    return far.gather(1, order), index.gather(1, order)
+def fid_floor(heldout: Tensor, test: Tensor, samples: int) -> float:
+    """FID of real pictures at ``samples``: of so many ``heldout`` features (n, D) against ``test`` (m, D).
+
+    With fewer, FID is too high: of real pictures against real ones it is all bias, a power of 1/n + 1/m. The power is
+    that between all held-out pictures and their two halves, and carries FID on to ``samples``; docs/decisions/0306.
+    """
+    count, reference = len(heldout), Frechet(test)
+    if count >= samples:
+        return reference.distance(heldout[:samples])
+    here, power = reference.distance(heldout), 1.0
+    sizes = [1 / n + 1 / len(test) for n in (samples, count, count / 2)]
+    if count >= 4 and here > 0:
+        halves = (reference.distance(heldout[::2]) + reference.distance(heldout[1::2])) / 2
+        power = max(0.0, math.log(halves / here) / math.log(sizes[2] / sizes[1])) if halves > 0 else 1.0
+    return here * float((sizes[0] / sizes[1]) ** power)
+
+
+def neighbours(search: Search) -> tuple[Neighbour, ...]:
+    """For each sample the training picture it resembles most: the one with the highest score, or the nearest where no
+    pair was verified."""
+    found = [Neighbour(int(t), float(d), 0.0) for t, d in zip(search.nearest, search.gaps, strict=True)]
+    columns = (search.rows, search.columns, search.distances, search.scores)
+    for row, column, distance, score in zip(*(values.tolist() for values in columns), strict=True):
+        if score > found[row].score:
+            found[row] = Neighbour(column, distance, score)
+    return tuple(found)
 
 
 class _Clock:

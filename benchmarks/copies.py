@@ -1,0 +1,353 @@
+"""How many copies are found on sets the weights have not seen, at how many false alarms, beside plain peers?
+
+Of every set a part is the training pictures (the index); of these 200 are copied, by each strength. All others are
+nobody's copies: five times they are divided anew, one half calibrates the threshold (near twins of training pictures
+passed over), the other half shows the false alarms. Variants of one motif (skin tones of an emoji, files of one name,
+near twins) stand on one side of every division. Peers get the threshold at which they have as many false alarms.
+
+strengths: exact; jpeg_noise, JPEG of quality 50 and noise of 4 %; crop, half of them cut by 5-10 % and enlarged, half
+shifted by as much; brightness, times 0.55-0.8 or 1.25-1.5; contrast, times 0.5-0.75 or 1.3-1.7 about the mean; colour,
+hue turned by 20-90 degrees and saturation times 0.5-1.3, gamma 0.5-1.8 where there are no colours; flip; pasted, at
+60-80 % of the side somewhere on another picture; blend, 70 % and 30 % of another picture.
+
+    python -m benchmarks.copies [--json] [--set NAME=PATH ...] [--copies 200] [--fpr 0.01] [--weights FILE]
+
+Sets: mnist (private digits) and photographs (scikit-image; the shipped weights saw them) out of installed wheels;
+fashion-mnist, clip-art (Debian: dataset-fashion-mnist, openclipart-png) and emoji (npm: emoji-datasource-google) where
+they are installed or where --set says.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from benchmarks.replacement import TWIN
+from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml import set_threads
+from pdfed_sdk.ml.copies.augment import jpeg_roundtrip
+from pdfed_sdk.ml.copies.corpus import photographs
+from pdfed_sdk.ml.copies.detector import DEFAULT_WEIGHTS, Detector
+from pdfed_sdk.ml.copies.search import CopyIndex, Search
+from pdfed_sdk.ml.copies.verifier import calibrate
+from pdfed_sdk.ml.data import partition
+from pdfed_sdk.ml.neighbours import nearest
+from pdfed_sdk.ml.quality.features import load_extractor
+from pdfed_sdk.ml.scoring.copy_test import exact_interval
+from pdfed_sdk.ml.sources import load_folder, load_pictures
+
+PLACES = {
+    "fashion-mnist": ("/usr/share/datasets/fashion-mnist",),
+    "clip-art": ("/usr/share/openclipart/png",),
+    "emoji": ("node_modules/emoji-datasource-google",),
+}
+INDEX, UNSEEN, CALIBRATIONS = 1_000, 2_000, 5
+Strength = Callable[[Tensor, Tensor, Generator], Tensor]
+"""Pictures (n, C, S, S) in [0, 1] and as many others, which they may be pasted on or blended with -> copies."""
+
+
+def between(count: int, low: float, high: float, random: Generator) -> Tensor:
+    """(count, 1, 1, 1) numbers."""
+    return (torch.rand(count, generator=random) * (high - low) + low).view(-1, 1, 1, 1)
+
+
+def either(count: int, less: tuple[float, float], more: tuple[float, float], random: Generator) -> Tensor:
+    """A number of one range or of the other, each as often."""
+    low, high = between(count, *less, random), between(count, *more, random)
+    return torch.where(torch.rand(count, 1, 1, 1, generator=random) < 0.5, low, high)
+
+
+def moved(images: Tensor, scale: Tensor, right: Tensor, down: Tensor, fill: str = "border") -> Tensor:
+    """Each output pixel at (x, y) in [-1, 1] is the picture at (scale x + right, scale y + down)."""
+    theta = torch.zeros(len(images), 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = scale.flatten()
+    theta[:, 0, 2], theta[:, 1, 2] = right.flatten(), down.flatten()
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode=fill, align_corners=False)
+
+
+def exact(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    """The pixels as they are."""
+    return images
+
+
+def jpeg_noise(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    """JPEG and noise."""
+    return jpeg_roundtrip(images, [50] * len(images)) + 0.04 * torch.randn(images.shape, generator=random)
+
+
+def crop(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    """Cut and enlarged, or shifted with the edge repeated."""
+    count = len(images)
+    share, side = between(count, 0.05, 0.10, random), torch.rand(count, 2, generator=random) * 2 - 1
+    cut = torch.rand(count, 1, 1, 1, generator=random) < 0.5
+    scale = torch.where(cut, 1 - share, torch.ones_like(share))
+    way = [torch.where(cut, side[:, i].view(-1, 1, 1, 1), 2 * side[:, i].sign().view(-1, 1, 1, 1)) for i in (0, 1)]
+    return moved(images, scale, share * way[0], share * way[1])
+
+
+def brightness(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    """All values times a factor."""
+    return images * either(len(images), (0.55, 0.8), (1.25, 1.5), random)
+
+
+def contrast(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    """Differences from the mean times a factor."""
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return (images - mean) * either(len(images), (0.5, 0.75), (1.3, 1.7), random) + mean
+
+
+def colour(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    """Hue and saturation by Pillow's HSV, or gamma."""
+    from PIL import Image
+
+    if images.shape[1] == 1:
+        return images ** either(len(images), (0.5, 0.75), (1.3, 1.8), random)
+    turns = either(len(images), (-0.25, -0.06), (0.06, 0.25), random).flatten().tolist()
+    rich = between(len(images), 0.5, 1.3, random).flatten().tolist()
+    made = []
+    for picture, turn, factor in zip(images, turns, rich, strict=True):
+        pixels = Image.fromarray(picture.mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy()).convert("HSV")
+        values = np.array(pixels).astype(int)
+        values[..., 0] = (values[..., 0] + round(256 * turn)) % 256
+        values[..., 1] = (values[..., 1] * factor).clip(0, 255)
+        back = np.array(Image.fromarray(values.astype(np.uint8), "HSV").convert("RGB"))
+        made.append(torch.from_numpy(back).permute(2, 0, 1).float() / 255)
+    return torch.stack(made)
+
+
+def flip(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    """Mirrored."""
+    return images.flip(3)
+
+
+def pasted(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    """Smaller, on another picture."""
+    side = between(len(images), 0.6, 0.8, random)
+    right, down = ((1 - side) * between(len(images), -1, 1, random) for _ in range(2))
+    small, inside = (
+        moved(part, 1 / side, -right / side, -down / side, "zeros") for part in (images, torch.ones_like(images))
+    )
+    return torch.where(inside > 0.5, small, others)
+
+
+def blend(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    """With 30 % of another picture."""
+    return 0.7 * images + 0.3 * others
+
+
+STRENGTHS: dict[str, Strength] = {
+    make.__name__: make for make in (exact, jpeg_noise, crop, brightness, contrast, colour, flip, pasted, blend)
+}
+
+
+# --- sets ------------------------------------------------------------------------------------------------------------
+
+
+def read(name: str, path: str | None) -> tuple[Tensor, np.ndarray] | None:
+    """Pictures (n, C, S, S) uint8 of a set and the motif of each; None where it is not installed."""
+    if name == "mnist":
+        images = partition(load_pictures("mnist"))[1].images
+        return images, np.arange(len(images))
+    if name == "photographs":
+        images = photographs()
+        return images, np.arange(len(images))
+    found = next((place for place in ([path] if path else PLACES.get(name, ())) if Path(place).is_dir()), None)
+    if found is None:
+        return None
+    if name == "emoji":
+        return emoji(Path(found))
+    if name == "clip-art":
+        return folder(Path(found))
+    images = load_pictures(found).images
+    return images, np.arange(len(images))
+
+
+def emoji(path: Path) -> tuple[Tensor, np.ndarray]:
+    """64 px in colour; skin tones of one emoji are one motif."""
+    entries = json.loads((path / "emoji.json").read_text())
+    files = {}
+    for motif, entry in enumerate(entries):
+        for one in [entry, *entry.get("skin_variations", {}).values()]:
+            files[one["image"]] = motif
+    pictures = load_pictures(path, size=64, channels=3)
+    present = [motif for image, motif in files.items() if (path / "img" / "google" / "64" / image).is_file()]
+    return pictures.images, np.array(present)
+
+
+def folder(path: Path) -> tuple[Tensor, np.ndarray]:
+    """64 px in colour; files whose names begin alike are one motif."""
+    files = sorted(path.rglob("*.png"))
+    kept, skipped = load_folder(path, size=64, channels=3)
+    lost = {one.file for one in skipped}
+    names = [re.sub(r"[\W\d_]+$", "", file.stem)[:14] for file in files if str(file.relative_to(path)) not in lost]
+    motifs = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    return kept.images, np.array([motifs[name] for name in names])
+
+
+def grouped(images: Tensor, motifs: np.ndarray, limit: int, seed: int) -> tuple[Tensor, np.ndarray]:
+    """At most ``limit`` lively pictures, none twice, near twins merged into one motif."""
+    flat = images.reshape(len(images), -1).numpy()
+    first = np.sort(np.unique(flat, axis=0, return_index=True)[1])
+    first = first[flat[first].std(1) > 8]
+    order = np.random.default_rng(seed).permutation(first)[:limit]
+    kept, groups = images[torch.from_numpy(order)], motifs[order].copy()
+    pixels = kept.flatten(1).float() / 255
+    distances, index = nearest(pixels, pixels, min(5, len(pixels) - 1), exclude_self=True)
+    for row, column in (distances < TWIN * pixels.shape[1] ** 0.5).nonzero().tolist():
+        groups[groups == groups[int(index[row, column])]] = groups[row]
+    return kept, groups
+
+
+def divided(groups: np.ndarray, wanted: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows of whole motifs that make up about ``wanted`` pictures, and the other rows."""
+    names, counts = np.unique(groups, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(names))
+    inside = set(names[order][np.cumsum(counts[order]) <= wanted].tolist())
+    mask = torch.tensor([group in inside for group in groups.tolist()])
+    return mask.nonzero().squeeze(1), (~mask).nonzero().squeeze(1)
+
+
+# --- methods ---------------------------------------------------------------------------------------------------------
+
+
+def blurred(images: Tensor) -> Tensor:
+    """Grey, blurred, centred and of unit length: the product of two is their correlation."""
+    grey = images.float().mean(1, keepdim=True)
+    small = F.interpolate(grey, (16, 16), mode="bilinear", antialias=True, align_corners=False).flatten(1)
+    return F.normalize(small - small.mean(1, keepdim=True), dim=1)
+
+
+def peers() -> dict[str, Callable[[Tensor], Tensor]]:
+    """Features by name; the nearest by Euclidean distance is the suspected original."""
+    network = load_extractor("efficientnet-lite0")
+    return {
+        "blurred_correlation": blurred,
+        "pixel_l2": lambda images: images.flatten(1).float() / 255,
+        "efficientnet_cosine": lambda images: F.normalize(network(images), dim=1),
+    }
+
+
+def best_pairs(search: Search) -> Tensor:
+    """The training picture each query most resembles."""
+    best, order = search.nearest.clone(), torch.argsort(search.scores, stable=True)
+    best[search.rows[order]] = search.columns[order]
+    return best
+
+
+def run_set(images: Tensor, motifs: np.ndarray, detector: Detector, options: argparse.Namespace) -> dict[str, object]:
+    """All strengths, our detector and the peers, on one set."""
+    kept, groups = grouped(images, motifs, INDEX + UNSEEN, options.seed)
+    rows, rest = divided(groups, min(INDEX, len(kept) // 3), options.seed)
+    random = Generator().manual_seed(options.seed)
+    sources = torch.randperm(len(rows), generator=random)[: options.copies]
+    known, unseen = kept[rows], kept[rest]
+    pixels = known[sources].float() / 255
+    others = unseen[torch.randint(0, len(unseen), (len(sources),), generator=random)].float() / 255
+    copies = {
+        name: make(pixels, others, random).clamp(0, 1).mul(255).round().to(torch.uint8)
+        for name, make in STRENGTHS.items()
+    }
+    index = CopyIndex(detector, detector.prints(known), 5)
+    calm = index.search(index.queries(unseen), twins=False)
+    plain = index.search(index.queries(unseen))
+    halves = [divided(groups[rest.numpy()], len(rest) // 2, options.seed + 1 + i) for i in range(CALIBRATIONS)]
+    thresholds = [calibrate(calm.best[half], options.fpr).threshold for half, _ in halves]
+    rates = [
+        float(((plain.best[other] >= level) & ~plain.twins[other]).sum()) / max(1, int((~plain.twins[other]).sum()))
+        for level, (_, other) in zip(thresholds, halves, strict=True)
+    ]
+    fpr, fresh = float(np.mean(rates)), int((~plain.twins).sum())
+    low, high = exact_interval(round(fpr * fresh), fresh)
+    result: dict[str, object] = {"fpr": fpr, "fpr_low": low, "fpr_high": high, "fpr_by_calibration": rates}
+    result |= {"pictures": len(known), "unseen": len(unseen), "near_twins": int(plain.twins.sum())}
+    for name, made in copies.items():
+        found = index.search(index.queries(made))
+        hits = torch.stack([found.best >= level for level in thresholds]).double()
+        right = (best_pairs(found) == sources).double()
+        result[name] = {
+            "recall": float(hits.mean()),
+            "right_pair": float((hits * right).sum() / hits.sum().clamp_min(1)),
+        }
+    result["peers"] = {
+        name: by_peer(features, known, unseen[~plain.twins], copies, sources, fpr) for name, features in peers().items()
+    }
+    return result
+
+
+def by_peer(
+    features: Callable[[Tensor], Tensor],
+    known: Tensor,
+    unseen: Tensor,
+    copies: dict[str, Tensor],
+    sources: Tensor,
+    fpr: float,
+) -> dict[str, dict[str, float]]:
+    """Recall and right pair of a peer at as many false alarms on the unseen pictures as ours."""
+    points = features(known)
+    calm = nearest(features(unseen), points, 1)[0].squeeze(1).sort().values
+    level = float(calm[min(len(calm) - 1, round(fpr * len(calm)))])
+    found = {}
+    for name, made in copies.items():
+        distance, index = (part.squeeze(1) for part in nearest(features(made), points, 1))
+        hit = distance < level
+        right = float((index[hit] == sources[hit]).double().mean()) if bool(hit.any()) else 0.0
+        found[name] = {"recall": float(hit.double().mean()), "right_pair": right}
+    return found
+
+
+def show(sets: dict[str, dict[str, object]]) -> None:
+    """A table for people."""
+    print(f"{'set':15}" + "".join(f"{name[:10]:>11}" for name in STRENGTHS) + f"{'false alarms':>24}")
+    for name, row in sets.items():
+        cells = "".join(f"{row[strength]['recall']:11.3f}" for strength in STRENGTHS)
+        print(f"{name:15}{cells}{row['fpr']:10.2%} ({row['fpr_low']:.2%} to {row['fpr_high']:.2%})")
+        for peer, found in row["peers"].items():
+            print(f"  {peer[:12]:13}" + "".join(f"{found[strength]['recall']:11.3f}" for strength in STRENGTHS))
+    worst = min(row[strength]["right_pair"] for row in sets.values() for strength in STRENGTHS)
+    print(f"right pair, worst cell: {worst:.1%}")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, nothing else")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=PATH", help="a set and where it lies")
+    parser.add_argument("--only", nargs="*", help="these sets")
+    parser.add_argument("--copies", type=int, default=200)
+    parser.add_argument("--fpr", type=float, default=0.01)
+    parser.add_argument("--weights", type=Path, default=DEFAULT_WEIGHTS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+    set_threads(options.threads)
+    given = dict(entry.partition("=")[::2] for entry in options.set)
+    detector, sets = Detector.load(options.weights), {}
+    for name in options.only or ["mnist", "photographs", *PLACES, *(set(given) - set(PLACES))]:
+        try:
+            found = read(name, given.get(name))
+        except DataError as error:
+            print(f"{name} is left out: {error}", file=sys.stderr)
+            continue
+        if found is None:
+            print(f"{name} is left out: not installed, --set {name}=PATH says where it lies", file=sys.stderr)
+            continue
+        sets[name] = run_set(*found, detector, options)
+        print(f"{name}: done", file=sys.stderr)
+    if options.json:
+        print(json.dumps({"sets": sets, "weights_sha256": detector.sha256}))
+    else:
+        show(sets)
+
+
+if __name__ == "__main__":
+    main()
