@@ -28,7 +28,7 @@ from pdfed_sdk.ml.copies.verifier import calibrate
 from pdfed_sdk.ml.data import PictureSet, check_images, reshape_images
 from pdfed_sdk.ml.device import device_of
 from pdfed_sdk.ml.neighbours import check_features, nearest
-from pdfed_sdk.ml.scoring.copy_test import copy_test
+from pdfed_sdk.ml.scoring.copy_test import STRICTER, copy_test
 from pdfed_sdk.ml.scoring.page import STYLE, captioned_png, copy_words, inline
 from pdfed_sdk.ml.scoring.reports import CopyTest, MatchedPair, ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
@@ -108,7 +108,7 @@ def find_copies(
     hits = (scores >= calibration.threshold).nonzero().squeeze(1).tolist()
     pairs = sorted((MatchedPair(i, int(index[i]), float(scores[i])) for i in hits), key=lambda p: (-p.score, p.sample))
     settings = ScoringSettings(samples=max(2, len(asked)))
-    strict = calibrate(own, settings.copy_false_alarms / 10, calibration.threshold).threshold
+    strict = calibrate(own, settings.copy_false_alarms / STRICTER, calibration.threshold).threshold
     assumed = min(0.4, max(settings.copy_false_alarms, 1 / len(own)))
     test = copy_test(int((scores >= strict).sum()), len(asked), assumed, strict, settings)
     rate = (calibration.rate, calibration.low, calibration.high)

@@ -33,7 +33,7 @@ from pdfed_sdk.ml.data import NodeSplit, PictureSet, check_images, check_labels
 from pdfed_sdk.ml.device import device_of
 from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
 from pdfed_sdk.ml.quality.frechet import Frechet, FrechetPair
-from pdfed_sdk.ml.scoring.copy_test import copy_test, nearness
+from pdfed_sdk.ml.scoring.copy_test import STRICTER, copy_test, nearness
 from pdfed_sdk.ml.scoring.improvements import improvement, improvement_of
 from pdfed_sdk.ml.scoring.reports import CopyTest, MatchedPair, Neighbour, QNReport, ScoringSettings, objective_value
 
@@ -114,7 +114,7 @@ class Scorer:
 
     def _calibrate(self) -> None:
         """Both thresholds on held-out and test pictures, near twins passed over: the verifier's, at ``fpr`` of single
-        pictures, and the copy test's, ten times stricter than the share of false alarms the test assumes."""
+        pictures, and the copy test's, at a quarter of the share of false alarms that the test assumes."""
         settings, split = self.settings, self.split
         unseen = torch.cat([split.heldout.images, split.test.images])
         calm = self.index.search(self.index.queries(unseen, self._prints), twins=False)
@@ -123,7 +123,7 @@ class Scorer:
         self.twins = int(calm.twins.sum())
         self._gaps = calm.gaps[calm.gaps.isfinite()]
         self.calibration: Calibration = calibrate(calm.best, settings.fpr, settings.least_threshold)
-        strict = calibrate(calm.best, settings.copy_false_alarms / 10, self.calibration.threshold)
+        strict = calibrate(calm.best, settings.copy_false_alarms / STRICTER, self.calibration.threshold)
         self.copy_threshold = strict.threshold
         self.assumed = min(0.4, max(settings.copy_false_alarms, 1 / len(unseen)))
         self.novelty_floor = self.novelty(calm, len(unseen)).value
