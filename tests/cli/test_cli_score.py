@@ -21,7 +21,21 @@ from tests.support.node_world import BOTH, PARTS, STAKE, World
 
 RESULT = {"cautions", "subject", "reference", "improvement", "report", "page"}
 NUMBERS = {
-    *("fid", "fid_floor", "fid_infinity", "v_a", "v_c", "r_c", "novelty", "novelty_floor", "qn", "objective"),
+    *(
+        "fid",
+        "fid_floor",
+        "fid_infinity",
+        "v_a",
+        "v_c",
+        "r_c",
+        "novelty",
+        "novelty_floor",
+        "qn",
+        "objective",
+        "copies",
+        "nearness",
+        "twins",
+    ),
     *("samples", "checked_pairs", "confirmed_samples", "threshold", "false_positive_rate", "intervals", "settings"),
     *("extractor_id", "extractor_sha256", "fingerprint_sha256"),
 }

@@ -18,8 +18,8 @@ from torch import Tensor
 from pdfed_sdk.ml.scoring.reports import CopyTest, ScoringSettings
 
 STRICTER = 4
-"""The threshold is set for a share of false alarms so many times smaller than the one that is assumed, since calibration
-on some hundred pictures does not know it better."""
+"""The threshold is set for a share of false alarms so many times smaller than the assumed one: calibration on a few
+hundred pictures does not know it better."""
 Draw = Callable[[int], int]
 """Draws so many further samples and tells how many of them are copies."""
 
