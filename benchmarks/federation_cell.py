@@ -113,9 +113,10 @@ class DrawingScorer(Scorer):
 
     drawn: tuple[torch.Tensor, ...] = ()
 
-    def sample(self, model: Any, seed: bytes) -> tuple[torch.Tensor, torch.Tensor]:
-        images, labels = super().sample(model, seed)
-        self.drawn = (*self.drawn[-1:], images)
+    def sample(self, model: Any, seed: bytes, count: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = super().sample(model, seed, count)
+        if count is None:  # not what the copy test draws besides
+            self.drawn = (*self.drawn[-1:], images)
         return images, labels
 
 

@@ -295,7 +295,7 @@ def fid_floor(heldout: Tensor, test: Tensor, samples: int) -> float:
     """FID of real pictures at ``samples``: of so many ``heldout`` features (n, D) against ``test`` (m, D).
 
     With fewer, FID is too high: of real pictures against real ones it is all bias, a power of 1/n + 1/m. The power is
-    that between all held-out pictures and their two halves, and carries FID on to ``samples``; docs/decisions/0306.
+    that between all held-out pictures and their two halves, and carries FID on to ``samples``; docs/decisions/0307.
     """
     count, reference = len(heldout), Frechet(test)
     if count >= samples:
