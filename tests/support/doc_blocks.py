@@ -27,9 +27,9 @@ until_said() {  # WORDS COMMAND...: a command without an end runs until it has s
   local words=$1; shift
   "$@" > said 2>&1 &
   local pid=$!
-  local end=$((SECONDS + 400))
+  local end=$((SECONDS + 600))
   until grep -q "$words" said || ! kill -0 $pid || ((SECONDS > end)); do sleep 0.2; done
-  grep -q "$words" said || { cat said; return 1; }
+  grep -q "$words" said || { kill -KILL $pid; cat said; return 1; }
   kill -TERM $pid
   wait $pid
 }
