@@ -6,7 +6,7 @@ from pdfed_sdk.errors import PublicationRefused
 from pdfed_sdk.ml.scoring.reports import QNReport
 
 DEFAULT_CEILING = 5.0
-"""Factor by which copying may multiply a candidate's objective before it stays at home: 15 copies in 1,000."""
+"""Factor by which copying may multiply a candidate's objective before it stays at home: 20 copies in 1,000."""
 
 
 def publication_gate(report: QNReport, ceiling: float = DEFAULT_CEILING) -> None:
