@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-LOWEST, HIGHEST = -8, 23
+LOWEST, MISSING, HIGHEST = -8, -7, 23
 MEMORY, PRIOR = 50, 4
 SPREAD, NOISE = 2.0, 1.2  # of true improvements over models, of a voter's reading; in buckets
 
@@ -32,11 +32,11 @@ class Formula:
         own = (self.above + PRIOR * self.q) / (self.seen + PRIOR)
         whole, yes = weights.sum(), float(weights @ bit)
         order = np.argsort(votes, kind="stable")
-        median = int(votes[order[np.argmax(2 * np.cumsum(weights[order]) >= whole)]])
-        usable = votes > LOWEST
+        median = int(votes[order[np.argmax(2 * np.cumsum(weights[order]) > whole)]])
+        usable = votes > MISSING
         self.above += bit * usable
         self.seen += usable
-        if median == LOWEST:
+        if median <= MISSING:
             return median, np.zeros(len(votes))
         others = (2 * (yes - weights * bit) > whole - weights).astype(float)
         stake = np.minimum(weights / whole, bonds) / 2
@@ -98,6 +98,7 @@ def play(population: Population, submissions: int, seed: int = 11) -> Play:
         heads = bool(rng.integers(2))
         for i, kind in enumerate(population.kinds):
             read[i] = _cast(kind, int(read[i]), formula.tau, heads, unusable)
+        read[read == MISSING] = MISSING + 1  # no measurement rounds to it
         votes[row] = read
         medians[row], pay[row] = formula.score(read, weights, weights)
     return Play(population, votes, medians, pay)
@@ -121,6 +122,7 @@ def memorising(voters: int, victims: int, truth: float, submissions: int, seed: 
     `victims`: those vote LOWEST, the others what they measure."""
     rng = np.random.default_rng(seed)
     votes = np.clip(np.round(rng.normal(truth, NOISE, (submissions, voters))), LOWEST, HIGHEST).astype(np.int64)
+    votes[votes == MISSING] = MISSING + 1
     votes[:, :victims] = LOWEST
     return votes
 
