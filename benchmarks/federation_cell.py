@@ -23,6 +23,7 @@ import torch
 from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.provenance import build_package
 from pdfed_sdk.artifacts.store import LocalStore
+from pdfed_sdk.buckets import LOWEST
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.deploy import create_task, deploy_factory
 from pdfed_sdk.chain.parameters import task_params
@@ -244,9 +245,11 @@ class Cell:
         )
 
     def _strategy(self, budget: int) -> LocalStrategy:
+        everything = LOWEST + 1  # whatever the gate lets pass is published, as in the paper
         if self.rule.pessimistic:
-            return PessimisticThird(budget=budget, own_run=self.rule.own_run)
-        return Blend(budget=budget, own=1 / (self.count + VALIDATORS))  # the mean of all nodes' scores
+            return PessimisticThird(budget=budget, own_run=self.rule.own_run, least_own=everything)
+        mean_of_all = 1 / (self.count + VALIDATORS)
+        return Blend(budget=budget, own=mean_of_all, least_own=everything)
 
     def _node(self, index: int) -> Node:
         home, size, split = self.folder / f"node{index}", self.size, self.splits[index]
