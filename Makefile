@@ -116,6 +116,10 @@ test-docs: setup  ## the documents: every command block and example, paths, link
 test-e2e: setup  ## set-up, scripts, and a short federation of real processes
 	$(PYTEST) tests/e2e
 
+.PHONY: test-fuzz
+test-fuzz: setup  ## mutated packages, configurations, cards and join files: 100,000 inputs (INPUTS=n SEED=n)
+	$(PY) -m tests.fuzz.fuzzing --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
+
 .PHONY: test-wheel
 test-wheel: setup  ## build the wheel, install it alone into a fresh environment with the newest libraries, use it
 	$(PY) scripts/toolchain/check_wheel.py

@@ -155,9 +155,9 @@ def _chain(rpc: str | Provider, options: Options) -> Chain:
     return Chain("/".join(name.split("/")[:3]), options)
 
 
-def _flows(at: Connection, signer: Signer | None, state: Path | None) -> Voting:
+def _flows(at: Connection, signer: Signer | None, state: Path | str | None) -> Voting:
     sender = None if signer is None else Sender(at.chain, at.chain_id, signer)
-    return Voting(at, sender, state or Path.home() / ".pdfed" / "state")
+    return Voting(at, sender, Path(state) if state else Path.home() / ".pdfed" / "state")
 
 
 class PdfedClient(_Client):
@@ -176,7 +176,7 @@ class PdfedClient(_Client):
         task: str,
         signer: Signer | None = None,
         voter: str | None = None,
-        state: Path | None = None,
+        state: Path | str | None = None,
         chain_id: int | None = None,
         from_block: int = 0,
         options: Options = DEFAULTS,
@@ -213,7 +213,7 @@ class AsyncPdfedClient(_Client):
         task: str,
         signer: Signer | None = None,
         voter: str | None = None,
-        state: Path | None = None,
+        state: Path | str | None = None,
         chain_id: int | None = None,
         from_block: int = 0,
         options: Options = DEFAULTS,

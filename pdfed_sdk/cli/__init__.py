@@ -13,9 +13,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli import chain, host, model, node, score, store
+from pdfed_sdk.cli import chain, founding, host, model, node, score, store
 from pdfed_sdk.cli.output import err, out
-from pdfed_sdk.errors import PdfedError
+from pdfed_sdk.errors import EnvironmentProblem, PdfedError
 
 app = typer.Typer(
     name="pdfed",
@@ -25,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # help is plain text: markup would swallow the name of a section such as [node]
 )
 host.add_to(app)
+founding.add_to(chain.task, node.app)
 app.add_typer(chain.task, name="task")
 app.add_typer(chain.stake, name="stake")
 app.add_typer(chain.reward, name="reward")
@@ -61,6 +62,14 @@ def main() -> None:
         if error.hint:
             err.print(f"  next: {escape(error.hint)}")
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        lacking = (error.name or "").partition(".")[0]
+        extra = next((name for name, modules in host.EXTRAS.items() if lacking in modules), None)
+        if extra is None:
+            raise
+        err.print(f"[bold red]error:[/] this command needs the package {lacking}, which is not installed")
+        err.print(escape(f"  next: pip install 'pdfed-sdk[{extra}]'"))
+        sys.exit(EnvironmentProblem.exit_code)
     except KeyboardInterrupt:
         err.print("interrupted")
         sys.exit(130)

@@ -199,6 +199,8 @@ def reward_settle(
     submission: Annotated[int, typer.Argument(help="Number of a submission past its reveal window.")],
 ) -> Any:
     """Finalise what is due and settle every vote on a submission."""
+    if not 0 < submission < client.count():
+        raise UsageError(f"no submission {submission}", hint=f"the task has ids 1 … {client.count() - 1}")
     finalized = client.finalize_due()
     simulated = finalized is not None and not finalized.tx_hash
     return {"finalize": finalized, "settle": None if simulated else client.settle(submission)}

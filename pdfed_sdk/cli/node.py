@@ -101,6 +101,20 @@ def register(
     return {"register": registered, "deposit": deposited}
 
 
+@sends(app, "leave")
+def leave(client: PdfedClient, token: Token) -> Any:
+    """Take everything out: unbond the free stake, withdraw what is unbonded, claim the credit. Given again later, it
+    takes what was still locked or unbonding then."""
+    account = client.account()
+    ripe = bool(account.unbonding) and client.now() >= account.unbonding_at
+    free = bool(account.stake) and (ripe or not account.unbonding)  # one request at a time
+    return {
+        "withdraw": client.withdraw() if ripe else None,
+        "request": client.request_unstake(account.stake) if free else None,
+        "claim": client.claim() if account.credit else None,
+    }
+
+
 @app.command("status")
 def status(
     task: TaskAddress = "",

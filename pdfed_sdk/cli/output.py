@@ -67,5 +67,5 @@ def log_to_stderr(verbose: bool = False) -> None:
         datefmt="%H:%M:%S",
     )
     logging.captureWarnings(True)
-    for noisy in ("web3", "urllib3", "matplotlib", "PIL", "diffusers", "asyncio"):
+    for noisy in ("web3", "urllib3", "matplotlib", "PIL", "diffusers", "asyncio", "c2pa"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,3 +54,29 @@ def key(
         raise UsageError(f"{path} exists already", hint="choose another name; nothing was changed")
     write_durably(path, new_swarm_key())
     emit({"key": str(path)}, as_json, lambda: out.print(f"{path}: a secret of your federation"))
+
+
+@app.command("serve")
+def serve(
+    uri: Annotated[str, typer.Argument(help="An ipfs: store; relative folders lie in --home.")],
+    home: Annotated[Path, typer.Option(help="The folder it lies in.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Serve an ipfs: store to its peers until Ctrl-C, as a sponsor does while nodes join."""
+    from pdfed_sdk.artifacts.ipfs import IpfsStore
+    from pdfed_sdk.artifacts.open_store import open_store
+
+    store = open_store(uri, home)
+    if not isinstance(store, IpfsStore):
+        raise UsageError(f"{uri} is served by itself", hint="only an ipfs: store has a process of ours")
+    ending = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ending.set())
+    store.start()
+    emit(
+        {"address": store.address, "pins": [str(cid) for cid in store.pins()]},
+        as_json,
+        lambda: out.print(store.address),
+    )
+    ending.wait()
+    store.close()

@@ -28,6 +28,7 @@ from pdfed_sdk.errors import (
 from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.model_cache import CachedModel, ModelCache
+from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.parts import Evaluator, Heartbeat, StepHook, Trainer
 from pdfed_sdk.node.publishing import submit_model
 from pdfed_sdk.node.records import Attempt, Records
@@ -177,13 +178,19 @@ class Author:
         free, params, now = self.client.account().stake, self.view.params, self.client.fee()
         needed = params.submission_bond + now.fee
         if free < needed:
-            self.guard.warn_once(f"not training: a submission takes {needed} of free stake, this node has {free} now")
+            self.guard.warn_once(
+                f"not training: a submission takes {self._show(needed)} of free stake, this node has "
+                f"{self._show(free)} now"
+            )
         elif now.fee > self._most_fee:
             self.guard.warn_once(
-                f"not training: {now.open} ids are open and the scoring fee is {now.fee}, above {self._most_fee} "
-                "([node] max_fee); it goes on when the fee has fallen"
+                f"not training: {now.open} ids are open and the scoring fee is {self._show(now.fee)}, above "
+                f"{self._show(self._most_fee)} ([node] max_fee); it goes on when the fee has fallen"
             )
         return needed <= free and now.fee <= self._most_fee
+
+    def _show(self, units: int) -> str:
+        return token_of(self.client).show(units)
 
     @property
     def _most_fee(self) -> int:

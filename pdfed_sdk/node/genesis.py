@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.provenance import BuiltPackage, build_package
 from pdfed_sdk.family import Shape
-from pdfed_sdk.ml.data import partition
+from pdfed_sdk.ml.data import PictureSet, partition
 from pdfed_sdk.ml.diffusion.model import ModelConfig
-from pdfed_sdk.ml.diffusion.training import TrainConfig, train
+from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.model_card import write_card
 from pdfed_sdk.types import Address
@@ -30,8 +33,34 @@ def make_genesis(
 ) -> Genesis:
     """Train on the public part of ``data`` and save ``folder/model`` and the signed ``folder/package.zip``."""
     public, _ = partition(load_pictures(data, size=size))
-    config = ModelConfig(size=size, channels=public.channels, classes=len(public.classes))
-    result = train(TrainConfig(pictures=pictures, seed=seed), public, model=config)
+    model = ModelConfig(size=size)
+    return genesis_of(folder, public, model=model, pictures=pictures, identity=identity, wallet=wallet, seed=seed)
+
+
+def genesis_of(
+    folder: Path,
+    public: PictureSet,
+    *,
+    model: ModelConfig,
+    pictures: int,
+    identity: SigningIdentity,
+    wallet: Address,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> Genesis:
+    """The same from pictures that are all public; size, channels and classes of ``model`` follow them. ``tell`` hears
+    how far training is and how long it will take."""
+    config = dataclasses.replace(model, size=public.size, channels=public.channels, classes=len(public.classes))
+    told = time.monotonic()
+
+    def progress(now: Progress) -> None:
+        nonlocal told
+        if time.monotonic() - told >= 5.0:
+            told = time.monotonic()
+            left = now.seconds / max(now.pictures, 1) * (now.total - now.pictures)
+            tell(f"genesis: {now.pictures} of {now.total} pictures, about {left:.0f} s left")
+
+    result = train(TrainConfig(pictures=pictures, seed=seed), public, model=config, on_step=progress)
     family = result.model.family
     family.save(result.model, folder / "model")
     write_card(folder / "model", family=family, title="genesis", wallet=wallet, facts=result.facts.to_dict())

@@ -20,6 +20,7 @@ from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.keeping import Keeper
 from pdfed_sdk.node.model_cache import ModelCache
+from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.parts import Evaluator, Trainer
 from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import LocalStrategy
@@ -53,6 +54,11 @@ class Joining:
 
     register: bool
     deposit: int
+
+
+def role_words(role: Role) -> str:
+    """A role as people read it."""
+    return " and ".join(str(one.name).lower() for one in Role if one in role) or "nothing"
 
 
 def voter_of(client: PdfedClient) -> Address:
@@ -144,7 +150,8 @@ class Node:
         balance = self.client.token_balance() if deposit else 0
         if balance < deposit:
             raise UsageError(
-                f"node {self.me} holds {balance} token units, [node] stake is {deposit}",
+                f"node {self.me} holds {token_of(self.client).show(balance)}, [node] stake is "
+                f"{token_of(self.client).show(deposit)}",
                 hint=f"send the task's token ({self.view.params.token}) to this address, or lower the stake",
             )
         return Joining(not account.roles, deposit)
@@ -154,14 +161,16 @@ class Node:
         joining = self.to_join()
         if joining.register:
             self.client.register(self.settings.role)
-            log.info("registered as %s", self.settings.role)
+            log.info("registered as %s", role_words(self.settings.role))
         if joining.deposit:
             self.client.deposit(joining.deposit)
-            log.info("deposited %d", joining.deposit)
+            log.info("deposited %s", token_of(self.client).show(joining.deposit))
         self.view.refresh()
         on_chain = self.view.roles.get(self.me, Role(0))
         if on_chain != self.settings.role:
-            self.guard.warn_once(f"this node is registered as {on_chain}, which is for good; [node] role is ignored")
+            self.guard.warn_once(
+                f"this node is registered as {role_words(on_chain)}, which is for good; [node] role is ignored"
+            )
         if self.settings.rehearse and not self.stopping:
             self.guard.run("rehearsal", self._rehearse)
         if not self.client.weight():

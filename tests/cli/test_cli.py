@@ -41,6 +41,7 @@ def commands() -> Iterator[tuple[str, Any]]:
 COMMANDS = dict(commands())
 SENDING = {
     "task create",
+    "task init",
     "task fund",
     "task close",
     "task pause",
@@ -54,6 +55,9 @@ SENDING = {
     "reward claim",
     "node register",
     "node run",
+    "node join",
+    "node faucet",
+    "node leave",
     "model submit",
     "score commit",
     "score reveal",
@@ -157,6 +161,41 @@ def test_exit_codes_are_those_of_the_error_tree():
     for kind in family(PdfedError):
         if kind.__module__ == "pdfed_sdk.errors":
             assert f"| {kind.exit_code} | `{kind.__name__}` |" in text
+
+
+def test_leaving_takes_everything_out(signed: Cli, world: World, tmp_path: Path):
+    leave = ("node", "leave", "--keystore", keystore_of(world, 4, tmp_path), "--json")
+    held = world.client(4).token_balance()
+    asked = signed(*leave)
+    assert asked.code == 0, asked.err
+    assert asked.json["request"]["sent"]
+    account = world.client(4).account()
+    assert (account.stake, account.unbonding > 0) == (0, True)
+    assert not any(receipt["sent"] for receipt in signed(*leave).json.values())
+    world.to(account.unbonding_at + 1)
+    assert signed(*leave).json["withdraw"]["sent"]
+    assert world.client(4).token_balance() == held + account.unbonding
+
+
+def test_settling_what_does_not_exist_is_refused(signed: Cli, world: World, tmp_path: Path):
+    done = signed("reward", "settle", "99", "--keystore", keystore_of(world, 4, tmp_path))
+    assert done.code == 2
+    assert "no submission 99" in done.err
+
+
+def test_a_plain_wheel_says_what_to_install(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [n for n in sys.modules if n.startswith("pdfed_sdk.ml") or n.startswith("pdfed_sdk.node.score_run")]:
+        monkeypatch.delitem(sys.modules, name)
+    done = cli("score", "run", "x.npz", "--data", "mnist")
+    assert done.code == 52
+    assert "pip install 'pdfed-sdk[node]'" in done.err
+
+
+def test_doctor_names_the_optional_parts(cli: Cli):
+    told = {row["what"]: row for row in cli("doctor", "--json").json["findings"]}
+    assert told["extra node"]["found"] == "installed"
+    assert {"extra ipfs", "extra objects", "extra datasets", "extra gpus"} <= set(told)
 
 
 # --- passwords, addresses, dead chains ---

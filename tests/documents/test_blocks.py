@@ -26,6 +26,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "compiles the contracts as `make setup` does, which every run of CI begins with",
     "docs/property-tests.md": "tests/contracts/stateful/test_planted.py runs the machines through the same entry point",
     "docs/demo.md": "tests/e2e/test_federation.py plays the demo, smaller",
+    "docs/own-pictures.md": "needs a chain and six processes for minutes; tests/node/test_founding.py tries its parts",
     "docs/changing.md": "its checklists end in tests that the reader chooses",
 }
 """Pages whose blocks are not run here, and why; their make targets and commands must exist all the same."""

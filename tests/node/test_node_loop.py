@@ -131,7 +131,7 @@ def test_unregistered_without_stake_is_refused_before_anything_is_sent(world: Wo
 
 
 def test_a_stake_the_node_does_not_hold_is_refused_before_it_registers(world: World):
-    with pytest.raises(UsageError, match=f"holds {STAKE} token units, .* is {2 * STAKE}") as caught:
+    with pytest.raises(UsageError, match=r"holds 500 PDF, .* is 1,000 PDF") as caught:
         world.node(6, stake=2 * STAKE).join()
     assert world.manifest.token is not None
     assert world.manifest.token in caught.value.hint

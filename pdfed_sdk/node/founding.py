@@ -1,0 +1,190 @@
+"""A task of one's own, from a folder of public pictures: genesis, card, windows, contracts, join file.
+
+What cannot work is refused before anything is sent: too few pictures, a network that the trainer cannot load, fewer
+nodes than a vote needs, windows that no scoring fits into.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pdfed_sdk.artifacts.identity import SigningIdentity
+from pdfed_sdk.artifacts.ipfs import IpfsStore
+from pdfed_sdk.artifacts.open_store import open_store
+from pdfed_sdk.artifacts.store import LocalStore, Store
+from pdfed_sdk.chain import deploy
+from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.parameters import PARAMETERS, task_params
+from pdfed_sdk.chain.signers import LocalSigner
+from pdfed_sdk.errors import ConfigError, DataError, UsageError
+from pdfed_sdk.family import load_model
+from pdfed_sdk.ml.data import NodeSplit, PictureSet
+from pdfed_sdk.ml.diffusion.model import ModelConfig
+from pdfed_sdk.ml.scoring.reports import ScoringSettings
+from pdfed_sdk.ml.scoring.scorer import Scorer, pinned
+from pdfed_sdk.node.genesis import Genesis, genesis_of
+from pdfed_sdk.node.join_file import JoinFile
+from pdfed_sdk.node.task_card import TaskCard
+
+Tell = Callable[[str], None]
+SLOWER = 8
+"""How much slower than this machine the slowest node may be."""
+LEAST_PICTURES = 40
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a sponsor chooses. ``nodes`` is how many are expected; ``pictures`` is the genesis' training budget."""
+
+    title: str = ""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    pictures: int = 1_500
+    samples: int = 128
+    extractor: str = ScoringSettings.extractor
+    nodes: int = 4
+    profile: str = "development"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Founded:
+    """What is ready to be deployed: genesis, card with its file, seconds one scoring takes, proposed parameters."""
+
+    genesis: Genesis
+    card: TaskCard
+    card_file: Path
+    seconds: float
+    windows: dict[str, int]
+
+
+def prepare(
+    folder: Path, public: PictureSet, wishes: Wishes, signer: LocalSigner, password: str, tell: Tell
+) -> Founded:
+    """Train and sign the genesis, write the card, measure a scoring. Nothing is sent. Errors: UsageError, DataError."""
+    check(public, wishes)
+    identity = SigningIdentity.load_or_create(folder / "identity.json", password)
+    tell(f"training the genesis on {len(public)} pictures of {len(public.classes)} classes")
+    genesis = genesis_of(
+        folder,
+        public,
+        model=wishes.model,
+        pictures=wishes.pictures,
+        identity=identity,
+        wallet=signer.address,
+        seed=wishes.seed,
+        tell=tell,
+    )
+    scoring = ScoringSettings(
+        samples=wishes.samples, size=public.size, channels=public.channels, extractor=wishes.extractor
+    )
+    card = TaskCard(pinned(scoring), wishes.title, classes=genesis.classes)
+    card_file = card.write(folder / "card.json")
+    seconds = seconds_to_score(folder / "model", NodeSplit.whole(public), card.scoring)
+    windows = propose_windows(seconds, wishes.profile)
+    tell(f"one scoring takes {seconds:.1f} s here: a commit window of {windows['commit_window']} s")
+    return Founded(genesis, card, card_file, seconds, windows)
+
+
+def check(public: PictureSet, wishes: Wishes) -> None:
+    """Refuse what cannot work."""
+    if len(public) < LEAST_PICTURES:
+        raise DataError(
+            f"there are {len(public)} public pictures, at least {LEAST_PICTURES} are needed",
+            hint="they train the first model and pin how everybody scores; add some, or repeat none",
+        )
+    voters = next(row for row in PARAMETERS if row.name == "min_voters")
+    least = (voters.development if wishes.profile == "development" else voters.public) + 1
+    if wishes.nodes < least:
+        raise UsageError(
+            f"{wishes.nodes} nodes are expected, a model needs the votes of {least - 1} besides its author",
+            hint=f"find {least} nodes or more; no vote would ever count",
+        )
+
+
+def seconds_to_score(model: Path, split: NodeSplit, scoring: ScoringSettings) -> float:
+    """Seconds of one vote: candidate and reference, sampled and scored, after the node's one-time preparation."""
+    scorer = Scorer(split, scoring)
+    loaded = load_model(model)  # refuses a network that the trainer cannot load
+    started = time.perf_counter()
+    for number in range(2):
+        scorer.evaluate(loaded, bytes([number]) * 32)
+    return time.perf_counter() - started
+
+
+def propose_windows(seconds: float, profile: str) -> dict[str, int]:
+    """Windows that a node eight times slower holds; never below the profile's. All in whole seconds."""
+    default = {row.name: row.development if profile == "development" else row.public for row in PARAMETERS}
+    commit = max(default["commit_window"], math.ceil(SLOWER * seconds) + 10)
+    windows = {
+        "commit_window": commit,
+        "submit_window": max(default["submit_window"], commit // 4),
+        "reveal_window": default["reveal_window"],
+        "reveal_gap": default["reveal_gap"],
+    }
+    life = commit + windows["reveal_gap"] + windows["reveal_window"]
+    return {**windows, "unbonding": max(default["unbonding"], life)}
+
+
+def found(
+    folder: Path,
+    made: Founded,
+    wishes: Wishes,
+    *,
+    rpc: str,
+    signer: LocalSigner,
+    store_uri: str,
+    token: str = "",
+    fund: int = 0,
+    overrides: dict[str, int] | None = None,
+    tell: Tell,
+) -> JoinFile:
+    """Publish, deploy what is missing, create, fund and verify; returns the join file, written to
+    ``folder/task.pdfed``. Raises ChainError, ProtocolRevert, StoreError, ConfigError."""
+    store = open_store(store_uri, folder)
+    card = store.put(made.card_file)
+    store.put(made.genesis.package.path)
+    tell(f"published the genesis as {made.genesis.package.cid} and the card as {card}")
+    manifest = deploy.deploy_factory(rpc, signer, token=not token)
+    chosen: dict[str, Any] = {**made.windows, **(overrides or {}), "profile": wishes.profile}
+    params = task_params(token or manifest.token or "", signer.address, card_digest=card.digest, **chosen)
+    entry = deploy.create_task(rpc, signer, params, made.genesis.package.digests, manifest)
+    tell(f"task {entry.registry} created in block {entry.block}")
+    client = PdfedClient.connect(rpc, task=entry.registry, signer=signer, state=folder / "state")
+    if fund:
+        _fund(client, fund, mint=not token)
+        tell("funded")
+    bad = [check for check in deploy.verify_task(rpc, manifest, entry.registry) if not check.ok]
+    if bad:
+        raise ConfigError(f"the task does not stand as it should: {bad[0].name}: {bad[0].detail}", hint="deploy again")
+    join = JoinFile(
+        rpc=rpc,
+        chain_id=client.chain_id,
+        task=entry.registry,
+        from_block=entry.block,
+        card=str(card),
+        title=wishes.title,
+        **_reached(store, store_uri),
+    )
+    join.write(folder / "task.pdfed")
+    return join
+
+
+def _fund(client: PdfedClient, amount: int, *, mint: bool) -> None:
+    missing = amount - client.token_balance()
+    if missing > 0 and mint:
+        client.mint(client.address, missing)
+    client.fund(amount)
+
+
+def _reached(store: Store, uri: str) -> dict[str, Any]:
+    """Where the nodes find the sponsor's store."""
+    if isinstance(store, IpfsStore):
+        address = store.address
+        store.close()
+        return {"store": "ipfs:", "peers": (address,)}
+    return {"store": f"local:{store.root}" if isinstance(store, LocalStore) else uri}

@@ -1,0 +1,83 @@
+"""What a task of one's own refuses before anything is sent, the windows it proposes, and its join file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pdfed_sdk.chain.parameters import task_params
+from pdfed_sdk.errors import ConfigError, DataError, UsageError
+from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.sources import Reading
+from pdfed_sdk.node.founding import LEAST_PICTURES, Wishes, check, propose_windows
+from pdfed_sdk.node.join_file import MOST_BYTES, JoinFile
+from pdfed_sdk.node.joining import write_home
+
+JOIN = JoinFile("http://127.0.0.1:8545", 31337, "0x" + "1" * 40, 7, "bafkrei", "ipfs:", ("/ip4/127.0.0.1/tcp/1/p2p/Q",))
+
+
+def pictures(count: int) -> PictureSet:
+    return PictureSet(torch.zeros(count, 1, 8, 8, dtype=torch.uint8), torch.full((count,), -1))
+
+
+def test_what_cannot_work_is_refused_before_anything_is_made():
+    check(pictures(LEAST_PICTURES), Wishes(nodes=4))
+    with pytest.raises(DataError, match=f"{LEAST_PICTURES - 1} public pictures, at least {LEAST_PICTURES}"):
+        check(pictures(LEAST_PICTURES - 1), Wishes(nodes=4))
+    with pytest.raises(UsageError, match="3 nodes are expected, a model needs the votes of 3 besides its author"):
+        check(pictures(100), Wishes(nodes=3))
+
+
+@pytest.mark.parametrize("seconds", [0.1, 3.0, 900.0])
+@pytest.mark.parametrize("profile", ["development", "public"])
+def test_proposed_windows_hold_a_slow_node_and_are_accepted(seconds: float, profile: str):
+    windows = propose_windows(seconds, profile)
+    assert windows["commit_window"] >= 8 * seconds
+    params = task_params("0x" + "1" * 40, "0x" + "2" * 40, profile=profile, card_digest=b"\1" * 32, **windows)
+    assert params.commit_window == windows["commit_window"]
+
+
+def test_a_join_file_survives_its_file_and_makes_a_home(tmp_path: Path):
+    assert JoinFile.read(JOIN.write(tmp_path / "task.pdfed")) == JOIN
+    write_home(tmp_path / "home", JOIN, tmp_path, "both", Reading("crop"), 400.0)
+    from pdfed_sdk.config import load_config
+
+    config = load_config(tmp_path / "home" / "pdfed.toml")
+    assert config.store.uri == "ipfs:ipfs?peer=/ip4/127.0.0.1/tcp/1/p2p/Q"
+    assert (config.chain.task, config.chain.from_block, config.node.fit) == (JOIN.task, 7, "crop")
+    with pytest.raises(UsageError, match="exists already"):
+        write_home(tmp_path / "home", JOIN, tmp_path, "both", Reading(), 400.0)
+
+
+def test_a_title_of_a_stranger_stays_a_comment(tmp_path: Path):
+    from dataclasses import replace
+
+    from pdfed_sdk.config import load_config
+
+    write_home(tmp_path, replace(JOIN, title='x"\n[node]\nrole = "trainer"'), tmp_path, "validator", Reading(), 1.0)
+    assert load_config(tmp_path / "pdfed.toml").node.role == "validator"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pdfed": 2}, "version 2, this SDK reads version 1"),
+        ({"chain_id": "1"}, "chain_id is '1'"),
+        ({"chain_id": True}, "chain_id is True"),
+        ({"peers": [1]}, "peers are not texts"),
+        ({"extra": "x"}, "extra is 'x'"),
+        ({"task": None}, "task is None"),
+    ],
+)
+def test_a_bad_join_file_is_refused_by_name(tmp_path: Path, change: dict[str, object], said: str):
+    path = JOIN.write(tmp_path / "task.pdfed")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ConfigError, match=r"task\.pdfed is no join file") as caught:
+        JoinFile.read(path)
+    assert said in caught.value.message
+    path.write_bytes(b"[" * MOST_BYTES)
+    with pytest.raises(ConfigError, match="is no join file"):
+        JoinFile.read(path)
