@@ -71,11 +71,11 @@ def test_grids_place_every_picture(channels):
     assert picture.size == (18, 12)
 
 
-def test_min_step_is_three_deviations_of_the_median():
+def test_min_step_is_three_deviations_of_the_outcome():
     quiet = summarise([[0.1, -0.1, 0.0], [0.2, 0.0, 0.1]])
     assert quiet.min_step == 2
     loud = summarise([[2.0, 1.0, 1.5], [-1.5, -2.0, -1.0]])
-    assert loud.median_deviation == pytest.approx(1.5)
+    assert loud.outcome_deviation == pytest.approx(1.5)
     assert loud.min_step == 5
 
 

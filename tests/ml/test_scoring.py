@@ -253,9 +253,9 @@ def test_models_that_cannot_be_told_apart_score_zero(scorer, splits, noise):
     report = scorer.score(noise)
     wobble = tuple(value * (1 + 0.2 * (-1) ** i) for i, value in enumerate(report.replicates))
     better = dataclasses.replace(report, objective=report.objective / 2**0.25)
-    assert improvement(report, better) == 2
+    assert improvement(report, better) == 8
     assert improvement(report, dataclasses.replace(better, replicates=wobble)) == 0
-    assert improvement(report, dataclasses.replace(better, objective=report.objective / 4, replicates=wobble)) == 16
+    assert improvement(report, dataclasses.replace(better, objective=report.objective / 4, replicates=wobble)) == 20
 
 
 def test_settings_round_trip_and_refuse_unknown_keys():
@@ -346,7 +346,7 @@ def test_colour_and_larger_pictures():
 
 @pytest.mark.parametrize(
     ("reference", "candidate", "bucket"),
-    [(4, 2, 8), (2, 4, -8), (1, 1, 0), (2, 2**0.5, 4), (1, 100, -8), (100, 1, 23), (1.0, 1.04, 0), (1.05, 1, 1)],
+    [(4, 2, 16), (2, 4, -6), (1, 1, 0), (2, 2**0.5, 12), (1, 100, -8), (100, 1, 23), (1.0, 1.04, -2), (1.05, 1, 2)],
 )
 def test_improvement_buckets(reference, candidate, bucket):
     assert improvement_of(reference, candidate) == bucket

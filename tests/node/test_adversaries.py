@@ -6,7 +6,7 @@ weights, and every honest evaluator reads them there (what it takes to see them 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,15 @@ class Writes:
     maker: float
 
     def train(
-        self, parents: Any, out: Path, *, pictures: int, seed: int, resume: Path, on_step: StepHook
+        self,
+        parents: Any,
+        out: Path,
+        *,
+        pictures: int,
+        seed: int,
+        resume: Path,
+        on_step: StepHook,
+        excluded: Sequence[int] = (),
     ) -> Mapping[str, Any] | None:
         made = np.zeros(128, np.float32)
         made[:3] = self.quality, self.maker, seed % 997
@@ -143,8 +151,15 @@ class Federated:
 
 
 @pytest.fixture
-def federated(anvil: Anvil, deployed: Federation, tmp_path: Path) -> Federated:
-    return Federated(build_world(anvil, deployed.manifest, deployed.signers, tmp_path, nodes=7))
+def federated(anvil: Anvil, deployed: Federation, tmp_path: Path) -> Iterator[Federated]:
+    snapshot = anvil.ask("evm_snapshot")
+    world = build_world(anvil, deployed.manifest, deployed.signers, tmp_path, nodes=7)
+    for index in range(1, 8):  # so that no fee or charge costs a unit of weight, at whatever second it is paid
+        world.client(0).mint(world.signers[index].address, 90 * 10**18)
+        world.client(index).deposit(90 * 10**18)
+    anvil.warp(world.client(0).now() + 5)
+    yield Federated(world)
+    anvil.ask("evm_revert", snapshot)
 
 
 def test_vetoer_thief_junk_flooder_and_hidden_copier_end_poorer_than_every_honest_node(federated: Federated) -> None:

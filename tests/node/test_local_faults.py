@@ -157,7 +157,7 @@ def test_scoring_that_cannot_end_in_its_window_is_not_begun(world: World, caplog
     node.voter.takes = 10_000.0
     node.tick()
     assert opinion.asked == []
-    assert f"submission {submission} is not scored: that takes 10000 s here" in caplog.text
+    assert f"submission {submission} is not scored: that takes at least 10000 s here" in caplog.text
 
 
 def test_a_window_too_short_for_this_machine_is_told_at_the_start(
