@@ -19,8 +19,8 @@ SCRIPT = run.DemoPlan(
     submissions=1,
     most=1,
     close_from=0.0,
-    close_by=120.0,
-    windows={"submit_window": 5, "commit_window": 20, "reveal_gap": 1, "reveal_window": 8},
+    close_by=150.0,
+    windows={"submit_window": 10, "commit_window": 50, "reveal_gap": 1, "reveal_window": 8},
     promises=False,
 )
 
