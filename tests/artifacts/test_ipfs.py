@@ -117,11 +117,11 @@ def test_a_killed_process_comes_back_and_a_damaged_block_is_fetched_again(make: 
 @needs_kubo
 def test_too_much_is_refused_before_it_fills_the_disk(make: Make):
     author = make("a")
-    cid = author.put(content(8_000_000))
+    cid = author.put(content(32_000_000))
     reader = make("b", peers=(author.address,))
     with pytest.raises(StoreError, match="the limit is 1000000"):
         reader.get(cid, max_bytes=1_000_000)
-    assert reader.used() < 8_000_000
+    assert reader.used() < 32_000_000
 
 
 @needs_kubo
