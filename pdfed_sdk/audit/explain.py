@@ -37,7 +37,8 @@ def explain(client: PdfedClient, submission: int, *, from_block: int = 0) -> lis
     reducer = Reducer(client.params(), client.genesis())
     told: list[Told] = []
     for event in client.events.replay(from_block=from_block):
-        told += _lines(reducer, event, submission)
+        if submission in {getattr(event, name, None) for name in ("id", "source", "from_", "to")}:
+            told += tell(reducer, event)
         reducer.apply(event)
     if submission == GENESIS or submission not in reducer.state.models:
         raise UsageError(f"there is no submission {submission}", hint=f"ids are 1 … {len(reducer.state.models) - 1}")
@@ -46,12 +47,12 @@ def explain(client: PdfedClient, submission: int, *, from_block: int = 0) -> lis
     return told
 
 
-def _lines(reducer: Reducer, event: types.Event, number: int) -> Iterator[Told]:
-    state, params = reducer.state, reducer.params
-    concerned = {getattr(event, name, None) for name in ("id", "source", "from_", "to")}
-    if number not in concerned or not isinstance(event, _TOLD):
+def tell(reducer: Reducer, event: types.Event) -> Iterator[Told]:
+    """What one event says of money and votes, with the state as it stood before it: call it before ``reducer.apply``.
+    Events that are neither yield nothing."""
+    if not isinstance(event, _TOLD):
         return
-    for subject, amount, text in _text(event, state, params, number):
+    for subject, amount, text in _text(event, reducer.state, reducer.params, getattr(event, "id", GENESIS)):
         yield Told(subject, amount, text, event.where.block)
 
 

@@ -36,12 +36,15 @@ Moved = types.Deposited | types.UnstakeRequested | types.Withdrawn | types.Claim
 
 
 class Reducer:
-    """Events → state. ``apply`` them in order; what contradicts the rules is collected in ``state.faults``."""
+    """Events → state. ``apply`` them in order; what contradicts the rules is collected in ``state.faults``.
 
-    def __init__(self, params: TaskParams, genesis: ModelDigests) -> None:
+    ``state`` goes on from what an earlier reducer had made of all events up to the end of a block.
+    """
+
+    def __init__(self, params: TaskParams, genesis: ModelDigests, state: TaskState | None = None) -> None:
         self.params = params
         first = ModelState(ZERO_ADDRESS, bytes(32), 0, 0, 0, 0, 0, status=Status.FINAL, record=ModelRecord(genesis, ()))
-        self.state = TaskState(models={0: first}, tau=params.start_tau)
+        self.state = state or TaskState(models={0: first}, tau=params.start_tau)
         self.treasury = Treasury(params, self.state, self.expect)
         self._bonded: dict[tuple[int, Address], Bonded] = {}
         """Bonds whose act is announced by the next event."""

@@ -1,0 +1,105 @@
+"""Put a watcher together and serve it with uvicorn."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from pdfed_sdk.artifacts.store import Store
+from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.reads import address
+from pdfed_sdk.errors import PdfedError, UsageError
+from pdfed_sdk.node.money import token_of
+from pdfed_sdk.node.task_card import TaskCard
+from pdfed_sdk.watch.chronicle import Chronicle
+from pdfed_sdk.watch.follower import Follower, identity_of
+from pdfed_sdk.watch.guard import hosts
+from pdfed_sdk.watch.home import Home
+from pdfed_sdk.watch.pictures import Gallery
+from pdfed_sdk.watch.server import Live, build_app
+from pdfed_sdk.watch.text import clean
+from pdfed_sdk.watch.views import About
+from pdfed_sdk.watch.watcher import Watcher
+
+
+def make_watcher(
+    client: PdfedClient,
+    folder: Path | None,
+    *,
+    store: Store | None = None,
+    home: Home | None = None,
+    names: Mapping[str, str] | None = None,
+) -> Watcher:
+    """A watcher of a client's task that keeps what it read in ``folder``, None: in memory. Nothing is read yet.
+
+    UsageError if the folder or a name cannot be used.
+    """
+    place = None if folder is None else folder / f"{client.chain_id}-{client.task.registry}"
+    chronicle = Chronicle(None if place is None else place / "chronicle.sqlite", identity_of(client))
+    params, token = client.params(), token_of(client)
+    named = {str(address(key, "name of")): clean(name, 40) for key, name in (names or {}).items()}
+    title = "" if store is None else title_of(store, params.card_digest)
+    about = About(client.task.registry, client.chain_id, params, clean(token.symbol, 16), token.decimals, title, named)
+    gallery = None if store is None or place is None else Gallery(store, place / "packages")
+    return Watcher(Follower(client, chronicle), about, store, gallery, home)
+
+
+def title_of(store: Store, digest: bytes) -> str:
+    """Title on the task's card; empty where there is none to be read."""
+    try:
+        return clean(TaskCard.fetch(store, digest).title)
+    except PdfedError:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where the page is; ``stop`` ends the server."""
+
+    url: str
+    stop: Callable[[], None]
+
+
+class Server(uvicorn.Server):
+    """Lets every page go before it waits for connections to end."""
+
+    def __init__(self, config: uvicorn.Config, live: Live) -> None:
+        super().__init__(config)
+        self._live = live
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._live.stop()
+        await super().shutdown(sockets)
+
+
+def serve(
+    watcher: Watcher,
+    *,
+    bind: str,
+    port: int,
+    names: Iterable[str],
+    token: str,
+    poll: float,
+    tell: Callable[[Served], None],
+) -> None:
+    """Serve until interrupted. UsageError if the port is taken."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((bind.strip("[]"), port))
+    except OSError as error:
+        listening.close()
+        raise UsageError(f"cannot listen on {bind}:{port}: {error.strerror}", hint="choose another --port") from error
+    with listening:
+        found = int(listening.getsockname()[1])
+        live = Live(watcher, poll)
+        app = build_app(live, hosts=hosts([*names, bind], found), token=token)
+        server = Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False), live)
+        shown = f"[{bind}]" if family == socket.AF_INET6 else bind
+        tell(Served(f"http://{shown}:{found}/", lambda: setattr(server, "should_exit", True)))
+        server.run(sockets=[listening])

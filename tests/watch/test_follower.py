@@ -1,0 +1,108 @@
+"""The watcher shows what the audit rebuilds, once, whatever happens to it or to the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pdfed_sdk.audit import audit
+from pdfed_sdk.audit.explain import explain
+from pdfed_sdk.audit.reducer import Reducer
+from pdfed_sdk.audit.state import TaskState
+from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.watch.chronicle import Line
+from pdfed_sdk.watch.watcher import Watcher
+from tests.support.federation import UNIT, Federation
+
+Open = Callable[[], Watcher]
+
+
+def replayed(client: PdfedClient) -> TaskState:
+    reducer = Reducer(client.params(), client.genesis())
+    for event in client.events.replay():
+        reducer.apply(event)
+    return reducer.state
+
+
+def all_lines(watcher: Watcher) -> list[Line]:
+    return watcher.follower.chronicle._select("ORDER BY seq")
+
+
+def test_a_stored_cursor_continues_where_the_last_watcher_stood(watch: Open, history: Federation) -> None:
+    first = watch()
+    first.follower.catch_up()
+    assert first.follower.reducer.state == replayed(history.reader())
+    lines = all_lines(first)
+    history.client(4).deposit(UNIT)  # and the first watcher dies without a word
+    first.follower.step()
+
+    again = watch()
+    assert again.follower.head == first.follower.head - 1, "the last checkpoint stands before the deposit"
+    assert again.follower.reducer.state != first.follower.reducer.state
+    again.follower.catch_up()
+    assert again.follower.reducer.state == first.follower.reducer.state == replayed(history.reader())
+    assert again.follower.flows == first.follower.flows
+    assert all_lines(again)[: len(lines)] == lines
+    assert [line.event for line in all_lines(again)[len(lines) :]] == ["Deposited"], "once, not twice"
+
+
+def test_a_reorganisation_takes_lines_and_money_back(watch: Open, history: Federation) -> None:
+    watcher = watch()
+    watcher.follower.catch_up()
+    before, lines = replayed(history.reader()), all_lines(watcher)
+    snapshot = history.anvil.ask("evm_snapshot")
+    history.client(4).deposit(UNIT)
+    watcher.follower.step()
+    assert watcher.follower.reducer.state != before
+    history.anvil.ask("evm_revert", snapshot)
+    history.anvil.mine(5)  # another branch, longer, without the deposit
+
+    change = watcher.follower.step()
+    assert change is not None
+    assert change.rewound
+    watcher.follower.catch_up()
+    assert watcher.follower.reducer.state == before == replayed(history.reader())
+    assert all_lines(watcher) == lines
+
+
+def test_a_reorganisation_below_every_checkpoint_replays_the_task(watch: Open, history: Federation) -> None:
+    snapshot = history.anvil.ask("evm_snapshot")
+    before = replayed(history.reader())
+    history.client(4).deposit(UNIT)
+    watcher = watch()
+    watcher.follower.catch_up()
+    history.anvil.ask("evm_revert", snapshot)
+    history.anvil.mine(5)
+    watcher.follower.catch_up()
+    assert watcher.follower.reducer.state == before
+
+
+def test_a_file_of_another_task_is_started_anew(watch: Open) -> None:
+    watcher = watch()
+    watcher.follower.catch_up()
+    chronicle = watcher.follower.chronicle
+    chronicle._db.execute("UPDATE meta SET value = 'another task' WHERE name = 'identity'")
+    chronicle._db.commit()
+    chronicle.close()
+    assert watch().follower.head < watcher.follower.head
+
+
+def test_reasons_are_those_of_the_audit(watch: Open, history: Federation) -> None:
+    watcher = watch()
+    watcher.follower.catch_up()
+    told = {(line.subject, line.amount, line.told) for line in explain(history.reader(), 1)}
+    shown = {(line["subject"], None if line["amount"] is None else int(line["amount"]), line["told"])
+             for number in range(1, 6) for line in watcher.submission(number)["lines"]}  # fmt: skip
+    assert told <= shown
+    assert len(told) > 20
+
+
+def test_sums_of_the_flows_are_those_of_the_ledgers(watch: Open, history: Federation) -> None:
+    """What was credited less what was claimed is every account's credit; nothing is counted twice or forgotten."""
+    watcher = watch()
+    watcher.follower.catch_up()
+    nodes = watcher.money()["nodes"]
+    assert len(nodes) == 5
+    for node in nodes:
+        assert int(node["earned"]) - int(node["claimed"]) == int(node["credit"]), node["address"]
+    assert sum(int(node["earned"]) for node in nodes) > 30 * UNIT
+    assert audit(history.reader()).ok

@@ -1,0 +1,135 @@
+"""The server on a socket: what it shows, to whom, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from queue import Queue
+
+import pytest
+import requests
+
+from pdfed_sdk.watch.serving import Served, make_watcher, serve
+from tests.support.federation import UNIT, Federation
+
+TOKEN = "a token of the test"
+
+
+@dataclass
+class Page:
+    """A running server and what a browser would send it."""
+
+    url: str
+
+    def get(self, path: str, **headers: str) -> requests.Response:
+        return requests.get(self.url + path, headers=headers, timeout=10)
+
+    def json(self, path: str) -> dict[str, object]:
+        answer = self.get(path)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+
+@pytest.fixture
+def page(history: Federation) -> Iterator[Page]:
+    watcher = make_watcher(history.reader(), None, names={history.signers[1].address: "<b>Eve</b>\u202e"})
+    told: Queue[Served] = Queue()
+    options = {"bind": "127.0.0.1", "port": 0, "names": [], "token": TOKEN, "poll": 0.02, "tell": told.put}
+    thread = threading.Thread(target=serve, args=(watcher,), kwargs=options)
+    thread.start()
+    served = told.get(timeout=10)
+    found = Page(served.url.rstrip("/"))
+    try:
+        while found.json("/api/federation")["head"]["block"] < history.reader().head():  # type: ignore[index]
+            pass
+        yield found
+    finally:
+        served.stop()
+        thread.join(20)
+        assert not thread.is_alive(), "the server did not end"
+
+
+def changes(page: Page, until: int) -> Iterator[dict[str, object]]:
+    """Server-sent events up to a block."""
+    with requests.get(page.url + "/api/changes", stream=True, timeout=10) as stream:
+        for line in stream.iter_lines(chunk_size=1):
+            if line.startswith(b"data:"):
+                told = json.loads(line[5:])
+                yield told
+                if told["block"] >= until:
+                    return
+
+
+def test_views_and_changes(page: Page, history: Federation) -> None:
+    views = {name: page.json(f"/api/{name}") for name in ("federation", "submission/2", "money", "audit")}
+    assert views["audit"]["ok"]
+    assert views["federation"]["counts"] == {"reserved": 0, "open": 0, "final": 3, "void": 2, "nodes": 5}
+    histogram = views["submission/2"]["histogram"]
+    assert sum(histogram["weights"]) > 0  # type: ignore[index]
+    assert page.json(f"/api/node/{history.signers[3].address}")["lines"]
+    assert page.get("/api/submission/99").status_code == 404
+    assert page.get("/api/node/nobody").status_code == 404
+
+    told = changes(page, history.reader().head() + 1)
+    assert "block" in next(told), "a page learns at once where the watcher stands"
+    history.client(4).deposit(UNIT)
+    assert next(told)["block"] == history.reader().head()
+
+
+def test_strangers_names_are_text(page: Page, history: Federation) -> None:
+    names = page.json("/api/federation")["head"]["names"]  # type: ignore[index]
+    assert names == {history.signers[1].address: "<b>Eve</b>\ufffd"}
+
+
+def test_other_hosts_other_origins_and_other_sites_are_refused(page: Page) -> None:
+    port = page.url.rsplit(":", 1)[1]
+    for headers in (
+        {"Host": "pdfed.example"},
+        {"Host": f"rebound.example:{port}"},
+        {"Host": "127.0.0.1"},
+        {"Origin": "https://pdfed.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ):
+        assert page.get("/api/federation", **headers).status_code == 403, headers
+    assert page.get("/api/federation", Host=f"localhost:{port}", Origin=page.url).status_code == 200
+
+
+def test_private_views_need_the_token(page: Page) -> None:
+    for headers in ({}, {"Authorization": "Bearer guessed"}, {"Authorization": f"Basic {TOKEN}"}):
+        assert page.get("/api/mine", **headers).status_code == 401
+    assert page.get("/api/mine", Authorization=f"Bearer {TOKEN}").status_code == 404, "there is no home"
+
+
+def test_the_page_may_run_nothing_but_its_own_script(page: Page) -> None:
+    answer = page.get("/")
+    policy = answer.headers["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "<script>" not in answer.text, "no inline script"
+    for name in ("/app.js", "/app.css"):
+        assert page.get(name).status_code == 200
+
+
+def test_metrics_have_the_documented_names(page: Page) -> None:
+    text = page.get("/metrics").text
+    for name in (
+        "pdfed_head_block",
+        "pdfed_head_time_seconds",
+        "pdfed_nodes",
+        "pdfed_best_level_grains",
+        "pdfed_held_tokens",
+        "pdfed_commons_tokens",
+        "pdfed_faults",
+        'pdfed_submissions{status="final"} 4.0',
+        "pdfed_watch_step_seconds_bucket",
+        "pdfed_watch_reorganisations_total",
+        "pdfed_watch_errors_total",
+        "pdfed_watch_pages",
+    ):
+        assert name in text
