@@ -44,6 +44,11 @@ $(SOLC):
 	mkdir -p .solc
 	ln -sfn ../scripts/toolchain/solc.js $@
 
+web/node_modules/.installed: web/package.json web/package-lock.json scripts/toolchain/check_versions.sh
+	scripts/toolchain/check_versions.sh >/dev/null
+	cd web && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
 build/.compiled: .venv/.installed node_modules/.installed brownie-config.yaml $(SOURCES) | $(SOLC)
 	$(PY) scripts/toolchain/compile.py
 	touch $@
@@ -63,7 +68,8 @@ demo: setup  ## a federation of real nodes trains, scores and pays; writes runs/
 PYTEST := $(PRIVATE) $(PY) -m pytest
 
 .PHONY: test
-test: setup lint  ## all checks and tests, one pytest process
+test: setup lint web/node_modules/.installed  ## all checks and tests, one pytest process
+	cd web && npm test
 	$(PYTEST) tests
 
 .PHONY: test-contracts
@@ -104,6 +110,20 @@ test-deep: setup  ## 200,000 transactions of the property tests and more (SEED=n
 test-sdk: setup  ## chain, artifacts, node, CLI, demo
 	$(PYTEST) tests/chain tests/artifacts tests/audit tests/node tests/cli tests/demo
 
+.PHONY: test-web
+test-web: setup web/node_modules/.installed  ## the page: its units, its server, every view in a headless browser
+	cd web && npm test
+	$(PYTEST) tests/watch tests/web
+
+.PHONY: page
+page: setup web/node_modules/.installed  ## build the page of `pdfed watch` from web/ into pdfed_sdk/watch/static
+	cd web && npm run build
+	$(PY) scripts/page.py
+
+.PHONY: screenshots
+screenshots: setup web/node_modules/.installed  ## pictures of every view of runs/demo/report.html into docs/img
+	$(PY) tests/web/screenshots.py
+
 .PHONY: test-ml
 test-ml: setup  ## data, training, scoring
 	$(PYTEST) tests/ml
@@ -132,6 +152,7 @@ lint: setup  ## style, types, import rules, generated files
 	.venv/bin/lint-imports
 	node_modules/.bin/forge fmt --check contracts interfaces
 	$(PY) scripts/export_abi.py --check
+	$(PY) scripts/page.py --check
 
 .PHONY: coverage-contracts
 coverage-contracts: setup  ## both outcomes of every branch of the contracts taken by the unit tests, or fail (3 min)
@@ -162,4 +183,4 @@ clean:  ## remove what was built, keep what was installed
 
 .PHONY: distclean
 distclean: clean  ## remove everything that is not in git's care
-	rm -rf .venv .tools node_modules .solc pdfed_sdk.egg-info
+	rm -rf .venv .tools node_modules web/node_modules .solc pdfed_sdk.egg-info

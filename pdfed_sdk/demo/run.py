@@ -23,6 +23,7 @@ from pdfed_sdk.chain.deploy import Manifest, write_genesis
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.demo import processes
 from pdfed_sdk.demo.nodes import ARTWORK, STAKE, DemoNode, demo_nodes
+from pdfed_sdk.demo.page import shown, write_report
 from pdfed_sdk.demo.progress import Progress
 from pdfed_sdk.demo.stores import DemoStores, prepare_stores
 from pdfed_sdk.demo.summary import check_promises, print_summary, sum_up
@@ -115,9 +116,12 @@ def run_demo(folder: Path, *, seconds: int, quick: bool, seed: int, quiet: bool 
     run = DemoRun(folder, root, script, seed, console, time.monotonic())
     with closing():
         client, view = prepare_task(run)
-        supervise(run, client, view, seconds)
         assert run.stores is not None
-        summary = sum_up(folder, client, run.nodes, run.addresses, run.notes, run.started, run.stores)
+        reader = PdfedClient.connect(run.rpc, task=client.task.registry)
+        with shown(folder, reader, run.addresses, run.stores.sponsor, lambda text: say(run, text)) as watcher:
+            supervise(run, client, view, seconds)
+            summary = sum_up(folder, client, run.nodes, run.addresses, run.notes, run.started, run.stores)
+            write_report(watcher, folder, run.stores.everything())
         run.stores.close()
     print_summary(console, summary, folder)
     check_promises(summary, full=script.promises)

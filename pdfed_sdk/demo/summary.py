@@ -285,6 +285,7 @@ def print_summary(console: Console, summary: Mapping[str, Any], folder: Path) ->
     for check in summary["audit"]["checks"]:
         say(f"  {'ok ' if check['ok'] else 'BAD'} {check['name']}: {check['detail']}")
     say(f"{summary['seconds']:.0f} s; summary.json, samples.png, pairs.png, progress.png, lineage.png in {folder}")
+    say(f"open this in a browser: {folder / 'report.html'}")
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

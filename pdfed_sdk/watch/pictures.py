@@ -69,19 +69,19 @@ class Gallery:
     """Facts and samples of packages, kept in a folder by package digest."""
 
     def __init__(self, store: Store, folder: Path) -> None:
-        self._store, self._folder = store, folder
+        self._store, self.folder = store, folder
 
     def facts(self, model: Named) -> dict[str, Any] | None:
         """What is known of a package, None if it was not looked at yet."""
         try:
-            return dict(json.loads((self._folder / f"{model.key}.json").read_text(encoding="utf-8")))
+            return dict(json.loads((self.folder / f"{model.key}.json").read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return None
 
     def picture(self, model: Named) -> bytes | None:
         """The strip of samples as PNG, None if there is none."""
         try:
-            return (self._folder / f"{model.key}.png").read_bytes()
+            return (self.folder / f"{model.key}.png").read_bytes()
         except OSError:
             return None
 
@@ -99,8 +99,8 @@ class Gallery:
                 return facts
             picture = sample(package, place / "model")
             if picture is not None:
-                write_durably(self._folder / f"{model.key}.png", picture)
-            write_durably(self._folder / f"{model.key}.json", json.dumps(facts).encode())
+                write_durably(self.folder / f"{model.key}.png", picture)
+            write_durably(self.folder / f"{model.key}.json", json.dumps(facts).encode())
             return facts
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Queue
 
 import uvicorn
 
@@ -103,3 +106,18 @@ def serve(
         shown = f"[{bind}]" if family == socket.AF_INET6 else bind
         tell(Served(f"http://{shown}:{found}/", lambda: setattr(server, "should_exit", True)))
         server.run(sockets=[listening])
+
+
+@contextmanager
+def served(watcher: Watcher, *, token: str, poll: float = 0.1) -> Iterator[Served]:
+    """The page on a free loopback port, in a thread, for as long as the block lasts."""
+    told: Queue[Served] = Queue()
+    options = {"bind": "127.0.0.1", "port": 0, "names": (), "token": token, "poll": poll, "tell": told.put}
+    thread = threading.Thread(target=serve, args=(watcher,), kwargs=options, daemon=True)
+    thread.start()
+    found = told.get(timeout=30)
+    try:
+        yield found
+    finally:
+        found.stop()
+        thread.join(30)

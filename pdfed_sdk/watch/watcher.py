@@ -104,6 +104,15 @@ class Watcher:
 
     # --- packages ---
 
+    def use(self, store: Store) -> None:
+        """Take packages from another store from now on; those that could not be shown are looked at again."""
+        with self.follower.lock:
+            self.store = store
+            if self.gallery is not None:
+                self.gallery = Gallery(store, self.gallery.folder)
+            self._facts = {number: facts for number, facts in self._facts.items() if facts["ok"]}
+            self._audited = None
+
     def unseen(self) -> list[int]:
         """Models whose packages were not looked at yet, the ones on the page first."""
         if self.gallery is None:

@@ -9,8 +9,13 @@ import pytest
 
 from pdfed_sdk.watch.serving import make_watcher
 from pdfed_sdk.watch.watcher import Watcher
-from tests.audit.conftest import history as history  # the same history as the audit's
 from tests.support.federation import Federation
+from tests.support.history import make_history
+
+
+@pytest.fixture
+def history(federation: Federation) -> Federation:
+    return make_history(federation)
 
 
 @pytest.fixture

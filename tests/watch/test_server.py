@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from queue import Queue
 
 import pytest
 import requests
 
-from pdfed_sdk.watch.serving import Served, make_watcher, serve
+from pdfed_sdk.watch.serving import make_watcher, served
 from tests.support.federation import UNIT, Federation
 
 TOKEN = "a token of the test"
@@ -35,20 +33,11 @@ class Page:
 @pytest.fixture
 def page(history: Federation) -> Iterator[Page]:
     watcher = make_watcher(history.reader(), None, names={history.signers[1].address: "<b>Eve</b>\u202e"})
-    told: Queue[Served] = Queue()
-    options = {"bind": "127.0.0.1", "port": 0, "names": [], "token": TOKEN, "poll": 0.02, "tell": told.put}
-    thread = threading.Thread(target=serve, args=(watcher,), kwargs=options)
-    thread.start()
-    served = told.get(timeout=10)
-    found = Page(served.url.rstrip("/"))
-    try:
-        while found.json("/api/federation")["head"]["block"] < history.reader().head():  # type: ignore[index]
+    with served(watcher, token=TOKEN, poll=0.02) as found:
+        shown = Page(found.url.rstrip("/"))
+        while shown.json("/api/federation")["head"]["block"] < history.reader().head():  # type: ignore[index]
             pass
-        yield found
-    finally:
-        served.stop()
-        thread.join(20)
-        assert not thread.is_alive(), "the server did not end"
+        yield shown
 
 
 def changes(page: Page, until: int) -> Iterator[dict[str, object]]:

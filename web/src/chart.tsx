@@ -1,0 +1,78 @@
+// The level over time, drawn by uPlot in the colours of the theme.
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import type { Federation, Point } from "./types";
+import { words } from "./words";
+
+const HEIGHT = 240;
+
+/** Two series over one axis of times: a step line of the best level, and points of the others. */
+export function series(levels: Federation["levels"]): [number[], (number | null)[], (number | null)[]] {
+  const all: [Point, boolean][] = [
+    ...levels.best.map((point): [Point, boolean] => [point, true]),
+    ...levels.others.map((point): [Point, boolean] => [point, false]),
+  ];
+  all.sort(([a], [b]) => a[1] - b[1] || a[0] - b[0]);
+  const start = all.find(([point]) => point[1] > 0)?.[0][1] ?? 0;
+  return [
+    all.map(([point]) => point[1] || start),
+    all.map(([point, best]) => (best ? point[2] : null)),
+    all.map(([point, best]) => (best ? null : point[2])),
+  ];
+}
+
+export function Levels({ levels }: { levels: Federation["levels"] }) {
+  const place = useRef<HTMLDivElement>(null);
+  const last = levels.best.at(-1)?.[2] ?? 0;
+  useEffect(() => {
+    const element = place.current;
+    if (!element) return;
+    const dark = matchMedia("(prefers-color-scheme: dark)");
+    let plot: uPlot | null = null;
+    const draw = () => {
+      plot?.destroy();
+      plot = new uPlot(options(element), series(levels), element);
+    };
+    const size = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth, height: HEIGHT }));
+    draw();
+    size.observe(element);
+    dark.addEventListener("change", draw);
+    return () => {
+      size.disconnect();
+      dark.removeEventListener("change", draw);
+      plot?.destroy();
+    };
+  }, [JSON.stringify(levels)]);
+  return <div ref={place} class="chart" role="img" aria-label={words.federation.levelsTold(levels.best.length - 1, last)} />;
+}
+
+function options(element: HTMLElement): uPlot.Options {
+  const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
+  return {
+    width: element.clientWidth,
+    height: HEIGHT,
+    legend: { live: false },
+    cursor: { show: false },
+    scales: { x: { time: true } },
+    axes: [axis, { ...axis, label: words.federation.levelAxis, labelSize: 20, size: 50 }],
+    series: [
+      {},
+      {
+        label: words.federation.bestLine,
+        stroke: colour("--accent"),
+        width: 2,
+        spanGaps: true,
+        paths: uPlot.paths.stepped!({ align: 1 }),
+        points: { show: true, size: 8, fill: colour("--accent") },
+      },
+      {
+        label: words.federation.others,
+        stroke: colour("--other"),
+        paths: () => null,
+        points: { show: true, size: 7, fill: colour("--ground"), width: 2 },
+      },
+    ],
+  };
+}

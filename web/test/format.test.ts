@@ -1,0 +1,49 @@
+import { describe, expect, it } from "vitest";
+import { bytes, duration, exact, ofFirst, pieces, short, tokens } from "../src/format";
+
+describe("amounts are never rounded up, and keep their sign", () => {
+  const cases: [string, string, string][] = [
+    ["0", "0", "0"],
+    ["1", "<0.0001", "0.000000000000000001"],
+    ["-1", "−<0.0001", "−0.000000000000000001"],
+    ["999999999999999999", "0.9999", "0.999999999999999999"],
+    ["1000000000000000000", "1", "1"],
+    ["-2500000000000000000", "−2.5", "−2.5"],
+    ["1234567890000000000000000", "1,234,567.89", "1234567.89"],
+    ["123456789012345678901234567890", "123,456,789,012.34", "123456789012.34567890123456789"],
+  ];
+  it.each(cases)("%s", (units, shown, whole) => {
+    expect(tokens(units, 18)).toBe(shown);
+    expect(exact(units, 18)).toBe(whole);
+  });
+  it("tokens without decimals are whole", () => {
+    expect(tokens("1234", 0)).toBe("1,234");
+    expect(exact("1234", 0)).toBe("1234");
+  });
+});
+
+it("32 grains halve the error", () => {
+  expect([0, 32, 64, -32].map(ofFirst)).toEqual(["100 %", "50 %", "25 %", "200 %"]);
+});
+
+it("times have two units at most", () => {
+  expect([0, 59, 60, 61, 3600, 3661, 90_061].map(duration)).toEqual([
+    "0 s",
+    "59 s",
+    "1 min",
+    "1 min 1 s",
+    "1 h",
+    "1 h 1 min",
+    "1 d 1 h",
+  ]);
+});
+
+it("sentences are cut at addresses and models only", () => {
+  const address = `0x${"aB".repeat(20)}`;
+  expect(pieces(`vote of ${address} on #12: <b>0x12</b>`)).toEqual(["vote of ", address, " on ", "#12", ": <b>0x12</b>"]);
+  expect(short(address)).toBe("0xaBaB…aBaB");
+});
+
+it("sizes", () => {
+  expect([5, 1500, 2_500_000, 512_000_000].map(bytes)).toEqual(["5 B", "1.5 kB", "2.5 MB", "512 MB"]);
+});
