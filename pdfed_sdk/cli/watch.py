@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,6 +47,7 @@ def watch(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another name by which browsers reach this server; may be repeated.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Serve a page on this machine that shows a task live, until Ctrl-C. It only reads; with --home also your node."""
     from pdfed_sdk.watch.serving import Served, serve
@@ -62,9 +64,15 @@ def watch(
     poll = 0.1 if is_loopback(urlsplit(rpc or "http://127.0.0.1").hostname or "") else 2.0
 
     def tell(served: Served) -> None:
-        out.print(f"watching {watcher.about.task} at {served.url}")
-        if home is not None:
-            out.print(f"your node, private: {served.url}#/mine?token={token}")
+        private = None if home is None else f"{served.url}#/mine?token={token}"
+
+        def show() -> None:
+            out.print(f"watching {watcher.about.task} at {served.url}")
+            if private:
+                out.print(f"your node, private: {private}")
+
+        emit({"task": watcher.about.task, "url": served.url, "private": private}, as_json, show)
+        sys.stdout.flush()
         err.print("Ctrl-C ends it")
 
     serve(watcher, bind=bind, port=port, names=allow_host or [], token=token, poll=poll, tell=tell)

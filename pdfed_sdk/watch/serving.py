@@ -95,6 +95,7 @@ def serve(
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((bind.strip("[]"), port))
+        listening.listen()  # who comes before the server is ready waits instead of being refused
     except OSError as error:
         listening.close()
         raise UsageError(f"cannot listen on {bind}:{port}: {error.strerror}", hint="choose another --port") from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import requests
 
 from pdfed_sdk.watch.serving import make_watcher, served
 from tests.support.federation import UNIT, Federation
+from tests.support.history import make_history
 
 TOKEN = "a token of the test"
 
@@ -30,12 +31,20 @@ class Page:
         return dict(answer.json())
 
 
-@pytest.fixture
-def page(history: Federation) -> Iterator[Page]:
-    watcher = make_watcher(history.reader(), None, names={history.signers[1].address: "<b>Eve</b>\u202e"})
+@pytest.fixture(scope="module")
+def task(deployed: Federation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """The history, made once for all tests that only look."""
+    snapshot = deployed.anvil.ask("evm_snapshot")
+    yield make_history(replace(deployed, folder=tmp_path_factory.mktemp("task")))
+    deployed.anvil.ask("evm_revert", snapshot)
+
+
+@pytest.fixture(scope="module")
+def page(task: Federation) -> Iterator[Page]:
+    watcher = make_watcher(task.reader(), None, names={task.signers[1].address: "<b>Eve</b>\u202e"})
     with served(watcher, token=TOKEN, poll=0.02) as found:
         shown = Page(found.url.rstrip("/"))
-        while shown.json("/api/federation")["head"]["block"] < history.reader().head():  # type: ignore[index]
+        while shown.json("/api/federation")["head"]["block"] < task.reader().head():  # type: ignore[index]
             pass
         yield shown
 
@@ -51,25 +60,25 @@ def changes(page: Page, until: int) -> Iterator[dict[str, object]]:
                     return
 
 
-def test_views_and_changes(page: Page, history: Federation) -> None:
+def test_views_and_changes(page: Page, task: Federation) -> None:
     views = {name: page.json(f"/api/{name}") for name in ("federation", "submission/2", "money", "audit")}
     assert views["audit"]["ok"]
     assert views["federation"]["counts"] == {"reserved": 0, "open": 0, "final": 3, "void": 2, "nodes": 5}
     histogram = views["submission/2"]["histogram"]
     assert sum(histogram["weights"]) > 0  # type: ignore[index]
-    assert page.json(f"/api/node/{history.signers[3].address}")["lines"]
+    assert page.json(f"/api/node/{task.signers[3].address}")["lines"]
     assert page.get("/api/submission/99").status_code == 404
     assert page.get("/api/node/nobody").status_code == 404
 
-    told = changes(page, history.reader().head() + 1)
+    told = changes(page, task.reader().head() + 1)
     assert "block" in next(told), "a page learns at once where the watcher stands"
-    history.client(4).deposit(UNIT)
-    assert next(told)["block"] == history.reader().head()
+    task.client(4).deposit(UNIT)
+    assert next(told)["block"] == task.reader().head()
 
 
-def test_strangers_names_are_text(page: Page, history: Federation) -> None:
+def test_strangers_names_are_text(page: Page, task: Federation) -> None:
     names = page.json("/api/federation")["head"]["names"]  # type: ignore[index]
-    assert names == {history.signers[1].address: "<b>Eve</b>\ufffd"}
+    assert names == {task.signers[1].address: "<b>Eve</b>\ufffd"}
 
 
 def test_other_hosts_other_origins_and_other_sites_are_refused(page: Page) -> None:

@@ -1,9 +1,9 @@
-"""A task in which every kind of money moves, shown live and as a report."""
+"""A task in which every kind of money moves, shown live and as a report; made once for all tests that only look."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +12,10 @@ from tests.support.history import make_history
 from tests.support.shown import Shown, show
 
 
-@pytest.fixture
-def shown(federation: Federation, tmp_path: Path) -> Iterator[Shown]:
-    with show(make_history(federation), tmp_path) as found:
+@pytest.fixture(scope="module")
+def shown(deployed: Federation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
+    folder = tmp_path_factory.mktemp("shown")
+    snapshot = deployed.anvil.ask("evm_snapshot")
+    with show(make_history(replace(deployed, folder=folder)), folder) as found:
         yield found
+    deployed.anvil.ask("evm_revert", snapshot)

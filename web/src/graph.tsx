@@ -67,22 +67,21 @@ function Node({ row, head, x, y }: { row: Row; head: Head; x: number; y: number 
   const who = row.author ? (head.names[row.author] ?? short(row.author)) : words.sponsor;
   const state = row.id ? words.status[row.status] : words.first;
   const level = row.level === null ? state : words.level(row.level);
-  const label = [words.model(row.id), words.by(who), state, level, row.best ? words.best : ""].filter(Boolean).join(", ");
   return (
-    <a href={`#/submission/${row.id}`} aria-label={label} class={`model ${row.status}${row.best ? " best" : ""}`}>
+    <a href={`#/submission/${row.id}`} class={`model ${row.status}${row.best ? " best" : ""}`}>
       <rect x={x} y={y} width={WIDTH} height={heightOf(row)} rx="6" />
       <text x={x + 9} y={y + 17} class="title">
         {words.statusSign[row.status]} {row.id ? `#${row.id}` : "#0"}
-        {row.best ? " ★" : ""}
+        {row.best ? ` ★ ${words.best}` : ""}
       </text>
       <text x={x + WIDTH - 9} y={y + 17} text-anchor="end" class="detail">
         {level}
       </text>
       <text x={x + 9} y={y + 33} class="detail">
-        {who.length > 20 ? `${who.slice(0, 19)}…` : who}
+        {words.by(who.length > 18 ? `${who.slice(0, 17)}…` : who)}
       </text>
       {row.picture && (
-        <image x={x + 4} y={y + TEXT} width={WIDTH - 8} height={PICTURE} href={pictureOf(row.id)} class="pixels" />
+        <image x={x + 4} y={y + TEXT} width={WIDTH - 8} height={PICTURE} href={pictureOf(row.id)} class="pixels" aria-hidden="true" />
       )}
     </a>
   );

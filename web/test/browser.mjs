@@ -10,7 +10,8 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const request = JSON.parse(readFileSync(0, "utf8"));
 const browser = await playwright.launch({
   executablePath: await chromium.executablePath(),
-  args: chromium.args.filter((arg) => !arg.startsWith("--disable-web-security")),
+  // in a single process it ends with its first page, and without web security the tests would prove little
+  args: chromium.args.filter((arg) => !/^--(single-process|disable-web-security|disable-site-isolation)/.test(arg)),
   headless: true,
 });
 
@@ -18,6 +19,7 @@ async function look(wanted) {
   const context = await browser.newContext({
     viewport: { width: wanted.width ?? 1200, height: wanted.height ?? 900 },
     colorScheme: wanted.dark ? "dark" : "light",
+    locale: "en-GB",
     timezoneId: "Europe/Lisbon",
     bypassCSP: false,
   });
@@ -37,11 +39,15 @@ async function look(wanted) {
   });
   const started = performance.now();
   await page.goto(wanted.url);
-  await page.waitForSelector(wanted.wait ?? "h1", { timeout: 30_000 });
+  await page.waitForSelector(wanted.wait ?? "h1", { timeout: 30_000 }).catch((error) => {
+    throw new Error(`${wanted.name}: ${error.message}; the page says: ${errors.join("; ") || "nothing"}`);
+  });
   const painted = performance.now() - started;
   for (const key of wanted.keys ?? []) await page.keyboard.press(key);
   for (const selector of wanted.click ?? []) await page.click(selector);
-  if (wanted.then) await page.waitForSelector(wanted.then, { timeout: 30_000 });
+  const shown = performance.now();
+  if (wanted.then) await page.waitForSelector(wanted.then, { timeout: 60_000 });
+  const waited = (performance.now() - shown) / 1000;
   await page.evaluate(() => document.fonts.ready);
   await page.waitForTimeout(wanted.pause ?? 150);
   const seen = await page.evaluate(() => ({
@@ -56,7 +62,7 @@ async function look(wanted) {
   // axe is run through the debugger's protocol, which the page's policy does not bind
   const findings = wanted.axe === false ? [] : await examine(page);
   await context.close();
-  return { name: wanted.name, ...seen, errors, foreign, painted, axe: findings };
+  return { name: wanted.name, ...seen, errors, foreign, painted, waited, axe: findings };
 }
 
 async function examine(page) {

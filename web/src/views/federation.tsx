@@ -58,10 +58,12 @@ export function FederationView({ view }: { view: Federation }) {
         {graph.left_out > 0 && <Jump count={graph.left_out} />}
       </section>
 
-      <section>
-        <h2>{w.levels}</h2>
-        <Levels levels={view.levels} />
-      </section>
+      {counts.final > 0 && (
+        <section>
+          <h2>{w.levels}</h2>
+          <Levels levels={view.levels} />
+        </section>
+      )}
 
       <section>
         <h2>{w.nodes}</h2>
