@@ -45,9 +45,7 @@ async function look(wanted) {
   const painted = performance.now() - started;
   for (const key of wanted.keys ?? []) await page.keyboard.press(key);
   for (const selector of wanted.click ?? []) await page.click(selector);
-  const shown = performance.now();
   if (wanted.then) await page.waitForSelector(wanted.then, { timeout: 60_000 });
-  const waited = (performance.now() - shown) / 1000;
   await page.evaluate(() => document.fonts.ready);
   await page.waitForTimeout(wanted.pause ?? 150);
   const seen = await page.evaluate(() => ({
@@ -62,7 +60,7 @@ async function look(wanted) {
   // axe is run through the debugger's protocol, which the page's policy does not bind
   const findings = wanted.axe === false ? [] : await examine(page);
   await context.close();
-  return { name: wanted.name, ...seen, errors, foreign, painted, waited, axe: findings };
+  return { name: wanted.name, ...seen, errors, foreign, painted, axe: findings };
 }
 
 async function examine(page) {
