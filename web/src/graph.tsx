@@ -5,7 +5,7 @@ import { short } from "./format";
 import type { Graph as Shape, Head, Row } from "./types";
 import { words } from "./words";
 
-const WIDTH = 152;
+const WIDTH = 176;
 const TEXT = 42;
 const PICTURE = 24;
 

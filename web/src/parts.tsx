@@ -139,7 +139,7 @@ export function Lines({ lines, head, label, empty }: { lines: Line[]; head: Head
           <span class="subject">
             <Told text={line.subject} head={head} />
           </span>
-          {line.amount !== null && <Amount units={line.amount} head={head} sign />}
+          {line.amount !== null && <Amount units={line.amount} head={head} />}
           <span class="told">
             <Told text={line.told} head={head} />
           </span>
@@ -172,7 +172,7 @@ export function Bars({ entries, head, names }: { entries: [string, string][]; he
             <Amount units={entry[1]} head={head} />
           </dd>
           <svg aria-hidden="true" width="100%" height="8">
-            <rect width={`${Math.max(0.3, (100 * size(entry)) / most)}%`} height="8" rx="2" />
+            <rect width={`${size(entry) && Math.max(0.3, (100 * size(entry)) / most)}%`} height="8" rx="2" />
           </svg>
         </div>
       ))}

@@ -55,7 +55,7 @@ export const words = {
     nothingOpen: "Nothing is open. A trainer’s next submission appears here.",
     lineage: "Where the models come from",
     lineageTold: "Each arrow goes from a model to one made from it. The best model’s line is bold. Select a model to read its story.",
-    leftOut: (count: number) => `${count.toLocaleString()} older models are not drawn. Open one by its number:`,
+    leftOut: (count: number) => `${count.toLocaleString()} more ${count === 1 ? "is" : "are"} not drawn. Open one by its number:`,
     open: "Open",
     number: "Number of a model",
     levels: "How good the models are",

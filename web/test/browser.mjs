@@ -37,12 +37,11 @@ async function look(wanted) {
     const url = asked.url();
     if (!url.startsWith("data:") && !url.startsWith("blob:") && new URL(url).origin !== own) foreign.push(url);
   });
-  const started = performance.now();
   await page.goto(wanted.url);
   await page.waitForSelector(wanted.wait ?? "h1", { timeout: 30_000 }).catch((error) => {
     throw new Error(`${wanted.name}: ${error.message}; the page says: ${errors.join("; ") || "nothing"}`);
   });
-  const painted = performance.now() - started;
+  const painted = await page.evaluate(() => performance.now()); // since this page was asked for
   for (const key of wanted.keys ?? []) await page.keyboard.press(key);
   for (const selector of wanted.click ?? []) await page.click(selector);
   if (wanted.then) await page.waitForSelector(wanted.then, { timeout: 60_000 });

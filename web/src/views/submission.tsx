@@ -172,7 +172,7 @@ export function Histogram({ shape, head }: { shape: Shape; head: Head }) {
       <line class="floor" x1="0" x2={WIDTH} y1={FLOOR} y2={FLOOR} />
       {shape.grains.map((value, index) =>
         index % 4 === 0 || value === 0 ? (
-          <text class="tick" x={at(index)} y={FLOOR + 14} text-anchor="middle">
+          <text class="tick" x={index ? at(index) : 0} y={FLOOR + 14} text-anchor={index ? "middle" : "start"}>
             {signed(value)}
           </text>
         ) : null,
