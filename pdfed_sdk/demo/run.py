@@ -120,8 +120,8 @@ def run_demo(folder: Path, *, seconds: int, quick: bool, seed: int, quiet: bool 
         reader = PdfedClient.connect(run.rpc, task=client.task.registry)
         with shown(folder, reader, run.addresses, run.stores.sponsor, lambda text: say(run, text)) as watcher:
             supervise(run, client, view, seconds)
-            summary = sum_up(folder, client, run.nodes, run.addresses, run.notes, run.started, run.stores)
-            write_report(watcher, folder, run.stores.everything())
+        summary = sum_up(folder, client, run.nodes, run.addresses, run.notes, run.started, run.stores)
+        write_report(watcher, folder, run.stores.everything)
         run.stores.close()
     print_summary(console, summary, folder)
     check_promises(summary, full=script.promises)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from pdfed_sdk.artifacts.cid import Cid
@@ -28,6 +29,7 @@ class DemoStores:
         if isinstance(self.sponsor, IpfsStore):
             self.sponsor.close()
 
+    @cached_property
     def everything(self) -> Store:
         """What all homes hold together, once their nodes have left: for the audit."""
         return Together([self.sponsor, *(IpfsStore(home) for home in self.homes)])

@@ -54,7 +54,7 @@ def sum_up(
     earned = earnings(events)
     submissions = [describe(entry, names, opinions, earned) for entry in view.entries.values()]
     gas, gas_by_node = gas_used(client, events)
-    report = audit_task(client, stores.everything())
+    report = audit_task(client, stores.everything)
     summary: dict[str, Any] = {
         "schema": SCHEMA,
         "seconds": 0.0,
