@@ -138,7 +138,7 @@ test-e2e: setup  ## set-up, scripts, and a short federation of real processes
 
 .PHONY: test-fuzz
 test-fuzz: setup  ## mutated packages, configurations, cards and join files: 100,000 inputs (INPUTS=n SEED=n)
-	$(PY) -m tests.fuzz.fuzzing --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
+	$(PY) -m tests.support.fuzzing --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
 
 .PHONY: test-wheel
 test-wheel: setup  ## build the wheel, install it alone into a fresh environment with the newest libraries, use it

@@ -248,7 +248,7 @@ def test_unknown_parameter(deployed: Chain):
 
 
 def test_parameter_out_of_bounds(deployed: Chain):
-    assert "min_step is 1, allowed are 2 to 23" in refused(deployed, "--set", "min_step=1", rc=2)
+    assert "min_step is 1, allowed are 2 to 128" in refused(deployed, "--set", "min_step=1", rc=2)
 
 
 def test_too_few_tokens(deployed: Chain):

@@ -9,7 +9,7 @@ import pytest
 from pdfed_sdk.errors import MlError
 from pdfed_sdk.family import load_model
 from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model, save_pipeline
-from tests.fuzz.fuzzing import SHARES, run
+from tests.support.fuzzing import SHARES, run
 
 
 def test_what_strangers_send_is_accepted_or_refused_and_nothing_else():

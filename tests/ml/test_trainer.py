@@ -102,8 +102,8 @@ def test_a_full_disk_leaves_the_state_that_was_there(tmp_path):
 
 TWO = """
 import sys, torch
-sys.path[:0] = {path!r}
-from test_trainer import SMALL, pictures, weights
+trainer = __import__('runpy').run_path({path!r})
+SMALL, pictures, weights = (trainer[name] for name in ('SMALL', 'pictures', 'weights'))
 from pdfed_sdk.ml.diffusion.training import TrainConfig, train
 torch.set_num_threads(1)
 found = train(TrainConfig(**{options!r}), pictures(), model=SMALL, on_step=lambda p: p.pictures < 80)
@@ -117,7 +117,7 @@ def test_two_processes_train_as_one_does(tmp_path):
     options = {"pictures": 107, "batch": 27, "accumulate": 2, "lr": 1e-3}
     alone = train(TrainConfig(**options), pictures(), model=SMALL, on_step=lambda p: p.pictures < 80)
     script = tmp_path / "two.py"
-    script.write_text(TWO.format(path=[os.path.dirname(__file__)], options=options, out=str(tmp_path / "w")))  # noqa: PTH120
+    script.write_text(TWO.format(path=__file__, options=options, out=str(tmp_path / "w")))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     subprocess.run(command, check=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"})
     (first, loss), (second, other) = (torch.load(tmp_path / f"w{rank}", weights_only=True) for rank in (0, 1))

@@ -129,7 +129,7 @@ class Federated:
         node.author.work()
         node.view.refresh()
         mine = [e.id for e in node.view.entries.values() if e.author == node.me]
-        assert mine, "it was submitted"
+        assert mine, (index, node.records.current(), node.author.failures, self.world.client(index).fee())
         return max(mine)
 
     def vote_and_end(self, last: int) -> None:

@@ -22,8 +22,7 @@ from pdfed_sdk.node import author, voter
 from pdfed_sdk.node.home import HomeLock
 from pdfed_sdk.node.runner import Node
 from pdfed_sdk.node.strategy import TrainFromBest
-from tests.node.test_node_loop import vote_of
-from tests.support.node_world import Opinion, Stepper, World, damage
+from tests.support.node_world import Opinion, Stepper, World, damage, vote_of
 
 
 class Checking(Opinion):

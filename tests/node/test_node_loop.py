@@ -15,7 +15,7 @@ import pytest
 
 from pdfed_sdk.artifacts.cid import Cid
 from pdfed_sdk.buckets import HIDDEN_PARENT, LOWEST, MISSING, WORST
-from pdfed_sdk.chain.event_types import Revealed, Settled
+from pdfed_sdk.chain.event_types import Settled
 from pdfed_sdk.chain.journal import VoteState
 from pdfed_sdk.errors import DigestMismatch, MlError, RpcUnavailable, StoreError, UsageError
 from pdfed_sdk.node import author as author_module
@@ -23,15 +23,7 @@ from pdfed_sdk.node.parts import Evaluation, Heartbeat
 from pdfed_sdk.node.records import Records
 from pdfed_sdk.node.strategy import TrainFromBest
 from pdfed_sdk.types import Parent, Role, Status, SubmissionId
-from tests.support.node_world import STAKE, Killed, Opinion, PowerCut, Stepper, World, damage
-
-
-def vote_of(world: World, index: int, submission: int) -> int | None:
-    """From the event: settling forgets a vote."""
-    for event in world.client(0).events.replay():
-        if isinstance(event, Revealed) and (event.id, event.voter) == (submission, world.signers[index].address):
-            return event.improvement
-    return None
+from tests.support.node_world import STAKE, Killed, Opinion, PowerCut, Stepper, World, damage, vote_of
 
 
 def settled(world: World, index: int, submission: int) -> bool:

@@ -20,6 +20,7 @@ from pdfed_sdk.artifacts.provenance import build_package
 from pdfed_sdk.artifacts.store import LocalStore
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.deploy import Manifest, TaskEntry, create_task
+from pdfed_sdk.chain.event_types import Revealed
 from pdfed_sdk.chain.parameters import task_params
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.errors import PublicationRefused
@@ -264,3 +265,11 @@ def trainer(split, config):
     return Stepper()
 """
 """A module with parts of a node's own, as ``[parts]`` names them."""
+
+
+def vote_of(world: World, index: int, submission: int) -> int | None:
+    """From the event: settling forgets a vote."""
+    for event in world.client(0).events.replay():
+        if isinstance(event, Revealed) and (event.id, event.voter) == (submission, world.signers[index].address):
+            return event.improvement
+    return None

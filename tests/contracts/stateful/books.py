@@ -27,7 +27,7 @@ CEILINGS = {
     "vault.deposit": (150_000, 0),
     "vault.requestUnstake": (140_000, 0),
     "vault.withdraw": (80_000, 0),
-    "vault.claim": (75_000, 0),
+    "vault.claim": (77_000, 0),
     "registry.reserve": (195_000, 0),
     "registry.submit": (118_000, 0),
     "book.commit": (90_000, 0),

@@ -269,10 +269,12 @@ class Signed(Acts):
         strange = signature(self.world.stranger, signed_digest(side, p.address, id, commitment, deadline))
         bad = (flipped, good[:-1], b"", strange)[kind]
         end = side.g.window(id)[1]
-        for when, made in ((deadline, bad), (end + 1, good), (self.now - 1, good)):
-            error = side.law.commit_by_sig(p.address, id, when, self.now, False)
+        late = signature(p, signed_digest(side, p.address, id, commitment, end + 1))
+        for when, made, valid in ((deadline, bad, False), (end + 1, late, True), (self.now - 1, good, False)):
+            error = side.law.commit_by_sig(p.address, id, when, self.now, valid)
             args = (p.address, named(side, id, commitment), when, made)
             self.act(side, "book", "commitBySig", *args, by=self.world.user, error=error)
         unknown = len(side.g.models)
-        args = (p.address, named(side, unknown, commitment), self.now, good)
+        anew = signature(p, signed_digest(side, p.address, unknown, commitment, self.now))
+        args = (p.address, named(side, unknown, commitment), self.now, anew)
         self.act(side, "book", "commitBySig", *args, by=self.world.user, error="RegistryUnknownId")

@@ -126,7 +126,14 @@ class Law:
     # --- votes ---
 
     def commit(
-        self, sender: Any, voter: Any, id: int, now: int, zero: bool = False, right_record: bool = True
+        self,
+        sender: Any,
+        voter: Any,
+        id: int,
+        now: int,
+        zero: bool = False,
+        right_record: bool = True,
+        deadline: int = 0,
     ) -> Error:
         if zero:
             return "BookZeroCommitment"
@@ -141,6 +148,8 @@ class Law:
             return "BookRecordMismatch"
         if model.author == voter:
             return "BookAuthorCannotVote"
+        if deadline > self.g.window(id)[1]:
+            return "BookDeadlineTooLate"
         if now >= self.g.window(id)[1]:
             return "BookCommitOver"
         if sender not in (voter, node.key):
@@ -155,11 +164,7 @@ class Law:
     def commit_by_sig(self, voter: Any, id: int, deadline: int, now: int, valid: bool, zero: bool = False) -> Error:
         if now > deadline:
             return "BookSignatureExpired"
-        if not self.known(id):
-            return "RegistryUnknownId"
-        if deadline > self.g.window(id)[1]:
-            return "BookDeadlineTooLate"
-        return self.commit(voter, voter, id, now, zero) if valid else "BookBadSignature"
+        return self.commit(voter, voter, id, now, zero, deadline=deadline) if valid else "BookBadSignature"
 
     def reveal(
         self, voter: Any, id: int, now: int, improvement: int, evidence: bool = True, opens: bool = True

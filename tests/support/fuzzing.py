@@ -1,6 +1,6 @@
 """Seeded mutations of what strangers send, and what must become of each: accepted, or refused with an error of ours.
 
-    python -m tests.fuzz.fuzzing [--inputs 100000] [--seed 0]
+    python -m tests.support.fuzzing [--inputs 100000] [--seed 0]
 
 prints subject × outcome. A foreign exception ends the run with the seed that brings it back. Subjects: package bytes,
 configurations of a pipeline folder (loaded, and sampled where they load), task cards, join files.
