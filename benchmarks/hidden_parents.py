@@ -77,17 +77,18 @@ def rows_of(generation: int, reference: DiffusionModel, honest: list[DiffusionMo
     pictures = load_pictures("mnist", size=16)
     splits = split_nodes(partition(pictures)[1], args.nodes + 1, seed=args.seed)
     own, test = splits[args.nodes].train, splits[args.nodes].test
-    shown = test.take(range(min(len(test), 128)))
+    shown = test.take(range(min(len(test), hidden_parents.PICTURES)))
     seed = b"hidden_parents" + bytes([args.seed])
 
     def seen(model: DiffusionModel) -> hidden_parents.Trace:
         return hidden_parents.trace(model, shown.images, shown.labels, seed)
 
     traces = {number: seen(model) for number, model in enumerate(honest)}
+    start = seen(reference)
     found: list[Row] = []
     for number, candidate in traces.items():
         suspects = {other: one for other, one in traces.items() if other != number}
-        for relation in hidden_parents.relations(candidate, suspects, []).values():
+        for relation in hidden_parents.relations(candidate, suspects, [], start).values():
             found.append(Row(f"honest, generation {generation}", False, relation))
     victim = honest[0]
     copies = {"the same bytes": victim, "permuted": permuted(victim, 3)}
@@ -100,7 +101,7 @@ def rows_of(generation: int, reference: DiffusionModel, honest: list[DiffusionMo
         "a fresh model from the reference": trained(reference, own, args.pictures, 79, args.device),
     }
     for kind, model in [*copies.items(), *honest_too.items()]:
-        relation = hidden_parents.relations(seen(model), traces, [])
+        relation = hidden_parents.relations(seen(model), traces, [], start)
         if kind in copies:
             found.append(Row(kind, True, relation[0]))
             found += [Row("a copy beside third models", False, relation[other]) for other in traces if other]
@@ -109,7 +110,7 @@ def rows_of(generation: int, reference: DiffusionModel, honest: list[DiffusionMo
             found += [Row("average beside others", False, relation[n]) for n in traces if n not in (1, 2)]
         else:
             found += [Row(kind, False, one) for one in relation.values()]
-    pair = hidden_parents.relations(seen(victim), {**traces, 98: seen(noised(victim, 0.01, 5))}, [])
+    pair = hidden_parents.relations(seen(victim), {**traces, 98: seen(noised(victim, 0.01, 5))}, [], start)
     found.append(Row("the same bytes beside a second copy", True, pair[0]))
     return found
 

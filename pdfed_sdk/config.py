@@ -46,7 +46,8 @@ class NodeSection:
     to reserve for, in whole tokens (0: four times the base fee). ``poll`` in seconds. ``pace``: share of
     the time training may use. ``gate_ceiling``: most that copying may multiply a candidate's objective by.
     ``fit``: pictures that are not square are brought to the task's size by "pad" or "crop". ``unknown_classes``:
-    "refuse" or "ignore" pictures of classes that the task's card does not name.
+    "refuse" or "ignore" pictures of classes that the task's card does not name. ``rehearse``: measure at each start how
+    long one scoring takes here, and say if the task's windows are too short for it.
     """
 
     role: str = "validator"
@@ -62,6 +63,7 @@ class NodeSection:
     threads: int = 1
     device: str = "cpu"
     until_closed: bool = False
+    rehearse: bool = True
 
 
 @dataclass(frozen=True, slots=True)

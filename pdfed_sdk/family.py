@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 FAMILIES: Final = ("pdfed_sdk.ml.diffusion.ddpm:FAMILY",)
 """Dotted paths of all families; a folder belongs to the first whose required files it holds."""
 
+SOLVERS: Final = ("ddim", "dpm++")
+"""How samples are drawn from a model; the first is the default."""
+
 CARD, LICENSE = "README.md", "LICENSE"
 """Files that a package of any family may carry: the model card, which it must, and a licence."""
 
@@ -114,9 +117,17 @@ class ModelFamily(Protocol):
         ...
 
     def sample(
-        self, model: Any, n: int, seed: bytes, *, steps: int, classes: Sequence[int] | None = None
+        self,
+        model: Any,
+        n: int,
+        seed: bytes,
+        *,
+        steps: int,
+        classes: Sequence[int] | None = None,
+        solver: str = SOLVERS[0],
     ) -> tuple[Tensor, Tensor]:
-        """``n`` pictures (n, C, S, S) uint8 and their labels (n,) int64: a pure function of weights, n, seed, steps."""
+        """``n`` pictures (n, C, S, S) uint8 and their labels (n,) int64: a pure function of weights, n, seed, steps and
+        solver."""
         ...
 
     def loss(

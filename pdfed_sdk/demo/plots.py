@@ -13,11 +13,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from pdfed_sdk.demo.nodes import DemoNode
+from pdfed_sdk.demo.nodes import SCORING, DemoNode
 from pdfed_sdk.demo.quality import SEED, model_folder
 from pdfed_sdk.family import load_model
 from pdfed_sdk.ml.data import NodeSplit
-from pdfed_sdk.ml.scoring.scorer import ScoringSettings
 from pdfed_sdk.node.task_view import TaskView
 
 Summary = Mapping[str, Any]
@@ -68,9 +67,10 @@ def draw_pairs(
         model = load_model(model_folder(folder, nodes, submission))
         images, _ = model.family.sample(
             model,
-            ScoringSettings().samples,
+            SCORING.samples,
             bytes.fromhex(note["seed"]),
-            steps=ScoringSettings().sampler_steps,
+            steps=SCORING.sampler_steps,
+            solver=SCORING.solver,
         )
         train = NodeSplit.load(folder / "nodes" / node.name / "data").train.images
         shown += [

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import torch
 
-from pdfed_sdk.demo.nodes import DemoNode
+from pdfed_sdk.demo.nodes import SCORING, DemoNode
 from pdfed_sdk.family import load_model
 from pdfed_sdk.ml.data import NodeSplit
 from pdfed_sdk.ml.quality.features import load_extractor
 from pdfed_sdk.ml.quality.frechet import fid
-from pdfed_sdk.ml.scoring.scorer import ScoringSettings
 
 SAMPLES = 400
 SEED = bytes(range(32))
@@ -29,13 +28,12 @@ def model_folder(folder: Path, nodes: Sequence[DemoNode], submission: int) -> Pa
 
 def model_quality(folder: Path, nodes: Sequence[DemoNode], best: int) -> dict[str, float]:
     """FID of the best and of the genesis model, 400 samples each from one seed, in the task's feature space."""
-    settings = ScoringSettings()
-    extractor = load_extractor(settings.extractor, size=settings.size, channels=settings.channels)
+    extractor = load_extractor(SCORING.extractor, size=SCORING.size, channels=SCORING.channels)
     tests = [NodeSplit.load(folder / "nodes" / node.name / "data").test.images for node in nodes]
     real = extractor(torch.cat(tests))
     values = []
     for submission in (best, 0):
         model = load_model(model_folder(folder, nodes, submission))
-        images, _ = model.family.sample(model, SAMPLES, SEED, steps=settings.sampler_steps)
+        images, _ = model.family.sample(model, SAMPLES, SEED, steps=SCORING.sampler_steps, solver=SCORING.solver)
         values.append(fid(extractor(images), real))
     return {"fid": values[0], "genesis_fid": values[1], "fid_ratio": values[0] / values[1]}

@@ -22,7 +22,7 @@ from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.deploy import Manifest, write_genesis
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.demo import processes
-from pdfed_sdk.demo.nodes import ARTWORK, STAKE, DemoNode, demo_nodes
+from pdfed_sdk.demo.nodes import ARTWORK, SCORING, STAKE, DemoNode, demo_nodes
 from pdfed_sdk.demo.page import shown, write_report
 from pdfed_sdk.demo.progress import Progress
 from pdfed_sdk.demo.stores import DemoStores, prepare_stores
@@ -30,7 +30,7 @@ from pdfed_sdk.demo.summary import check_promises, print_summary, sum_up
 from pdfed_sdk.errors import ChainError, DemoFailed, EnvironmentProblem, UsageError
 from pdfed_sdk.ml.data import partition, split_nodes
 from pdfed_sdk.ml.device import set_threads
-from pdfed_sdk.ml.scoring.scorer import ScoringSettings, pinned
+from pdfed_sdk.ml.scoring.scorer import pinned
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.genesis import make_genesis
 from pdfed_sdk.node.task_card import TaskCard
@@ -48,13 +48,13 @@ POOL = 1_000_000
 class DemoPlan:
     """How large the federation is; the choice is explained in docs/decisions. ``quick`` is for tests."""
 
-    pictures: int = 6_000
-    overtrain: int = 6_000
+    pictures: int = 4_500
+    overtrain: int = 3_500
     genesis: int = 2_000
-    submissions: int = 8
+    submissions: int = 7
     most: int = 5
     close_from: float = 150.0
-    close_by: float = 232.0
+    close_by: float = 225.0
     windows: dict[str, int] = field(default_factory=lambda: {"commit_window": 30, "reveal_gap": 1, "reveal_window": 10})
     promises: bool = True
 
@@ -252,9 +252,7 @@ def prepare_genesis(run: DemoRun) -> Path:
     )
     made = genesis.package
     title = "handwritten digits, 16 x 16, in one command"
-    # one block of samples for the copy test: the demo shares few cores among many nodes
-    settings = ScoringSettings(copy_samples=ScoringSettings.samples)
-    card = TaskCard(pinned(settings), title, classes=genesis.classes)
+    card = TaskCard(pinned(SCORING), title, classes=genesis.classes)
     run.stores.sponsor.put(made.path)
     run.stores.sponsor.put(card.write(run.folder / "card.json"))
     path = run.folder / "genesis" / "genesis.json"

@@ -344,7 +344,7 @@ def promises(summary: Mapping[str, Any]) -> dict[str, bool]:
     by_name = {n["name"]: n for n in summary["nodes"]}
     copies, best = summary["copies"], summary["best"]
     return {
-        "fewer than 8 final submissions": len(final) >= 8,
+        "fewer than 6 final submissions": len(final) >= 6,
         "fewer than 4 authors": len({s["author"] for s in final}) >= 4,
         "no final model has two parents": any(len(s["parents"]) > 1 for s in final),
         "a final model has votes of fewer than 3 nodes": all(len(s["votes"]) >= 3 for s in final),

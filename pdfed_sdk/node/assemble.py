@@ -86,7 +86,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
             poll=config.node.poll,
             gate=config.node.gate,
             until_closed=config.node.until_closed,
-            rehearse=True,
+            rehearse=config.node.rehearse,
         ),
     )
     node.holds(lock)

@@ -45,11 +45,17 @@ class Evaluator(Protocol):
         ...
 
     def hidden_parents(
-        self, candidate: Path, suspects: Mapping[int, Path], others: Sequence[Path], seed: bytes, heartbeat: Heartbeat
+        self,
+        candidate: Path,
+        reference: Path,
+        suspects: Mapping[int, Path],
+        others: Sequence[Path],
+        seed: bytes,
+        heartbeat: Heartbeat,
     ) -> list[int]:
         """Ids of ``suspects`` that the candidate was made from, as far as its own computations tell; none if nothing
-        can be said. ``others`` went from the same reference and show what distance is usual. Never raises for a model
-        that cannot be compared."""
+        can be said. ``others`` went from the same ``reference`` and show, as it does, what distance is usual. Never
+        raises for a model that cannot be compared."""
         ...
 
     def gate(self, evaluation: Evaluation) -> None:

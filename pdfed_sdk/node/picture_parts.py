@@ -69,10 +69,16 @@ class PictureEvaluator:
         )
 
     def hidden_parents(
-        self, candidate: Path, suspects: Mapping[int, Path], others: Sequence[Path], seed: bytes, heartbeat: Heartbeat
+        self,
+        candidate: Path,
+        reference: Path,
+        suspects: Mapping[int, Path],
+        others: Sequence[Path],
+        seed: bytes,
+        heartbeat: Heartbeat,
     ) -> list[int]:
         try:
-            own = self._trace(candidate, seed, heartbeat)
+            own, start = (self._trace(folder, seed, heartbeat) for folder in (candidate, reference))
         except MlError:
             return []  # another family than this check knows, or unusable: that is the score's matter
         known: dict[int, Trace] = {}
@@ -84,7 +90,7 @@ class PictureEvaluator:
                     usual.append(seen)
                 else:
                     known[number] = seen
-        found = relations(own, known, usual)
+        found = relations(own, known, usual, start)
         return sorted(number for number, relation in found.items() if relation.made_from_it)
 
     def _trace(self, folder: Path, seed: bytes, heartbeat: Heartbeat) -> Trace:

@@ -35,7 +35,7 @@ from pdfed_sdk.types import GENESIS, Address, Status, SubmissionId
 
 log = logging.getLogger("pdfed.node")
 
-MOST_COMPARED = 16
+MOST_COMPARED = 8
 """Suspects, and as many others, that a candidate is compared with: the newest."""
 UNUSABLE = (DigestMismatch, PackageInvalid, ProvenanceInvalid, MlError)
 """What a package can be guilty of: the vote is LOWEST (protocol, rule 3), if a second look at it ends so too."""
@@ -224,25 +224,34 @@ class Voter:
         taken = clock.wall()
         self._took(clock)
         log.info("scored %d against %d in %.1f s: %+d", entry.id, entry.reference, taken, evaluation.improvement)
-        return self._with_parents_checked(entry, candidate, evaluation, seed)
+        return self._with_parents_checked(entry, candidate, reference, evaluation, seed)
 
     def _with_parents_checked(
-        self, entry: Entry, candidate: CachedModel, evaluation: Evaluation, seed: bytes
+        self, entry: Entry, candidate: CachedModel, reference: CachedModel, evaluation: Evaluation, seed: bytes
     ) -> Evaluation:
         """The evaluation, but no higher than HIDDEN_PARENT if the candidate hides what it was made from. Not the lowest
         vote: a false alarm must burn no bond (rule 10)."""
-        suspects, others = self._view.relatives(entry)
+        if evaluation.improvement <= HIDDEN_PARENT:
+            return evaluation
+        suspects, others = (self._worth_comparing(ids) for ids in self._view.relatives(entry))
         folders = self._at_hand(suspects[:MOST_COMPARED])
         usual = self._at_hand(others[:MOST_COMPARED])
         if not folders:
             return evaluation
-        found = self._evaluator.hidden_parents(candidate.folder, folders, list(usual.values()), seed, self.heartbeat)
-        if not found or evaluation.improvement <= HIDDEN_PARENT:
+        found = self._evaluator.hidden_parents(
+            candidate.folder, reference.folder, folders, list(usual.values()), seed, self.heartbeat
+        )
+        if not found:
             return evaluation
         names = ", ".join(f"#{number}" for number in found)
         log.warning("submission %d hides that it was made from %s: the vote is %d", entry.id, names, HIDDEN_PARENT)
         report = json.dumps({**json.loads(evaluation.report), "hidden_parents": found}, sort_keys=True).encode()
         return replace(evaluation, improvement=HIDDEN_PARENT, report=report)
+
+    def _worth_comparing(self, ids: Sequence[SubmissionId]) -> list[SubmissionId]:
+        """All but what this node measured as worthless: nobody gains by hiding such a parent, and models far from
+        everything say nothing of what distance is usual."""
+        return [number for number in ids if self._records.own_improvement(number) != LOWEST]
 
     def _at_hand(self, ids: Sequence[SubmissionId]) -> dict[int, Path]:
         """Folders of those models that can be fetched and are what the chain says."""

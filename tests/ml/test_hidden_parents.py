@@ -19,14 +19,15 @@ SEED = b"x" * 32
 
 @pytest.fixture(scope="module")
 def family(splits: list[NodeSplit]) -> dict[int, DiffusionModel]:
-    """Three honest siblings of one reference, each trained on pictures of its own."""
+    """Four honest siblings of one reference, which is number -1; all but the last on pictures of their own."""
     reference = train(TrainConfig(pictures=128), splits[0].train, model=ModelConfig(widths=(8, 16))).model
-    return {
+    siblings = {
         number: train(
-            TrainConfig(pictures=800, seed=number), splits[number].train, parent=copy.deepcopy(reference)
+            TrainConfig(pictures=800, seed=number), splits[number % 3].train, parent=copy.deepcopy(reference)
         ).model
-        for number in range(3)
+        for number in range(4)
     }
+    return {-1: reference, **siblings}
 
 
 def seen(model: DiffusionModel, splits: list[NodeSplit]) -> Trace:
@@ -35,13 +36,31 @@ def seen(model: DiffusionModel, splits: list[NodeSplit]) -> Trace:
 
 
 def beside(model: DiffusionModel, family: dict[int, DiffusionModel], splits: list[NodeSplit]) -> dict[int, Relation]:
-    return relations(seen(model, splits), {number: seen(one, splits) for number, one in family.items()}, [])
+    traces = {number: seen(one, splits) for number, one in family.items()}
+    reference = traces.pop(-1)
+    return relations(seen(model, splits), traces, [], reference)
 
 
 def test_siblings_are_not_taken_for_parents(family: dict[int, DiffusionModel], splits: list[NodeSplit]) -> None:
-    for number, model in family.items():
+    for number in range(4):
         rest = {other: one for other, one in family.items() if other != number}
-        assert not any(relation.made_from_it for relation in beside(model, rest, splits).values())
+        found = beside(family[number], rest, splits)
+        assert len(found) == 3
+        assert not any(relation.made_from_it for relation in found.values())
+
+
+def test_models_far_from_everything_do_not_make_siblings_look_near(
+    family: dict[int, DiffusionModel], splits: list[NodeSplit]
+) -> None:
+    """Seen in a federation: two models of a copier were all that two honest ones were compared with."""
+    few = splits[0].train.take(range(4))
+    honest, sibling, *copiers = (
+        train(TrainConfig(pictures=800, seed=50 + i), data, parent=copy.deepcopy(family[1])).model
+        for i, data in enumerate((splits[0].train, splits[2].train, few, few))
+    )
+    found = beside(honest, {-1: family[1], 6: sibling, 8: copiers[0], 9: copiers[1]}, splits)
+    assert found[8].hidden > 1 < found[9].hidden
+    assert not found[6].made_from_it
 
 
 @pytest.mark.parametrize("dress", ["the same bytes", "permuted", "noised", "trained on by a little"])
@@ -88,7 +107,9 @@ def test_an_average_is_nearer_to_its_parents_than_to_a_third_model(
 def test_without_anything_to_compare_with_nothing_is_said(
     family: dict[int, DiffusionModel], splits: list[NodeSplit]
 ) -> None:
-    assert relations(seen(family[0], splits), {1: seen(family[0], splits)}, []) == {}
+    own, start = seen(family[0], splits), seen(family[-1], splits)
+    assert relations(own, {1: own}, [], start) == {}
+    assert relations(own, {1: own}, [seen(family[2], splits)], start) == {}
 
 
 def test_models_and_pictures_that_do_not_fit_are_named(

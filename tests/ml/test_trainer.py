@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from pdfed_sdk.errors import DataError, MlError
+from pdfed_sdk.family import SOLVERS
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.diffusion.ddpm import Ddpm
 from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
 from pdfed_sdk.ml.diffusion.noise import normal_block
-from pdfed_sdk.ml.diffusion.sampling import SOLVERS, sample
+from pdfed_sdk.ml.diffusion.sampling import sample
 from pdfed_sdk.ml.diffusion.training import TrainConfig, train
 from pdfed_sdk.ml.quality.frechet import Frechet
 from pdfed_sdk.ml.snapshots import write_snapshot

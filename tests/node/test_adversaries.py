@@ -50,7 +50,13 @@ class Honest(Opinion):
         return Evaluation(nearest(quality - truth(reference)[0]), {}, {}, b'{"copies": false}', ())
 
     def hidden_parents(
-        self, candidate: Path, suspects: Mapping[int, Path], others: Sequence[Path], seed: bytes, heartbeat: Heartbeat
+        self,
+        candidate: Path,
+        reference: Path,
+        suspects: Mapping[int, Path],
+        others: Sequence[Path],
+        seed: bytes,
+        heartbeat: Heartbeat,
     ) -> list[int]:
         maker = truth(candidate)[1]
         return [number for number, folder in suspects.items() if maker and truth(folder)[1] == maker]
@@ -129,7 +135,7 @@ class Federated:
         node.author.work()
         node.view.refresh()
         mine = [e.id for e in node.view.entries.values() if e.author == node.me]
-        assert mine, (index, node.records.current(), node.author.failures, self.world.client(index).fee())
+        assert mine, (index, node.author.failures, self.world.client(index).fee())
         return max(mine)
 
     def vote_and_end(self, last: int) -> None:

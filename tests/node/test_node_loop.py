@@ -657,6 +657,18 @@ def test_a_model_that_hides_its_parent_gets_the_vote_that_burns_no_bond(world: W
     assert note["hidden_parents"] == [first], "the evidence names it"
 
 
+def test_what_this_node_measured_as_worthless_is_nobodys_hidden_parent(world: World):
+    """A copier's models are far from everything; beside them honest siblings would look alike."""
+    first, second = open_two(world)
+    opinion = Opinion(LOWEST)
+    node = world.node(2, opinion=opinion)
+    node.view.refresh()
+    node.voter.vote(node.view.entries[SubmissionId(first)])
+    opinion.improvement = 8
+    node.voter.vote(node.view.entries[SubmissionId(second)])
+    assert opinion.suspected == []
+
+
 def test_a_lower_vote_is_not_raised_by_a_hidden_parent(world: World):
     first, second = open_two(world)
     node = world.node(2, opinion=Opinion(-3, hidden=(first,)))

@@ -5,6 +5,7 @@ Training and scoring are stand-ins (a model is a few numbers, an opinion is give
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -82,7 +83,13 @@ class Opinion:
         return Evaluation(self.improvement, numbers, numbers, report, (b"pair",) if self.copies else ())
 
     def hidden_parents(
-        self, candidate: Path, suspects: Mapping[int, Path], others: Sequence[Path], seed: bytes, heartbeat: Heartbeat
+        self,
+        candidate: Path,
+        reference: Path,
+        suspects: Mapping[int, Path],
+        others: Sequence[Path],
+        seed: bytes,
+        heartbeat: Heartbeat,
     ) -> list[int]:
         self.suspected.append((sorted(suspects), len(others)))
         return [number for number in suspects if number in self.hidden]
@@ -217,7 +224,7 @@ def build_world(
     assert manifest.token is not None
     card = LocalStore(folder / "store").put(b'{"scoring": {}}')
     params = task_params(manifest.token, sponsor.address, card_digest=card.digest, **parameters)
-    nonce = b"nodes".rjust(32, b"\0")
+    nonce = hashlib.sha256(str(folder).encode()).digest()  # a world each, on whatever chain
     entry = create_task(anvil.url, sponsor, params, made.digests, manifest, nonce=nonce, folder=folder, options=FAST)
     world = World(anvil, manifest, entry, signers, folder, identities)
     bank = world.client(0)

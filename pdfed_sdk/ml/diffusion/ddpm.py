@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdfed_sdk.errors import PackageInvalid
-from pdfed_sdk.family import Forward, PackageRules
+from pdfed_sdk.family import SOLVERS, Forward, PackageRules
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -55,11 +55,18 @@ unet = DDPMPipeline.from_pretrained("this folder").unet  # forward with class_la
         return average(models, weights)
 
     def sample(
-        self, model: DiffusionModel, n: int, seed: bytes, *, steps: int, classes: Sequence[int] | None = None
+        self,
+        model: DiffusionModel,
+        n: int,
+        seed: bytes,
+        *,
+        steps: int,
+        classes: Sequence[int] | None = None,
+        solver: str = SOLVERS[0],
     ) -> tuple[Tensor, Tensor]:
         from pdfed_sdk.ml.diffusion.sampling import sample
 
-        return sample(model, n, seed, steps=steps, classes=classes)
+        return sample(model, n, seed, steps=steps, classes=classes, solver=solver)
 
     def loss(
         self,

@@ -3,8 +3,8 @@
 Distances of weights see nothing: permuting channels takes seconds and changes no prediction. So two models get equal
 noised pictures, and two distances are taken: of their predictions, and of their hidden layers by linear CKA (Kornblith
 et al. 2019), which no permutation or rotation of channels changes. Each is divided by what is usual: the candidate's
-distance to the others that went from the same reference (protocol, rule 10, hidden parents). Which submissions are
-compared is the node's matter, not this module's.
+distance to the others that went from the same reference, or to that reference if it is nearer (protocol, rule 10,
+hidden parents). Which submissions are compared is the node's matter, not this module's.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from pdfed_sdk.ml.diffusion.sampling import seeded_normal
 PREDICTION_FACTOR: Final = 0.3
 HIDDEN_FACTOR: Final = 0.6
 """Nearer than this part of the usual distance: made from it. Calibrated by benchmarks/hidden_parents.py."""
-PICTURES: Final = 128
+PICTURES: Final = 64
 """Pictures on which models are compared."""
+LEAST_OTHERS: Final = 2
+"""Models to compare with, beside suspect and reference: one alone may be the odd one."""
 TIMES: Final = (0.1, 0.3, 0.5, 0.7)
 """Parts of the noise schedule at which models are compared."""
 
@@ -122,21 +124,27 @@ def distances(first: Trace, second: Trace) -> Distances:
     return Distances(apart, max(0.0, statistics.fmean(kept)))
 
 
-def relations(candidate: Trace, suspects: Mapping[int, Trace], others: Sequence[Trace]) -> dict[int, Relation]:
-    """Each suspect by id, beside the usual distance: the median of those to the other suspects and to ``others``.
+def relations(
+    candidate: Trace, suspects: Mapping[int, Trace], others: Sequence[Trace], reference: Trace
+) -> dict[int, Relation]:
+    """Each suspect by id, beside the usual distance: the lower median of those to the other suspects and to ``others``,
+    and no more than the distance to the ``reference``.
 
-    The median, not the nearest: two copies of one model must not hide each other. Without anything to compare with,
-    nothing is said: the result is empty.
+    The median, not the nearest: two copies of one model must not hide each other. The reference, because models far
+    from everything (a copier's, junk) would make honest siblings look near. With fewer than ``LEAST_OTHERS`` to compare
+    with, nothing is said of a suspect.
     """
     near = {number: distances(candidate, suspect) for number, suspect in suspects.items()}
     rest = [distances(candidate, other) for other in others]
+    most = distances(candidate, reference)
     found: dict[int, Relation] = {}
     for number, own in near.items():
         usual = [*rest, *(one for other, one in near.items() if other != number)]
-        if usual:
+        if len(usual) >= LEAST_OTHERS:
+            prediction = statistics.median_low(one.prediction for one in usual)
+            hidden = statistics.median_low(one.hidden for one in usual)
             found[number] = Relation(
-                _ratio(own.prediction, statistics.median(one.prediction for one in usual)),
-                _ratio(own.hidden, statistics.median(one.hidden for one in usual)),
+                _ratio(own.prediction, min(prediction, most.prediction)), _ratio(own.hidden, min(hidden, most.hidden))
             )
     return found
 

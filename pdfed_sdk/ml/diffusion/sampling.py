@@ -18,6 +18,7 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor, nn
 
 from pdfed_sdk.errors import DataError
+from pdfed_sdk.family import SOLVERS
 from pdfed_sdk.ml.diffusion.model import DiffusionModel, ModelConfig
 from pdfed_sdk.ml.diffusion.noise import normal_block
 from pdfed_sdk.ml.diffusion.noise import seeded_normal as seeded_normal
@@ -27,7 +28,6 @@ LARGE = 1_024
 """Pictures a block at most on a GPU, at 32 px; fewer of larger ones."""
 KEPT = 2
 """Captured graphs a process keeps."""
-SOLVERS = ("ddim", "dpm++")
 
 Scheduler = Any
 """A deterministic scheduler of diffusers, which has no types."""

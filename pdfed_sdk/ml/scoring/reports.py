@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from pdfed_sdk.errors import MlError
+from pdfed_sdk.family import SOLVERS
 
 VERSION = 2
 """Counts the rules of scoring: figures of different rules never mix, settings of others are refused."""
@@ -21,12 +22,12 @@ class ScoringSettings:
 
     samples: generated pictures an evaluation (n). neighbours: K of the search. mirrored: mirrored samples are searched
     for too. class_threshold: only pairs within the class threshold (eq. 5) are verified. extractor: name in the ladder,
-    for FID. fingerprint: "shipped", or "own" for one that every node trains on its own pictures.
-    novelty_weight: factor of V_C V_A R_C in eq. 6. fpr: held-out pictures the verifier may confirm wrongly.
-    resamples: bootstrap resamples behind the intervals and behind "cannot be told apart" (0: none).
-    epsilon_quality: added to both parts of the quality ratio, in units of the FID floor.
-    copy_*: the copy test (`copy_test`): share of false alarms that is assumed, share of copies to be told from it,
-    probabilities of a wrong alarm and of a miss, most samples, copies in a thousand that double the objective.
+    for FID. sampler_steps, solver: how samples are drawn. fingerprint: "shipped", or "own" for one that every node
+    trains on its own pictures. novelty_weight: factor of V_C V_A R_C in eq. 6. fpr: held-out pictures the verifier may
+    confirm wrongly. resamples: bootstrap resamples behind the intervals and behind "cannot be told apart" (0: none).
+    epsilon_quality: added to both parts of the quality ratio, in units of the FID floor. copy_*: the copy test
+    (`copy_test`): share of false alarms that is assumed, share of copies to be told from it, probabilities of a wrong
+    alarm and of a miss, most samples, copies in a thousand that double the objective.
     """
 
     samples: int = 128
@@ -40,6 +41,7 @@ class ScoringSettings:
     fingerprint: str = "shipped"
     fingerprint_sha256: str = ""
     sampler_steps: int = 10
+    solver: str = SOLVERS[0]
     objective: str = "qn-normalised"
     novelty_weight: float = 1000.0
     fpr: float = 0.01
@@ -60,6 +62,8 @@ class ScoringSettings:
         for name, (least, most) in limits.items():
             if not least <= getattr(self, name) <= most:
                 raise MlError(f"{name} is {getattr(self, name)}, limits {least} and {most}")
+        if self.solver not in SOLVERS:
+            raise MlError(f"solver is {self.solver!r}, expected one of {', '.join(SOLVERS)}")
         if self.objective not in OBJECTIVES:
             raise MlError(f"objective is {self.objective!r}, expected one of {', '.join(OBJECTIVES)}")
         if self.fingerprint not in FINGERPRINTS or (self.fingerprint == "own" and self.fingerprint_sha256):

@@ -151,7 +151,10 @@ class Scorer:
     def sample(self, model: Model, seed: bytes, count: int | None = None) -> tuple[Tensor, Tensor]:
         """``count`` (default: settings.samples) pictures of the model and their labels, drawn on its device."""
         model.network.to(self.device)
-        return model.family.sample(model, count or self.settings.samples, seed, steps=self.settings.sampler_steps)
+        settings = self.settings
+        return model.family.sample(
+            model, count or settings.samples, seed, steps=settings.sampler_steps, solver=settings.solver
+        )
 
     def evaluate(self, model: Model, seed: bytes) -> QNReport:
         """Sample ``settings.samples`` pictures from the seed and score them; the copy test draws more while in doubt,
