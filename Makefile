@@ -68,9 +68,9 @@ demo: setup  ## a federation of real nodes trains, scores and pays; writes runs/
 PYTEST := $(PRIVATE) $(PY) -m pytest
 
 .PHONY: test
-test: setup lint web/node_modules/.installed  ## all checks and tests, one pytest process
+test: setup lint web/node_modules/.installed  ## all checks and tests, in two workers (WORKERS=n)
 	cd web && npm test
-	$(PYTEST) tests
+	$(PYTEST) tests -n $(or $(WORKERS),2) --dist loadfile
 
 .PHONY: test-contracts
 test-contracts: setup  ## contracts on a real local chain: unit, stateful, gas

@@ -1,6 +1,8 @@
 """Gas of every act, against the protocol's ceilings and the nearest published systems.
 
 `python -m benchmarks.gas` prints a table, `--json` the main cases, `--update` writes tests/contracts/gas/snapshot.json.
+A vote's price on a rollup is its gas at --rollup-gwei and its calldata, uncompressed, in blobs at --blob-gwei a byte,
+with ether at --ether-usd. The three are assumptions, to be replaced by the prices of the day.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ SOURCES = {
     "BL": "contracts/Base.sol and Scoring.sol of github.com/hacdias/blocklearning at 12ea0f28, measured on anvil with "
     "our compiler settings (Cancun, optimizer, 10,000 runs), each score and update the first of its slot",
 }
+CALLDATA = "bytes of calldata of a vote, batch of 10"
 BLOCKFLOW = "BlockFLow, per scored model and agent"
 CASES = {
     "register": "register and stake",
@@ -54,6 +57,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--update", action="store_true", help="write the snapshot")
+    parser.add_argument("--rollup-gwei", type=float, default=0.01)
+    parser.add_argument("--blob-gwei", type=float, default=1.0)
+    parser.add_argument("--ether-usd", type=float, default=3_000.0)
     options = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):  # brownie talks
         from gas.cases import CEILINGS, measure, vote_alone, vote_in_batches
@@ -70,6 +76,7 @@ def main() -> int:
                 {
                     "cases": {key: measured[name] for key, name in CASES.items()}
                     | {"vote_single": alone, "vote_batch10": batch},
+                    "vote_calldata_bytes": measured[CALLDATA],
                     "peer": {n: p[0] for n, p in PEERS.items()},
                 }
             )
@@ -81,6 +88,13 @@ def main() -> int:
     print()
     for name, gas in ours.items():
         print(f"{name:50} {gas:>10,}   {PEERS[BLOCKFLOW][0] / gas:.1f} times less than BlockFLow")
+    size = measured[CALLDATA]
+    ether = (batch * options.rollup_gwei + size * options.blob_gwei) / 1e9
+    print(
+        f"{'one vote on a rollup, in batches':50} {size:>10,}   bytes of calldata; "
+        f"{100 * ether * options.ether_usd:.2f} cents at {options.rollup_gwei:g} gwei a gas, "
+        f"{options.blob_gwei:g} gwei a byte of blob, {options.ether_usd:,.0f} dollars an ether"
+    )
     for name, (gas, what, source) in PEERS.items():
         print(f"{name:50} {gas:>10,}   {what} [{source}]")
     for short, source in SOURCES.items():

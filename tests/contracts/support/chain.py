@@ -86,6 +86,10 @@ class Receipt:
         self._web3, self._hash = web3, raw["transactionHash"]
         self.gas_used = int(raw["gasUsed"], 16)
 
+    @property
+    def calldata(self) -> bytes:
+        return bytes(self._web3.eth.get_transaction(self._hash)["input"])
+
     @cached_property
     def events(self) -> Any:
         from brownie.network.event import _decode_logs
