@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,26 +53,40 @@ def write_snapshot(
     for index, state in optimiser.state_dict()["state"].items():
         tensors |= {f"o/{index}/{name}": torch.as_tensor(value).clone() for name, value in state.items()}
     tensors["random"] = random.get_state()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".part")
+    write_tensors(path, tensors, {"key": key, **facts})
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically. OSError names it; what was there before stays."""
+    fresh = path.with_name(f"{path.name}.part")
     try:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, fresh, {"key": key, **facts})
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, fresh, dict(facts))
         fresh.replace(path)
     except (SafetensorError, OSError) as error:
-        fresh.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
         raise OSError(f"the training state {path} cannot be written, the one before it stays: {error}") from error
 
 
-def read_snapshot(path: Path, key: str) -> Snapshot | None:
-    """The snapshot of the run ``key``; None if it is of another run, damaged or absent."""
+def read_tensors(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, str]] | None:
+    """Tensors and facts of a file of the run ``key``; None if it is of another run, damaged or absent."""
     try:
         with safe_open(str(path), framework="pt") as file:
             facts = file.metadata() or {}
             if facts.get("key") != key:
                 return None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a dict
     except (SafetensorError, OSError):
         return None
+
+
+def read_snapshot(path: Path, key: str) -> Snapshot | None:
+    """The snapshot of the run ``key``; None if it is of another run, damaged or absent."""
+    found = read_tensors(path, key)
+    if found is None:
+        return None
+    tensors, facts = found
     states: dict[int, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         if name.startswith("o/"):

@@ -7,6 +7,7 @@ import struct
 
 import pytest
 import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from safetensors.torch import load_file, save_file
 
 from pdfed_sdk.errors import DataError, MlError
@@ -147,8 +148,6 @@ def test_average_is_linear_and_checked(tiny):
 
 
 def test_diffusers_loads_what_we_save_and_so_do_we(tiny, tmp_path):
-    from diffusers import DDPMPipeline
-
     folder = save_pipeline(tiny, tmp_path / "m")
     assert (folder / "model_index.json").is_file()
     theirs = DDPMPipeline.from_pretrained(str(folder))
@@ -158,6 +157,36 @@ def test_diffusers_loads_what_we_save_and_so_do_we(tiny, tmp_path):
     assert all(theirs.unet.state_dict()[k].equal(v) for k, v in tiny.network.state_dict().items())
     images, _ = sample(ours, 2, SEED, steps=2)
     assert images.equal(sample(tiny, 2, SEED, steps=2)[0])
+
+
+@pytest.mark.parametrize("heads", [4, None])
+def test_a_folder_that_diffusers_wrote_is_trained_on_with_attention_and_its_own_options(splits, tmp_path, heads):
+    """The options change what the network computes: a loader that passed over one would not give the same output."""
+    unet = UNet2DModel(
+        sample_size=16,
+        in_channels=1,
+        out_channels=1,
+        block_out_channels=(16, 32),
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        norm_num_groups=16,
+        attention_head_dim=heads,
+        flip_sin_to_cos=False,
+        freq_shift=1,
+        downsample_padding=0,
+        norm_eps=1e-6,
+    )
+    DDPMPipeline(unet, DDPMScheduler(beta_schedule="linear")).save_pretrained(tmp_path / "theirs")
+    model = load_pipeline(tmp_path / "theirs")
+    assert model.config.attention == (1,)
+    assert ModelConfig.from_json(model.config.to_json()) == model.config
+    noise, time = torch.randn(2, 1, 16, 16), torch.tensor([3, 700])
+    assert model.network(noise, time).sample.equal(unet.eval()(noise, time).sample)
+    trained = train(TrainConfig(pictures=64), splits[0].train, parent=model).model
+    again = load_pipeline(save_pipeline(trained, tmp_path / "ours"), expect=model.config)
+    assert same(again, trained)
+    assert not same(trained, model)
 
 
 def break_weights(folder, change):
@@ -191,11 +220,18 @@ def test_bad_tensors_are_refused(tiny, tmp_path, change, message):
         ("unet/config.json", {"_class_name": "Evil"}, "UNet2DModel"),
         ("unet/config.json", {"block_out_channels": [8, 1_000_000]}, "widths"),
         ("unet/config.json", {"layers_per_block": 10**9}, "layers"),
-        ("unet/config.json", {"down_block_types": ["AttnDownBlock2D"] * 2}, "down_block_types"),
+        ("unet/config.json", {"down_block_types": ["AttnDownBlock2D"] * 2}, "up_block_types"),
+        ("unet/config.json", {"down_block_types": ["CrossAttnDownBlock2D"] * 2}, "down_block_types"),
+        ("unet/config.json", {"norm_num_groups": 32}, "norm_num_groups"),
+        ("unet/config.json", {"norm_eps": "small"}, "norm_eps of the network is 'small'"),
+        ("unet/config.json", {"attention_head_dim": 0}, "attention_head_dim"),
+        ("unet/config.json", {"time_embedding_type": "fourier"}, "time_embedding_type"),
+        ("unet/config.json", {"sample_size": 128, "down_block_types": ["AttnDownBlock2D"] * 2}, "over 128 px"),
         ("unet/config.json", {"sample_size": "many"}, "cannot be used"),
         ("unet/config.json", {"in_channels": 4}, "channels"),
         ("scheduler/scheduler_config.json", {"beta_schedule": "none"}, "cannot be used"),
         ("scheduler/scheduler_config.json", {"trained_betas": [0.1]}, "trained_betas"),
+        ("scheduler/scheduler_config.json", {"beta_start": 0.01}, "beta_start"),
     ],
 )
 def test_bad_configurations_are_refused(tiny, tmp_path, file, values, message):

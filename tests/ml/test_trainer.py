@@ -8,6 +8,7 @@ import os
 import resource
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,10 +18,18 @@ from pdfed_sdk.errors import DataError, MlError
 from pdfed_sdk.family import SOLVERS
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.diffusion.ddpm import Ddpm
-from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
+from pdfed_sdk.ml.diffusion.model import (
+    Ambient,
+    ModelConfig,
+    ambient_squares,
+    new_model,
+    squares,
+    training_scheduler,
+)
 from pdfed_sdk.ml.diffusion.noise import normal_block
 from pdfed_sdk.ml.diffusion.sampling import sample
 from pdfed_sdk.ml.diffusion.training import TrainConfig, train
+from pdfed_sdk.ml.diffusion.validation import Validation
 from pdfed_sdk.ml.quality.frechet import Frechet
 from pdfed_sdk.ml.snapshots import write_snapshot
 from pdfed_sdk.ml.sources import load_pictures
@@ -126,6 +135,85 @@ def test_two_processes_train_as_one_does(tmp_path):
     assert loss == other == pytest.approx(alone.facts.loss, rel=1e-4)
     moved = (weights(alone.model) - weights(new_model(SMALL))).norm()
     assert (first - weights(alone.model)).norm() < 0.01 * moved  # Adam makes much of the rounding of small gradients
+
+
+def steps_of(config, state=None, until=10**9, heldout=None):
+    """A run on six pictures, which it soon overfits; its result and the pictures at each step."""
+    seen = []
+
+    def step(now):
+        seen.append(now.pictures)
+        return now.pictures < until
+
+    few = pictures().take(range(6))
+    return train(config, few, model=SMALL, on_step=step, state_file=state, heldout=heldout), seen
+
+
+def test_a_run_ends_when_the_loss_on_unseen_pictures_rises_and_keeps_its_lowest_point(tmp_path):
+    """And a killed run stops at the same place with the same weights, whatever was on disk when it was killed."""
+    unseen = PictureSet(pictures(96).images[48:], torch.full((48,), -1))
+    config = TrainConfig(pictures=100_000, lr=2e-2, final_lr=1.0, check_every=320, save_every=10_000)
+    whole, seen = steps_of(config, heldout=unseen)
+    assert whole.finished
+    assert seen[-1] < config.pictures
+    assert whole.facts.kept == seen[-1] - 640  # two looks after the lowest point
+    score = Validation(unseen).losses(whole.model).mean()
+    assert whole.facts.validation == pytest.approx(float(score), abs=1e-5)
+    state = tmp_path / "state"
+    assert not steps_of(config, state, until=whole.facts.kept + 352, heldout=unseen)[0].finished
+    again, rest = steps_of(config, state, heldout=unseen)
+    assert rest[0] == whole.facts.kept + 352
+    assert weights(again.model).equal(weights(whole.model))
+    assert again.facts.kept == whole.facts.kept
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_the_ambient_loss_is_the_plain_one_at_low_noise_and_right_for_a_perfect_network(prediction):
+    """A network that knows the mean of one picture with fixed noise: above the level its loss is what noise alone
+    makes, and that has no part that the network could take away by moving its answer."""
+    config = ModelConfig(size=8, classes=0, widths=(8, 16), prediction=prediction)
+    model = new_model(config)
+    random = torch.Generator().manual_seed(0)
+    images, noise, fixed = (torch.randn(64, 1, 8, 8, generator=random) for _ in range(3))
+    low, high, labels = torch.full((64,), 200), torch.full((64,), 800), torch.full((64,), -1)
+    plain = squares(config, model.network, images, labels, noise, low)
+    ambient = ambient_squares(config, model.network, images, labels, noise, low, Ambient(fixed, 300))
+    assert torch.allclose(plain, ambient, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(
+        squares(config, model.network, images, labels, noise, high),
+        ambient_squares(config, model.network, images, labels, noise, high, Ambient(fixed, 300)),
+    )
+
+    def through(offset):
+        """All pictures are zero; the network answers that the clean picture is ``offset`` everywhere."""
+
+        def forward(state, times, class_labels=None):
+            share = training_scheduler(config).alphas_cumprod[times].view(-1, 1, 1, 1)
+            answers = {
+                "sample": torch.full_like(state, offset),
+                "epsilon": (state - share.sqrt() * offset) / (1 - share).sqrt(),
+                "v_prediction": (share.sqrt() * state - offset) / (1 - share).sqrt(),
+            }
+            return SimpleNamespace(sample=answers[prediction])
+
+        zero = torch.zeros(4096, 1, 8, 8)
+        kept, drawn = (torch.randn(zero.shape, generator=random) for _ in range(2))
+        times = torch.full((4096,), 600)
+        return float(ambient_squares(config, forward, zero, labels, drawn, times, Ambient(kept, 300)).mean())
+
+    assert through(0.0) < min(through(0.1), through(-0.1))
+
+
+def test_ambient_training_resumes_to_the_same_weights(tmp_path):
+    config, state = TrainConfig(pictures=160, ambient=0.3, save_every=32), tmp_path / "state"
+    train(config, pictures(), model=SMALL, state_file=state, on_step=lambda p: p.pictures < 96)
+    whole = train(config, pictures(), model=SMALL)
+    assert weights(train(config, pictures(), model=SMALL, state_file=state).model).equal(weights(whole.model))
+    assert whole.facts.to_dict()["ambient"] == 0.3
+    plain = train(TrainConfig(pictures=160), pictures(), model=SMALL)
+    assert "ambient" not in plain.facts.to_dict()
+    assert not weights(plain.model).equal(weights(whole.model))
 
 
 def test_the_noise_is_numpys_philox_whatever_the_block():

@@ -13,7 +13,7 @@ from pdfed_sdk.family import SOLVERS, Forward, PackageRules
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from pdfed_sdk.ml.diffusion.model import DiffusionModel
+    from pdfed_sdk.ml.diffusion.model import Ambient, DiffusionModel
 
 MODEL_INDEX: Final = "model_index.json"
 UNET_CONFIG: Final = "unet/config.json"
@@ -77,10 +77,11 @@ unet = DDPMPipeline.from_pretrained("this folder").unet  # forward with class_la
         random: Generator,
         label_dropout: float,
         rows: Tensor | None = None,
+        ambient: Ambient | None = None,
     ) -> Tensor:
         from pdfed_sdk.ml.diffusion.model import denoising_loss
 
-        return denoising_loss(model.config, forward, images, labels, random, label_dropout, rows)
+        return denoising_loss(model.config, forward, images, labels, random, label_dropout, rows, ambient)
 
     def on_forward(self, model: DiffusionModel, act: Callable[[], None]) -> None:
         model.network.register_forward_pre_hook(lambda *_: act())

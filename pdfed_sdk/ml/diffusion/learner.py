@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from pdfed_sdk.errors import MlError
 from pdfed_sdk.family import Model
 from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.diffusion.model import Ambient, DiffusionModel
+from pdfed_sdk.ml.diffusion.noise import normal_block
 from pdfed_sdk.ml.diffusion.processes import Processes
 from pdfed_sdk.ml.diffusion.train_config import TrainConfig
 from pdfed_sdk.ml.snapshots import read_snapshot, write_snapshot
@@ -62,8 +64,25 @@ class Learner:
             moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
             self.optimiser.state[weight] = {"step": torch.zeros((), device=device), **moments}
         self.random = torch.Generator(device).manual_seed(config.seed)
+        self._ambient = self._fixed_noise() if config.ambient else None
         self.batch = config.batch
         self.seen = self.steps = 0
+
+    def _fixed_noise(self) -> Tensor:
+        """The noise that each picture keeps, a function of the seed: a resumed run has the same."""
+        if not isinstance(self.model, DiffusionModel):
+            raise MlError(f"ambient training knows no {self.model.family.name} models", hint="set ambient to 0")
+        seed = b"ambient" + self.config.seed.to_bytes(32, "big", signed=True)
+        return normal_block(seed, 0, len(self._images), tuple(self._images.shape[1:]), self.device)
+
+    def _loss(self, images: Tensor, labels: Tensor, part: Tensor) -> Tensor:
+        model, dropout, rows = self.model, self.config.label_dropout, self.processes.rows(len(part))
+        if self._ambient is None:
+            return model.family.loss(model, self.forward, images, labels, self.random, dropout, rows)
+        assert isinstance(model, DiffusionModel)
+        level = int(self.config.ambient * model.config.timesteps)
+        kept = Ambient(self._ambient[part], level)
+        return model.family.loss(model, self.forward, images, labels, self.random, dropout, rows, kept)
 
     # --- the step, on the device ---
 
@@ -87,7 +106,7 @@ class Learner:
             self._compute(count)
 
     def _compute(self, count: int) -> None:
-        device, shared, dropout = self.device, self.processes, self.config.label_dropout
+        device, shared = self.device, self.processes
         chosen = self._usable[torch.randint(len(self._usable), (count,), generator=self.random, device=device)]
         parts = chosen.tensor_split(min(self.config.accumulate, count))
         total = torch.zeros((), device=device)
@@ -95,9 +114,7 @@ class Learner:
             images, labels = self._images[part].float().div_(127.5).sub_(1), self._labels[part]
             with shared.without_sync(self.forward) if number < len(parts) else contextlib.nullcontext():
                 with torch.autocast(device.type, torch.bfloat16, enabled=self.config.bf16, cache_enabled=False):
-                    loss = self.model.family.loss(
-                        self.model, self.forward, images, labels, self.random, dropout, shared.rows(len(part))
-                    )
+                    loss = self._loss(images, labels, part)
                 loss = loss * (shared.weight(len(part)) * len(part) / count)
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,49 +22,16 @@ from torch.nn import functional as F
 
 from pdfed_sdk.errors import MlError
 from pdfed_sdk.family import Forward
+from pdfed_sdk.ml.diffusion.architecture import ModelConfig as ModelConfig
+from pdfed_sdk.ml.diffusion.architecture import unet_arguments, unet_fields
 from pdfed_sdk.ml.diffusion.ddpm import FAMILY, SCHEDULER_CONFIG, UNET_CONFIG, WEIGHTS, Ddpm
 
 MAX_PARAMETERS = 200_000_000
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Architecture and noise schedule. ``classes`` 0 means unconditional; with label dropout one extra embedding,
-    the last, stands for "no label". The default has 0.165 M parameters and trains 570 pictures a core-second."""
-
-    size: int = 16
-    channels: int = 1
-    classes: int = 10
-    widths: tuple[int, ...] = (16, 32)
-    layers: int = 1
-    timesteps: int = 1000
-    schedule: str = "squaredcos_cap_v2"
-    prediction: str = "v_prediction"
-
-    def __post_init__(self) -> None:
-        steps = len(self.widths) - 1
-        if not 4 <= self.size <= 1024 or self.size % (1 << steps):
-            raise MlError(f"size is {self.size}, expected 4 to 1024 and a multiple of {1 << steps}")
-        if self.channels not in (1, 3) or not 0 <= self.classes <= 10_000:
-            raise MlError(f"channels is {self.channels} and classes {self.classes}, expected 1 or 3 and 0 to 10000")
-        if not 1 <= len(self.widths) <= 6 or any(w % 8 or not 8 <= w <= 1024 for w in self.widths):
-            raise MlError(f"widths is {self.widths}, expected 1 to 6 multiples of 8 up to 1024")
-        if not 1 <= self.layers <= 4 or not 1 <= self.timesteps <= 10_000:
-            raise MlError(f"layers is {self.layers} and timesteps {self.timesteps}, limits 4 and 10000")
-
-    def to_json(self) -> str:
-        """JSON of all fields, keys sorted."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @staticmethod
-    def from_json(text: str) -> ModelConfig:
-        """Inverse of `to_json`; unknown keys are refused."""
-        values = json.loads(text)
-        unknown = set(values) - {f.name for f in fields(ModelConfig)}
-        if unknown:
-            raise MlError(f"unknown key in a model configuration: {', '.join(sorted(unknown))}")
-        return ModelConfig(**{**values, "widths": tuple(values.get("widths", (16, 32)))})
+BETAS = {"beta_start": 0.0001, "beta_end": 0.02}
+"""Ends of the noise schedule, where it is linear."""
+UNSAID = {"prediction_type": "epsilon", "rescale_betas_zero_snr": False, "clip_sample": True, **BETAS}
+"""What diffusers takes for what a scheduler's configuration does not name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,23 +64,7 @@ def new_model(config: ModelConfig, seed: int = 0) -> DiffusionModel:
     """Fresh weights; the global random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return DiffusionModel(UNet2DModel(**_unet_arguments(config)), config)
-
-
-def _unet_arguments(config: ModelConfig) -> dict[str, Any]:
-    levels = len(config.widths)
-    return {
-        "sample_size": config.size,
-        "in_channels": config.channels,
-        "out_channels": config.channels,
-        "block_out_channels": list(config.widths),
-        "layers_per_block": config.layers,
-        "down_block_types": ["DownBlock2D"] * levels,
-        "up_block_types": ["UpBlock2D"] * levels,
-        "norm_num_groups": 8,
-        "attention_head_dim": 8,
-        "num_class_embeds": config.classes + 1 if config.classes else None,
-    }
+        return DiffusionModel(UNet2DModel(**unet_arguments(config)), config)
 
 
 def training_scheduler(config: ModelConfig) -> DDPMScheduler:
@@ -131,6 +82,14 @@ def _forward_process(config: ModelConfig) -> DDPMScheduler:
     return training_scheduler(config)
 
 
+@dataclass(frozen=True)
+class Ambient:
+    """Noise that each picture keeps for good, (B, C, S, S), up to the time ``level`` of the schedule."""
+
+    noise: Tensor
+    level: int
+
+
 def denoising_loss(
     config: ModelConfig,
     forward: Forward,
@@ -139,27 +98,83 @@ def denoising_loss(
     random: Generator,
     label_dropout: float,
     rows: Tensor | None = None,
+    ambient: Ambient | None = None,
 ) -> Tensor:
     """Mean squared error of the network's prediction on images (B, C, S, S) in [-1, 1] noised at random times.
 
     Noise, times and dropped labels come from ``random``, on its device; the rest is computed where ``images`` lie.
-    With ``rows`` they are drawn for the whole batch, and the mean is over these rows of it.
+    With ``rows`` they are drawn for the whole batch, and the mean is over these rows of it. With ``ambient``
+    the network never sees a picture through less than its fixed noise at times above that level (`ambient_squares`).
     """
-    scheduler, place = _forward_process(config), images.device
+    place = images.device
     noise = torch.randn(images.shape, generator=random, device=random.device).to(place)
     times = torch.randint(0, config.timesteps, (len(images),), generator=random, device=random.device).to(place)
     if label_dropout:
         dropped = torch.rand(len(labels), generator=random, device=random.device).to(place) < label_dropout
         labels = labels.masked_fill(dropped, config.classes)
+    fixed = None if ambient is None else ambient.noise
     if rows is not None:
         images, labels, noise, times = images[rows], labels[rows], noise[rows], times[rows]
+        fixed = None if fixed is None else fixed[rows]
+    if fixed is not None and ambient is not None:
+        return ambient_squares(config, forward, images, labels, noise, times, Ambient(fixed, ambient.level)).mean()
+    return F.mse_loss(*_prediction_and_target(config, forward, images, labels, noise, times))
+
+
+def squares(
+    config: ModelConfig, forward: Forward, images: Tensor, labels: Tensor, noise: Tensor, times: Tensor
+) -> Tensor:
+    """The loss of each picture (B,) at these times and under this noise."""
+    output, target = _prediction_and_target(config, forward, images, labels, noise, times)
+    return (output - target).square().flatten(1).mean(1)
+
+
+def _prediction_and_target(
+    config: ModelConfig, forward: Forward, images: Tensor, labels: Tensor, noise: Tensor, times: Tensor
+) -> tuple[Tensor, Tensor]:
+    scheduler = _forward_process(config)
     noisy = scheduler.add_noise(images, noise, times)
     if config.prediction == "v_prediction":
         target = scheduler.get_velocity(images, noise, times)
     else:
         target = noise if config.prediction == "epsilon" else images
-    output = forward(noisy, times, class_labels=labels if config.classes else None).sample
-    return F.mse_loss(output.float(), target)
+    output: Tensor = forward(noisy, times, class_labels=labels if config.classes else None).sample
+    return output.float(), target
+
+
+def ambient_squares(
+    config: ModelConfig,
+    forward: Forward,
+    images: Tensor,
+    labels: Tensor,
+    noise: Tensor,
+    times: Tensor,
+    ambient: Ambient,
+) -> Tensor:
+    """Losses (B,) of ambient score matching (arXiv 2502.21278): at times above the level a picture is its noised self,
+    and what the network says of the clean one is held against that through E[y_n | y_t] = (1 - r) E[x | y_t] + r y_t,
+    r the ratio of the variances at n and t. Below the level it is the plain loss, and weights are those of the plain
+    loss everywhere."""
+    process = _forward_process(config)
+    kept: Tensor = process.alphas_cumprod.to(images.device)
+    process.alphas_cumprod = kept  # stays there: a captured graph copies nothing from the host
+    share = kept[times].view(-1, 1, 1, 1)
+    variance, least = (1 - share) / share, (1 - kept[ambient.level]) / kept[ambient.level]
+    high = variance > least
+    seen = torch.where(high, images + least.sqrt() * ambient.noise, images)  # y_n, or the picture itself
+    ratio = torch.where(high, least / variance, torch.zeros_like(variance))
+    spread = seen + (variance - torch.where(high, least, torch.zeros_like(variance))).sqrt() * noise
+    state = share.sqrt() * spread
+    output: Tensor = forward(state, times, class_labels=labels if config.classes else None).sample.float()
+    if config.prediction == "v_prediction":
+        clean, weight = share.sqrt() * state - (1 - share).sqrt() * output, 1 / (1 - share)
+    elif config.prediction == "epsilon":
+        clean, weight = spread - variance.sqrt() * output, 1 / variance
+    else:
+        clean, weight = output, torch.ones_like(share)
+    apart: Tensor = (1 - ratio) * clean + ratio * spread - seen
+    squared: Tensor = weight * apart.square()
+    return squared.flatten(1).mean(1)
 
 
 def average(models: Sequence[DiffusionModel], weights: Sequence[float]) -> DiffusionModel:
@@ -210,7 +225,7 @@ def load_pipeline(folder: Path, *, expect: ModelConfig | None = None, max_bytes:
     if path.stat().st_size > max_bytes:
         raise MlError(f"{WEIGHTS} has {path.stat().st_size} bytes, limit {max_bytes}")
     with torch.device("meta"):
-        unet = UNet2DModel(**_unet_arguments(config))
+        unet = UNet2DModel(**unet_arguments(config))
     wanted = {name: tuple(tensor.shape) for name, tensor in unet.state_dict().items()}
     if sum(math.prod(shape) for shape in wanted.values()) > min(MAX_PARAMETERS, max_bytes):
         raise MlError(f"the configuration asks for more parameters than {max_bytes} bytes can hold")
@@ -243,20 +258,15 @@ def _read_config(folder: Path) -> ModelConfig:
     unet, scheduler = (_read_json(folder / part) for part in (UNET_CONFIG, SCHEDULER_CONFIG))
     if unet.get("_class_name") != "UNet2DModel":
         raise MlError(f"unet/config.json names {unet.get('_class_name')!r}, expected 'UNet2DModel'")
-    embeddings = unet.get("num_class_embeds")
+    scheduler = {**UNSAID, **scheduler}
     try:
         config = ModelConfig(
-            size=int(unet["sample_size"]),
-            channels=int(unet["in_channels"]),
-            classes=int(embeddings) - 1 if embeddings else 0,
-            widths=tuple(int(width) for width in unet["block_out_channels"]),
-            layers=int(unet["layers_per_block"]),
+            **unet_fields(unet),
             timesteps=int(scheduler["num_train_timesteps"]),
             schedule=str(scheduler["beta_schedule"]),
             prediction=_prediction(scheduler["prediction_type"]),
         )
-        _check_same(unet, _unet_arguments(config))
-        _check_same(scheduler, {"clip_sample": True, "trained_betas": None, "rescale_betas_zero_snr": False})
+        _check_same(scheduler, {"clip_sample": True, "trained_betas": None, "rescale_betas_zero_snr": False, **BETAS})
         training_scheduler(config)
     except (KeyError, TypeError, ValueError, ArithmeticError, NotImplementedError, RuntimeError) as error:
         raise MlError(f"the model configuration of {folder.name} cannot be used: {error}") from error

@@ -19,7 +19,9 @@ class TrainConfig:
     step. ``lr`` rises over ``warmup`` steps, then falls along a cosine to the share ``final_lr`` of itself
     (1: constant). ``ema`` is the decay per step (0: off). ``device`` "auto" takes a GPU if there is one. ``mode`` says
     how a step runs on a GPU: captured as one CUDA graph, compiled, or eager; "auto" measures. Every ``save_every``
-    pictures a resumable state is written if a state file is given."""
+    pictures a resumable state is written if a state file is given. ``ambient`` is the share of the schedule, from
+    little noise, in which clean pictures are seen; beyond it only pictures that carry noise for good (0: off, DDPMs
+    only). Every ``check_every`` pictures the validation score is taken, if there is a held-out set."""
 
     pictures: int = 10_000
     batch: int = 32
@@ -34,13 +36,16 @@ class TrainConfig:
     mode: str = "auto"
     accumulate: int = 1
     save_every: int = 4_000
+    ambient: float = 0.0
+    check_every: int = 4_000
 
     def __post_init__(self) -> None:
-        if self.pictures < 1 or self.batch < 0 or self.save_every < 1 or self.warmup < 0 or self.accumulate < 1:
-            raise MlError(
-                f"pictures {self.pictures}, save_every {self.save_every}, accumulate {self.accumulate}: at least 1; "
-                f"batch {self.batch}, warmup {self.warmup}: at least 0"
-            )
+        least = {"pictures": 1, "save_every": 1, "check_every": 1, "accumulate": 1, "batch": 0, "warmup": 0}
+        for name, limit in least.items():
+            if getattr(self, name) < limit:
+                raise MlError(f"{name} is {getattr(self, name)}, at least {limit}")
+        if not 0 <= self.ambient < 1:
+            raise MlError(f"ambient is {self.ambient}, limits 0 and 1", hint="0 switches it off")
         if not 0 <= self.final_lr <= 1:
             raise MlError(f"final_lr is {self.final_lr}, limits 0 and 1")
         if not 0 < self.lr <= 1 or not 0 <= self.ema < 1 or not 0 <= self.label_dropout < 1:
@@ -52,7 +57,8 @@ class TrainConfig:
 @dataclass(frozen=True)
 class Progress:
     """Where a training run stands: pictures shown of ``total``, seconds so far, and, as last read from the device, the
-    running mean of the loss and the norm of the gradient. ``averaged`` copies the averaged weights as they are now."""
+    running mean of the loss and the norm of the gradient; the last validation loss, if there is one. ``averaged``
+    copies the averaged weights as they are now."""
 
     pictures: int
     total: int
@@ -60,11 +66,14 @@ class Progress:
     seconds: float
     gradient: float = float("nan")
     averaged: Callable[[], Model] | None = field(default=None, repr=False, compare=False)
+    validation: float | None = None
 
 
 @dataclass(frozen=True)
 class TrainFacts:
-    """What the manifest says of a run (assertion ``org.pdfed.training``). ``batch`` is the one that fitted."""
+    """What the manifest says of a run (assertion ``org.pdfed.training``). ``batch`` is the one that fitted. With a
+    held-out set ``validation`` is the lowest loss on it and ``kept`` after how many pictures that was: the weights are
+    those."""
 
     pictures: int
     steps: int
@@ -81,15 +90,20 @@ class TrainFacts:
     device: str
     mode: str
     versions: dict[str, str]
+    ambient: float = 0.0
+    validation: float | None = None
+    kept: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return asdict(self)
+        """JSON-able; what was not used is left out."""
+        unused = {name for name in ("ambient", "validation", "kept") if not getattr(self, name)}
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The trained model, its facts, and whether the whole budget was spent (False: stopped early)."""
+    """The trained model, its facts, and whether the run came to its end: the whole budget was spent, or the validation
+    loss had risen (False: stopped by ``on_step``)."""
 
     model: Model
     facts: TrainFacts

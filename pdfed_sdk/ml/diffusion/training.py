@@ -22,13 +22,14 @@ from pdfed_sdk.family import Model, Shape
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.diffusion.execution import Execution
 from pdfed_sdk.ml.diffusion.learner import Learner
-from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
+from pdfed_sdk.ml.diffusion.model import DiffusionModel, ModelConfig, new_model
 from pdfed_sdk.ml.diffusion.processes import Processes
 from pdfed_sdk.ml.diffusion.train_config import OnStep as OnStep
 from pdfed_sdk.ml.diffusion.train_config import Progress as Progress
 from pdfed_sdk.ml.diffusion.train_config import TrainConfig as TrainConfig
 from pdfed_sdk.ml.diffusion.train_config import TrainFacts as TrainFacts
 from pdfed_sdk.ml.diffusion.train_config import TrainResult as TrainResult
+from pdfed_sdk.ml.diffusion.validation import Validation, Watch
 
 log = logging.getLogger("pdfed.training")
 
@@ -45,13 +46,16 @@ def train(
     excluded: Sequence[int] = (),
     on_step: OnStep | None = None,
     state_file: Path | None = None,
+    heldout: PictureSet | None = None,
 ) -> TrainResult:
     """Train on ``data`` from ``parent``'s weights (or fresh ones of ``model``); the parent is not changed.
 
     ``excluded`` training indices are never shown (dedup loader, paper 5). ``on_step`` may block: the run pauses; False
     stops it and keeps what there is. With ``state_file`` a killed run goes on where its last snapshot stood, and gives
-    the same weights as an unbroken one. Errors: DataError (data and model do not fit), MlError (divergence, memory, a
-    device that fails); the state file then holds the last state that was whole.
+    the same weights as an unbroken one. With ``heldout`` pictures the run ends early when the loss on them rises, and
+    the result has the weights of its lowest point (`validation`). Errors: DataError (data and model do not fit),
+    MlError (divergence, memory, a device that fails), OSError (the state cannot be written); the state file then holds
+    the last state that was whole.
     """
     shape: Shape = parent.config if parent is not None else model or ModelConfig()
     usable = _usable(data, shape, excluded)
@@ -60,13 +64,14 @@ def train(
     origin = parent.weights_digest().hex() if parent is not None else "fresh"
     key = json.dumps([asdict(config), shape.to_json(), digest, sorted(excluded), origin], sort_keys=True)
     learner = Learner(config, fresh, data, usable, Processes(config.device))
-    if state_file is not None and state_file.exists() and learner.load(state_file, key):
-        log.info("going on at %d of %d pictures", learner.seen, config.pictures)
+    watch = None if heldout is None else Watch(Validation(heldout), config.check_every)
+    keeper = _Keeper(learner, watch, state_file, key)
+    keeper.load()
     try:
         execution = Execution(learner)
         started = time.monotonic()
-        _loop(execution, on_step, state_file, key, started)
-        return _finish(execution, data, digest, len(set(excluded)), time.monotonic() - started, state_file)
+        _loop(execution, on_step, keeper, started)
+        return _finish(execution, keeper, data, digest, len(set(excluded)), time.monotonic() - started)
     except RuntimeError as error:
         if learner.device.type != "cuda" or "CUDA" not in str(error):
             raise
@@ -76,32 +81,84 @@ def train(
         ) from error
 
 
-def _loop(execution: Execution, on_step: OnStep | None, state_file: Path | None, key: str, started: float) -> None:
-    """Steps until the budget is spent or ``on_step`` says no. Statistics are read now and then, on a CPU always."""
+class _Keeper:
+    """What a run leaves on disk, and its validation score: the state, and beside it the lowest point so far."""
+
+    def __init__(self, learner: Learner, watch: Watch | None, state: Path | None, key: str) -> None:
+        self.learner, self.watch, self._state, self._key = learner, watch, state, key
+        self._lowest = None if state is None else state.with_name(f"{state.name}.lowest")
+        self._saved = 0
+
+    def load(self) -> None:
+        """Go on where an earlier process stood."""
+        state, learner = self._state, self.learner
+        if state is not None and state.exists() and learner.load(state, self._key):
+            log.info("going on at %d of %d pictures", learner.seen, learner.config.pictures)
+            if self.watch is not None and self._lowest is not None and not self.watch.load(self._lowest, self._key):
+                self.watch.looked = learner.seen
+        self._saved = learner.seen
+
+    def after_step(self) -> bool:
+        """Look and save where it is time to. False: the validation loss has risen."""
+        learner, watch = self.learner, self.watch
+        looks = watch is not None and watch.due(learner.seen, learner.config.pictures)
+        if watch is not None and looks:
+            learner.check()
+            model = learner.averaged()
+            assert isinstance(model, DiffusionModel)
+            watch.look(model, learner.seen)
+            if self._lowest is not None and not learner.processes.rank:
+                watch.save(self._lowest, self._key)
+        if self._state is not None and (looks or learner.seen - self._saved >= learner.config.save_every):
+            learner.save(self._state, self._key)
+            self._saved = learner.seen
+        return watch is None or not watch.over
+
+    def result(self) -> tuple[Model, bool]:
+        """The model, and whether the run came to its end: then it is the one of the lowest point."""
+        learner, watch = self.learner, self.watch
+        finished = learner.seen >= learner.config.pictures or (watch is not None and watch.over)
+        model = learner.averaged()
+        if finished and watch is not None and watch.weights:
+            model.network.load_state_dict(watch.weights)
+            if watch.over:
+                log.info("the validation loss rose: stopped at %d pictures, kept %d", learner.seen, watch.pictures)
+        return model, finished
+
+    def discard(self) -> None:
+        """The run is over: nothing is left to go on from."""
+        for path in (self._state, self._lowest):
+            if path is not None and not self.learner.processes.rank:
+                path.unlink(missing_ok=True)
+
+
+def _loop(execution: Execution, on_step: OnStep | None, keeper: _Keeper, started: float) -> None:
+    """Steps until the budget is spent, the validation loss rises or ``on_step`` says no. Statistics are read now and
+    then, on a CPU always."""
     learner, total = execution.learner, execution.learner.config.pictures
     every = 1 if learner.device.type == "cpu" else READ_EVERY
     loss, gradient = learner.read()
-    saved, go_on = learner.seen, True
+    go_on = keeper.watch is None or not keeper.watch.over
     while learner.seen < total and go_on:
         execution.step()
         if learner.steps % every == 0 or learner.seen >= total:
             loss, gradient = learner.read()
-        if state_file is not None and learner.seen - saved >= learner.config.save_every:
-            learner.save(state_file, key)
-            saved = learner.seen
+        go_on = keeper.after_step()
         if on_step is not None:
-            progress = Progress(learner.seen, total, loss, time.monotonic() - started, gradient, learner.averaged)
-            go_on = learner.processes.all_agree(on_step(progress) is not False)
+            seconds, validation = time.monotonic() - started, keeper.watch.last if keeper.watch else None
+            now = Progress(learner.seen, total, loss, seconds, gradient, learner.averaged, validation)
+            go_on = learner.processes.all_agree(on_step(now) is not False) and go_on
 
 
 def _finish(
-    execution: Execution, data: PictureSet, digest: str, excluded: int, seconds: float, state: Path | None
+    execution: Execution, keeper: _Keeper, data: PictureSet, digest: str, excluded: int, seconds: float
 ) -> TrainResult:
     import diffusers
 
-    learner = execution.learner
+    learner, watch = execution.learner, keeper.watch
     learner.check()
     config, (loss, _) = learner.config, learner.read()
+    model, finished = keeper.result()
     facts = TrainFacts(
         pictures=learner.seen,
         steps=learner.steps,
@@ -118,11 +175,13 @@ def _finish(
         device=str(learner.device),
         mode=execution.mode,
         versions={"torch": torch.__version__, "diffusers": diffusers.__version__},
+        ambient=config.ambient,
+        validation=None if watch is None or watch.lowest is None else round(watch.lowest, 6),
+        kept=watch.pictures if watch is not None and finished else None,
     )
-    finished = learner.seen >= config.pictures
-    if finished and state is not None and not learner.processes.rank:
-        state.unlink(missing_ok=True)
-    return TrainResult(learner.averaged(), facts, finished)
+    if finished:
+        keeper.discard()
+    return TrainResult(model, facts, finished)
 
 
 def _usable(data: PictureSet, shape: Shape, excluded: Sequence[int]) -> Tensor:

@@ -1,0 +1,139 @@
+"""A validation score of a run: the loss on pictures that are never trained on, always under the same noise.
+
+Memorisation sets in when the loss on unseen pictures turns up again, at a number of steps proportional to the number of
+training pictures (Bonnaire et al. 2025, arXiv 2505.17638). So a run whose validation loss rises beyond its own
+uncertainty is stopped, and the weights of its lowest point are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.diffusion.model import DiffusionModel, squares
+from pdfed_sdk.ml.snapshots import read_tensors, write_tensors
+
+MOST = 128
+"""Pictures of a validation set that are used; more cost time and decide no better."""
+DRAWS = 4
+"""Times, and noises, at which each picture is looked at."""
+SURE = 2.0
+"""Standard errors of a difference that count."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of paired differences of losses, and its standard error."""
+
+    mean: float
+    error: float
+
+    @property
+    def is_rise(self) -> bool:
+        return self.mean > SURE * self.error
+
+    @property
+    def is_fall(self) -> bool:
+        return self.mean < -SURE * self.error
+
+
+class Validation:
+    """Losses on held-out pictures. Noise and times are fixed, and times are spread evenly over the schedule: two models
+    are compared under the same conditions, picture by picture."""
+
+    def __init__(self, heldout: PictureSet, *, seed: int = 0, most: int = MOST) -> None:
+        if len(heldout) < 2:
+            raise DataError(f"heldout has {len(heldout)} pictures, a validation score needs at least 2")
+        shown = heldout.take(range(min(len(heldout), most)))
+        self.pictures = shown
+        random = torch.Generator().manual_seed(seed)
+        self._noise = torch.randn(DRAWS, *shown.images.shape, generator=random)
+        self._places = torch.rand(len(shown), generator=random)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @torch.no_grad()
+    def losses(self, model: DiffusionModel) -> Tensor:
+        """Mean squared error of the prediction for each picture, (n,) float64 on the CPU; the model is left as it is.
+        DataError for pictures of another shape."""
+        config = model.config
+        if (config.size, config.channels) != (self.pictures.size, self.pictures.channels):
+            raise DataError(
+                f"heldout has {self.pictures.size} px, {self.pictures.channels} channels; the model wants "
+                f"{config.size} px, {config.channels} channels"
+            )
+        device = next(model.network.parameters()).device
+        clean = self.pictures.images.to(device).float().div(127.5).sub(1)
+        labels = self.pictures.labels.to(device)
+        training = model.network.training
+        model.network.eval()
+        found = torch.zeros(len(self), dtype=torch.float64)
+        for draw in range(DRAWS):  # the same stratum of the schedule for all pictures, each at its own place in it
+            times = ((draw + self._places) / DRAWS * config.timesteps).long().to(device)
+            found += squares(config, model.network, clean, labels, self._noise[draw].to(device), times).double().cpu()
+        model.network.train(training)
+        return found / DRAWS
+
+
+def difference(after: Tensor, before: Tensor) -> Difference:
+    """How much higher the losses ``after`` are than ``before``, picture by picture."""
+    apart = after - before
+    return Difference(float(apart.mean()), float(apart.std()) / math.sqrt(len(apart)))
+
+
+class Watch:
+    """The lowest point of a run, with its weights. `over` once the losses have been above it, beyond doubt, at two
+    looks in a row."""
+
+    def __init__(self, validation: Validation, every: int) -> None:
+        self.validation, self.every = validation, every
+        self.losses: Tensor | None = None
+        self.weights: dict[str, Tensor] = {}
+        self.pictures = self.looked = self.rises = 0
+        self.last: float | None = None
+
+    def due(self, pictures: int, total: int) -> bool:
+        """Whether it is time for a look, ``pictures`` of ``total`` into the run."""
+        return pictures != self.looked and (pictures - self.looked >= self.every or pictures >= total)
+
+    def look(self, model: DiffusionModel, pictures: int) -> None:
+        """Take the score of a model that has seen so many pictures."""
+        losses = self.validation.losses(model)
+        self.looked, self.last = pictures, float(losses.mean())
+        if self.losses is None or self.last < float(self.losses.mean()):
+            self.losses, self.pictures, self.rises = losses, pictures, 0
+            self.weights = {name: tensor.cpu().clone() for name, tensor in model.network.state_dict().items()}
+        else:
+            self.rises = self.rises + 1 if difference(losses, self.losses).is_rise else 0
+
+    @property
+    def over(self) -> bool:
+        return self.rises >= 2
+
+    @property
+    def lowest(self) -> float | None:
+        return None if self.losses is None else float(self.losses.mean())
+
+    def save(self, path: Path, key: str) -> None:
+        """Write atomically. OSError; the file is then as it was."""
+        assert self.losses is not None
+        facts = {name: str(getattr(self, name)) for name in ("pictures", "looked", "rises")}
+        write_tensors(path, {"losses": self.losses, **self.weights}, {"key": key, "last": repr(self.last), **facts})
+
+    def load(self, path: Path, key: str) -> bool:
+        """Go on from what the run ``key`` wrote; False if there is nothing of it."""
+        found = read_tensors(path, key)
+        if found is None:
+            return False
+        tensors, facts = found
+        self.losses, self.weights = tensors.pop("losses"), tensors
+        self.pictures, self.looked, self.rises = (int(facts[name]) for name in ("pictures", "looked", "rises"))
+        self.last = float(facts["last"])
+        return True
