@@ -108,7 +108,7 @@ test-deep: setup  ## 200,000 transactions of the property tests and more (SEED=n
 
 .PHONY: test-sdk
 test-sdk: setup  ## chain, artifacts, node, CLI, demo
-	$(PYTEST) tests/chain tests/artifacts tests/audit tests/node tests/cli tests/demo
+	$(PYTEST) tests/chain tests/artifacts tests/audit tests/node tests/cli tests/demo tests/examples
 
 .PHONY: test-web
 test-web: setup web/node_modules/.installed  ## the page: its units, its server, every view in a headless browser

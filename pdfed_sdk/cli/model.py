@@ -55,7 +55,7 @@ def init(
     keystore: Keystore,
     data: Annotated[str, typer.Option(help='"mnist" or a folder; only its public part is used.')] = "mnist",
     size: Annotated[int, typer.Option(help="Pixels a side.")] = 16,
-    pictures: Annotated[int, typer.Option(help="Training pictures; 0 leaves the model untrained.")] = 1500,
+    pictures: Annotated[int, typer.Option(min=1, help="Training pictures.")] = 1500,
     store: StoreUri = "local:store",
     password_file: PasswordFile = None,
     as_json: Json = False,
