@@ -41,6 +41,14 @@ class StoreSection:
 
 
 @dataclass(frozen=True, slots=True)
+class RelaySection:
+    """``url`` of a relay that opens this node's votes when it is down ("": none), and its public ``key``."""
+
+    url: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeSection:
     """``role``: "trainer", "validator" or "both". ``stake`` and ``max_fee``, the highest scoring fee
     to reserve for, in whole tokens (0: four times the base fee). ``poll`` in seconds. ``pace``: share of
@@ -100,6 +108,7 @@ class NodeConfig:
     chain: ChainSection = field(default_factory=ChainSection)
     store: StoreSection = field(default_factory=StoreSection)
     node: NodeSection = field(default_factory=NodeSection)
+    relay: RelaySection = field(default_factory=RelaySection)
     training: TrainingSection = field(default_factory=TrainingSection)
     parts: PartsSection = field(default_factory=PartsSection)
     strategy: StrategySection = field(default_factory=StrategySection)
@@ -140,6 +149,7 @@ def load_config(path: Path) -> NodeConfig:
         "chain": ChainSection,
         "store": StoreSection,
         "node": NodeSection,
+        "relay": RelaySection,
         "training": TrainingSection,
         "parts": PartsSection,
     }

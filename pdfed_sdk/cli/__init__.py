@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli import chain, founding, host, model, node, score, store, watch
+from pdfed_sdk.cli import chain, founding, host, model, node, relay, score, store, watch
 from pdfed_sdk.cli.output import err, out
 from pdfed_sdk.errors import EnvironmentProblem, PdfedError
 
@@ -34,6 +34,7 @@ app.add_typer(node.app, name="node")
 app.add_typer(model.app, name="model")
 app.add_typer(score.app, name="score")
 app.add_typer(store.app, name="store")
+app.add_typer(relay.app, name="relay")
 chain.add_to(app)
 watch.add_to(app)
 

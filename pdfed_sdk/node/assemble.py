@@ -16,6 +16,7 @@ from pdfed_sdk.errors import ConfigError
 from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.sources import Reading
 from pdfed_sdk.node.dedup import DedupList
+from pdfed_sdk.node.entrusting import Entrusting
 from pdfed_sdk.node.home import HomeLock
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.money import token_of
@@ -79,6 +80,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         package=SigningPackager(identity, signer.address),
         strategy=make_strategy(config),
         dedup=DedupList(home / "dedup.json", config.training.dedup),
+        entrusting=Entrusting(client, config.relay.url, config.relay.key) if config.relay.url else None,
         settings=LoopSettings(
             role=role,
             stake=token_of(client).units(config.node.stake) if config.node.stake else 0,

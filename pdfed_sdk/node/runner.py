@@ -17,6 +17,7 @@ from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.node.author import Author
 from pdfed_sdk.node.dedup import DedupList
+from pdfed_sdk.node.entrusting import Entrusting
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.keeping import Keeper
 from pdfed_sdk.node.model_cache import ModelCache
@@ -84,6 +85,7 @@ class Node:
         strategy: LocalStrategy,
         settings: LoopSettings,
         dedup: DedupList | None = None,
+        entrusting: Entrusting | None = None,
     ) -> None:
         self.client, self.view, self.settings = client, view, settings
         self.me = voter_of(client)
@@ -93,7 +95,7 @@ class Node:
         self._now = 0
         self.keeper = Keeper(self.me, store, view)
         dedup = dedup or DedupList(records.root / "dedup.json")
-        self.voter = Voter(self.me, client, view, models, records, evaluator, self.guard, dedup)
+        self.voter = Voter(self.me, client, view, models, records, evaluator, self.guard, dedup, entrusting)
         self.author = None
         if trainer is not None:
             self.author = Author(
@@ -226,6 +228,7 @@ class Node:
             self.view.refresh()
             now = self._now = self.client.now()
             self.guard.run("reveal", lambda: self.voter.reveal(now))
+            self.voter.entrust(self.voter.sealed(now))
             if scoring:
                 self.guard.run("score", lambda: self.voter.score(now))
             self.guard.run("finalise", lambda: self._finalise(now))

@@ -26,6 +26,7 @@ from pdfed_sdk.errors import (
     StoreError,
 )
 from pdfed_sdk.node.dedup import DedupList
+from pdfed_sdk.node.entrusting import Entrusting
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.model_cache import CachedModel, ModelCache
 from pdfed_sdk.node.parts import Evaluation, Evaluator
@@ -82,9 +83,11 @@ class Voter:
         evaluator: Evaluator,
         guard: Guard,
         dedup: DedupList,
+        entrusting: Entrusting | None = None,
     ) -> None:
         self._me, self._client, self._view, self._models = me, client, view, models
         self._records, self._evaluator, self._guard, self._dedup = records, evaluator, guard, dedup
+        self._entrusting = entrusting
         self._beat_at = 0.0
         self._again: dict[int, tuple[int, float]] = {}
         """Failures so far, and the moment before which a submission is not tried again."""
@@ -160,6 +163,12 @@ class Voter:
         del self._again[entry.id]
         if sealed is not None:
             log.info("sealed a vote on %d, gas %d", entry.id, sealed.receipt.gas_used)
+            self.entrust([entry])
+
+    def entrust(self, sealed: Sequence[Entry]) -> None:
+        """Hand the openings of these votes to the relay, if this node has one."""
+        if self._entrusting is not None:
+            self._guard.run("relay", partial(self._entrusting.look, sealed))
 
     def vote(self, entry: Entry) -> SealedVote | None:
         """Measure, unless that is noted already, and seal. None: not now, its bytes may still come."""

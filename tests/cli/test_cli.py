@@ -22,7 +22,7 @@ from tests.support.cli_runner import PASSWORD, RECEIPT, Cli, keystore_of, runner
 from tests.support.federation import UNIT
 from tests.support.node_world import STAKE, World
 
-NODE_SECTIONS = {"chain", "store", "node", "parts", "training", "strategy"}
+NODE_SECTIONS = {"chain", "store", "node", "relay", "parts", "training", "strategy"}
 
 
 def commands() -> Iterator[tuple[str, Any]]:
@@ -55,6 +55,7 @@ SENDING = {
     "reward claim",
     "node register",
     "node run",
+    "relay run",
     "node join",
     "node faucet",
     "node leave",

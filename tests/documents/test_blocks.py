@@ -77,7 +77,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     stage = Stage(
         tmp_path_factory.mktemp("documents"),
         anvil,
-        endless={"pdfed node run": "takes part"},
+        endless={"pdfed node run": "takes part", "pdfed relay run": "http://"},
         shorter={"pdfed model init": "--pictures 50"},
         afterwards={
             "pdfed keys new sponsor.json": lambda stage: str(gas(stage, "sponsor.json")) and None,

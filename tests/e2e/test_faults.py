@@ -6,6 +6,7 @@ Nodes here score with a stand-in (node_process.py); chain, store, journal and si
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -20,11 +21,13 @@ import pytest
 from rich.console import Console
 
 from pdfed_sdk.chain.deploy import deploy_factory
+from pdfed_sdk.chain.handover import relay_key
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.demo import processes
 from pdfed_sdk.errors import DemoFailed, EnvironmentProblem
 from pdfed_sdk.node.task_view import TaskView
 from tests.support.anvil import ROOT, Anvil, start_anvil
+from tests.support.cli_runner import PASSWORD, keystore_of
 from tests.support.federation import FAST, KEYS
 from tests.support.node_world import World, build_world, copy_of
 
@@ -55,7 +58,7 @@ def launch(world: World) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
     running: list[subprocess.Popen[str]] = []
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
-    def start(index: int) -> subprocess.Popen[str]:
+    def start(index: int, *relay: str) -> subprocess.Popen[str]:
         home = world.folder / f"node{index}"
         home.mkdir(exist_ok=True)
         command = [
@@ -67,7 +70,7 @@ def launch(world: World) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
             str(index),
         ]
         with (home / "log").open("a") as log:
-            command += [str(home), str(world.folder / "store")]
+            command += [str(home), str(world.folder / "store"), *relay]
             running.append(subprocess.Popen(command, stderr=log, stdout=log, text=True, env=environment, cwd=ROOT))
         return running[-1]
 
@@ -112,6 +115,40 @@ def test_killed_with_a_sealed_vote_the_node_opens_it_when_started_again(world: W
     launch(2)
     wait_for("the vote is opened", lambda: world.client(0).vote(submission, voter).revealed)
     assert world.client(0).vote(submission, voter).improvement == 4
+
+
+def test_a_relay_opens_the_vote_of_a_node_that_was_killed(world: World, launch):
+    """The relay is the command as a user runs it, with a wallet that is no node."""
+    place, wallet = world.folder / "relay", world.signers[7]
+    place.mkdir()
+    keystore = keystore_of(world, 7, place)
+    command = [sys.executable, "-m", "pdfed_sdk.cli", "relay", "run", "--keystore", str(keystore), "--home", str(place)]
+    command += ["--rpc", world.anvil.url, "--task", world.entry.registry, "--port", "0", "--poll", "0.2", "--json"]
+    with (place / "log").open("w") as told:
+        relay = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=told, text=True, env=os.environ | {"PDFED_PASSWORD": PASSWORD}
+        )
+    try:
+        assert relay.stdout
+        said = json.loads("".join(relay.stdout.readline() for _ in range(4)))
+        assert said["address"] == wallet.address
+        key = relay_key(wallet).public_key().public_bytes_raw().hex()
+        node = launch(2, said["url"], key)
+        wait_for("the node is ready", lambda: "takes part" in log(world, 2))
+        submission, voter, reader = world.submit(1), world.signers[2].address, world.client(0)
+        wait_for("the relay has the opening", lambda: "the relay keeps the opening" in log(world, 2))
+        node.send_signal(signal.SIGKILL)
+        node.wait(10)
+        assert reader.vote(submission, voter).exists
+        (kept,) = (place / "openings").glob("*.opening")
+        assert b"improvement" not in kept.read_bytes(), "encrypted at rest"
+        wait_for("the relay opens the vote", lambda: reader.vote(submission, voter).revealed)
+        assert reader.vote(submission, voter).improvement == 4
+        wait_for("the relay forgets it", lambda: not kept.exists())
+    finally:
+        relay.terminate()
+        relay.wait(10)
+    assert "can read every vote" in (place / "log").read_text()
 
 
 def test_a_chain_that_hangs_is_told_once_and_waited_for(world: World, launch):

@@ -1,4 +1,4 @@
-"""``python node_process.py URL REGISTRY INDEX HOME STORE``: one voting node as a process of its own.
+"""``python node_process.py URL REGISTRY INDEX HOME STORE [RELAY KEY]``: one voting node as a process of its own.
 
 The loop, the chain, the store, the journal and the signals are the real ones; scoring is a stand-in that always says
 +4, so that the process starts without torch. For the tests of faults.
@@ -15,6 +15,7 @@ from pdfed_sdk.artifacts.store import LocalStore
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.cli.node import stop_on_signals
+from pdfed_sdk.node.entrusting import Entrusting
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.records import Records
 from pdfed_sdk.node.runner import LoopSettings, Node
@@ -45,6 +46,7 @@ if __name__ == "__main__":
         trainer=None,
         package=lambda _attempt, _models: None,
         strategy=TrainFromBest(),
+        entrusting=Entrusting(client, *sys.argv[6:8]) if sys.argv[6:] else None,
         settings=LoopSettings(role=Role.TRAINER | Role.VALIDATOR, poll=0.1, linger=30.0, stake=1),
     )
     stop_on_signals(node)
