@@ -19,8 +19,8 @@ SCRIPT = run.DemoPlan(
     submissions=1,
     most=1,
     close_from=0.0,
-    close_by=150.0,
-    windows={"submit_window": 10, "commit_window": 50, "reveal_gap": 1, "reveal_window": 8},
+    close_by=200.0,
+    windows={"submit_window": 10, "commit_window": 80, "reveal_gap": 1, "reveal_window": 15},
     promises=False,
 )
 
