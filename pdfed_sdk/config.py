@@ -50,7 +50,8 @@ class RelaySection:
 
 @dataclass(frozen=True, slots=True)
 class NodeSection:
-    """``role``: "trainer", "validator" or "both". ``stake`` and ``max_fee``, the highest scoring fee
+    """``role``: "trainer", "validator" or "both". ``base``: folder of the base pipeline, for tasks whose models are
+    adapters. ``stake`` and ``max_fee``, the highest scoring fee
     to reserve for, in whole tokens (0: four times the base fee). ``poll`` in seconds. ``pace``: share of
     the time training may use. ``gate_ceiling``: most that copying may multiply a candidate's objective by.
     ``fit``: pictures that are not square are brought to the task's size by "pad" or "crop". ``unknown_classes``:
@@ -60,6 +61,7 @@ class NodeSection:
 
     role: str = "validator"
     data: str = "data"
+    base: str = ""
     fit: str = "pad"
     unknown_classes: str = "refuse"
     stake: float = 0.0

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from pdfed_sdk.errors import MlError, PackageInvalid
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Generator, Tensor, device
     from torch.nn import Module
 
-FAMILIES: Final = ("pdfed_sdk.ml.diffusion.ddpm:FAMILY",)
-"""Dotted paths of all families; a folder belongs to the first whose required files it holds."""
+FAMILIES: Final = ("pdfed_sdk.ml.diffusion.ddpm:FAMILY", "pdfed_sdk.ml.lora.family:FAMILY")
+"""Dotted paths of all families; a folder belongs to the one of whose required files it holds most."""
 
 SOLVERS: Final = ("ddim", "dpm++")
 """How samples are drawn from a model; the first is the default."""
@@ -32,18 +32,23 @@ CARD, LICENSE = "README.md", "LICENSE"
 Forward = Callable[..., Any]
 """The network, or a compiled or captured stand-in for it."""
 
+Examples = Callable[["Tensor"], "tuple[Tensor, Tensor]"]
+"""From indices (B,) of training pictures to what a loss takes as images and labels, all on one device."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackageRules:
     """Files of a family's package. ``weights`` is the only file with tensors; ``configs`` are flat JSON objects.
 
-    ``check`` takes the parsed configurations by name and the number of stored parameters. It raises PackageInvalid
-    unless they name only classes of this family and ask for no more parameters than are stored.
+    ``check`` takes the parsed configurations by name and the shapes of the stored tensors by name. It raises
+    PackageInvalid unless they name only classes of this family and ask for no more parameters than are stored. ``base``
+    reads from the configurations the digest, in hex, of what the model is applied to and does not contain.
     """
 
     weights: str
     configs: tuple[str, ...]
-    check: Callable[[Mapping[str, Mapping[str, Any]], int], None]
+    check: Callable[[Mapping[str, Mapping[str, Any]], Mapping[str, tuple[int, ...]]], None]
+    base: Callable[[Mapping[str, Mapping[str, Any]]], str] | None = None
 
     @property
     def required(self) -> frozenset[str]:
@@ -130,6 +135,20 @@ class ModelFamily(Protocol):
         solver."""
         ...
 
+    def check_beside(self, reference: Any, candidate: Any) -> None:
+        """MlError if the candidate changes what a task freezes for this family and ``reference`` shows."""
+        ...
+
+    def captioned(self, model: Any, pictures: Any) -> Model | None:
+        """The same model, sampled by the captions of a PictureSet: how its author would be copied. None if the family
+        has no captions."""
+        ...
+
+    def examples(self, model: Any, data: Any, place: device) -> Examples:
+        """What the loss takes of a PictureSet, on ``place``; whatever can be computed once is computed here. Errors:
+        DataError."""
+        ...
+
     def loss(
         self,
         model: Any,
@@ -140,9 +159,9 @@ class ModelFamily(Protocol):
         label_dropout: float,
         rows: Tensor | None = None,
     ) -> Tensor:
-        """The training loss, a scalar, on images (B, C, S, S) in [-1, 1] and labels (B,), by ``forward``. It draws from
-        ``random`` for the whole batch; with ``rows`` the mean is over these rows (several processes share a batch).
-        It reads no value back to the host."""
+        """The training loss, a scalar, on a batch of ``examples``, by ``forward``. It draws from ``random`` for the
+        whole batch; with ``rows`` the mean is over these rows (several processes share a batch). It reads no value back
+        to the host."""
         ...
 
     def on_forward(self, model: Any, act: Callable[[], None]) -> None:
@@ -170,9 +189,9 @@ def family_named(name: str) -> ModelFamily:
 
 
 def family_of(files: Collection[str]) -> ModelFamily:
-    """The family whose required files are among ``files``; of none, the one that misses fewest, so that what is
-    missing can be named."""
-    return min(families(), key=lambda family: len(family.rules.required - set(files)))
+    """The family of whose required files most are among ``files``, so that what is missing can be named; of equals, the
+    first."""
+    return max(families(), key=lambda family: len(family.rules.required & set(files)))
 
 
 def family_in(folder: Path) -> ModelFamily:

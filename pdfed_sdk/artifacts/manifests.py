@@ -28,6 +28,7 @@ ACCEPTED_FAILURES = frozenset({"signingCredential.untrusted"})
 
 HINT = "do not use this model: vote it unusable, or fetch the package again if it came from a doubtful source"
 _DIGEST = re.compile(r"0x[0-9a-f]{64}")
+_BASE = "urn:pdfed:base:sha256:"
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -82,13 +83,21 @@ class ManifestGraph:
 
     def parents_of(self, label: str) -> list[str]:
         """Labels of the nested parents, in order of ingredients."""
-        labels = [item.get("active_manifest") for item in self._manifest(label).get("ingredients", [])]
+        ingredients = [item for item in self._manifest(label).get("ingredients", []) if not _is_base(item)]
+        labels = [item.get("active_manifest") for item in ingredients]
         if None in labels:
             raise ProvenanceInvalid(
                 f"{self._manifest(label).get('title')!r} names a parent without a manifest",
                 hint="use signed parents only",
             )
         return [str(item) for item in labels]
+
+    def base_of(self, label: str) -> str:
+        """Digest, in hex, of the base that a model is applied to; empty if it stands alone."""
+        found = [str(item["instance_id"]) for item in self._manifest(label).get("ingredients", []) if _is_base(item)]
+        if len(found) > 1:
+            raise ProvenanceInvalid(f"the manifest names {len(found)} bases, at most one is possible", hint=HINT)
+        return found[0].removeprefix(_BASE) if found else ""
 
     @cached_property
     def depths(self) -> dict[str, int]:
@@ -175,6 +184,18 @@ def failures(report: Mapping[str, Any]) -> list[str]:
         parts += [delta.get("validationDeltas") or {} for delta in result.get("ingredientDeltas") or []]
         codes |= {str(item.get("code")) for part in parts for item in part.get("failure") or []}
     return sorted(codes)
+
+
+def base_ingredient(digest: str) -> dict[str, Any]:
+    """A base as an ingredient: it carries no manifest and is known by its digest alone."""
+    return {"title": "base pipeline", "format": "application/x-directory", "relationship": "inputTo",
+            "instance_id": _BASE + digest}  # fmt: skip
+
+
+def _is_base(ingredient: Mapping[str, Any]) -> bool:
+    """Whether an ingredient is a base; one with a manifest is a parent, whatever it calls itself."""
+    named = str(ingredient.get("instance_id", "")).startswith(_BASE)
+    return named and ingredient.get("relationship") == "inputTo" and not ingredient.get("active_manifest")
 
 
 def model_assertion(weights_digest: bytes, parents: tuple[ParentClaim, ...]) -> dict[str, Any]:

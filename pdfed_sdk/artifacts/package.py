@@ -51,6 +51,8 @@ class PackageContents:
     weights_digest: bytes
     manifest: bytes
     tensors: tuple[TensorInfo, ...]
+    base: str = ""
+    """Digest, in hex, of what the model is applied to and does not contain; empty for a model that stands alone."""
 
     @property
     def parameters(self) -> int:
@@ -196,7 +198,7 @@ def _contents(data: memoryview, family: ModelFamily, entries: dict[str, Entry]) 
     weights = entries[rules.weights].of(data)
     tensors = tuple(read_tensors(weights, rules.weights))
     configs = {name: _json(data, entries[name]) for name in rules.configs}
-    rules.check(configs, sum(tensor.elements for tensor in tensors))
+    rules.check(configs, {tensor.name: tensor.shape for tensor in tensors})
     return PackageContents(
         family=family.name,
         size=len(data),
@@ -204,6 +206,7 @@ def _contents(data: memoryview, family: ModelFamily, entries: dict[str, Entry]) 
         weights_digest=hashlib.sha256(weights).digest(),
         manifest=bytes(entries[MANIFEST].of(data)) if MANIFEST in entries else b"",
         tensors=tensors,
+        base=rules.base(configs) if rules.base else "",
     )
 
 

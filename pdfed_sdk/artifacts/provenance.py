@@ -28,6 +28,7 @@ from pdfed_sdk.artifacts.manifests import (
     ManifestGraph,
     ModelFacts,
     ParentClaim,
+    base_ingredient,
     failures,
     model_assertion,
     plain,
@@ -127,7 +128,7 @@ def build_package(
             contents = pack_folder(folder, unsigned)
             claims = _claims(parents)
             nested = [link.path for link, claim in zip(parents, claims, strict=True) if claim.nested]
-            definition = _definition(title, wallet, facts, contents.weights_digest, claims)
+            definition = _definition(title, wallet, facts, contents.weights_digest, claims, contents.base)
             _sign(definition, nested, identity, unsigned, signed)
             verified = verify_package(signed, Expected(author=wallet))
             signed.replace(out)
@@ -224,12 +225,18 @@ def _claims(parents: Sequence[ParentLink]) -> tuple[ParentClaim, ...]:
 
 
 def _definition(
-    title: str, wallet: str, training: Mapping[str, Any], weights: bytes, claims: tuple[ParentClaim, ...]
+    title: str,
+    wallet: str,
+    training: Mapping[str, Any],
+    weights: bytes,
+    claims: tuple[ParentClaim, ...],
+    base: str = "",
 ) -> dict[str, Any]:
     return {
         "claim_generator_info": [{"name": "pdfed-sdk"}],
         "title": title,
         "format": MEDIA_TYPE,
+        "ingredients": [base_ingredient(base)] if base else [],
         "assertions": [
             {"label": WALLETS, "data": {"ethereum": [wallet]}},
             {"label": TRAINING, "data": training},
@@ -290,6 +297,10 @@ def _verify(path: Path, expected: Expected, trust_anchors: str) -> tuple[Verifie
     graph = ManifestGraph(contents.manifest, report)
     facts = graph.facts[graph.active]
     _check_facts(path, facts, digests)
+    if (named := graph.base_of(graph.active)) != contents.base:
+        raise ProvenanceInvalid(
+            f"{path}: the manifest names the base {named or 'none'}, the package {contents.base or 'none'}", hint=HINT
+        )
     _check_expected(path, facts, expected)
     return VerifiedPackage(contents, digests, facts, state == "Trusted", graph.depths[graph.active]), graph
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.captions import check_caption
 from pdfed_sdk.ml.class_names import check_names, meant, plain_name
 
 MAX_SIDE = 1024
@@ -29,15 +31,18 @@ PUBLIC_PICTURES = 1_000
 @dataclass(frozen=True, eq=False)
 class PictureSet:
     """Pictures ``images`` (N, C, H, W) uint8 with C in {1, 3} and H = W, ``labels`` (N,) int64 in
-    [0, len(classes)) or -1 for unlabelled."""
+    [0, len(classes)) or -1 for unlabelled, and ``captions``, one a picture ("": none) or none at all."""
 
     images: Tensor
     labels: Tensor
     classes: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_images(self.images, "images")
         check_labels(self.labels, len(self.images), len(self.classes), "labels")
+        if self.captions and len(self.captions) != len(self.images):
+            raise DataError(f"there are {len(self.captions)} captions for {len(self.images)} pictures")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,19 +58,26 @@ class PictureSet:
         return int(self.images.shape[1])
 
     def digest(self) -> bytes:
-        """Data-set root: a SHA-256 Merkle root over (label, picture) leaves under shape and class names (32 bytes)."""
+        """Data-set root: a SHA-256 Merkle root over `leaves` under shape and class names (32 bytes)."""
         header = json.dumps([list(self.images.shape), list(self.classes)]).encode()
+        return hashlib.sha256(header + merkle_root(self.leaves())).digest()
+
+    def leaves(self) -> list[bytes]:
+        """SHA-256 (32 bytes) over label, pixels and caption of each picture: what an owner names to withdraw it."""
         pixels, labels = self.images.numpy(), self.labels.numpy().astype("<i8")
-        leaves = [
-            hashlib.sha256(b"\0" + labels[i].tobytes() + np.ascontiguousarray(pixels[i]).tobytes()).digest()
+        texts = self.captions or ("",) * len(self)
+        return [
+            hashlib.sha256(
+                b"\0" + labels[i].tobytes() + np.ascontiguousarray(pixels[i]).tobytes() + texts[i].encode()
+            ).digest()
             for i in range(len(self))
         ]
-        return hashlib.sha256(header + merkle_root(leaves)).digest()
 
     def take(self, indices: Sequence[int] | Tensor) -> PictureSet:
         """The pictures at ``indices``, in that order."""
         index = torch.as_tensor(indices, dtype=torch.long)
-        return PictureSet(self.images[index], self.labels[index], self.classes)
+        captions = tuple(self.captions[i] for i in index.tolist()) if self.captions else ()
+        return PictureSet(self.images[index], self.labels[index], self.classes, captions)
 
     def joined(self, other: PictureSet) -> PictureSet:
         """This set followed by ``other`` (same size, channels and classes)."""
@@ -73,11 +85,15 @@ class PictureSet:
             raise DataError(f"other.classes is {other.classes}, expected {self.classes}")
         if self.images.shape[1:] != other.images.shape[1:]:
             raise DataError(f"other holds {tuple(other.images.shape[1:])}, expected {tuple(self.images.shape[1:])}")
-        return PictureSet(torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels]), self.classes)
+        captions: tuple[str, ...] = ()
+        if self.captions or other.captions:
+            captions = (self.captions or ("",) * len(self)) + (other.captions or ("",) * len(other))
+        images, labels = torch.cat([self.images, other.images]), torch.cat([self.labels, other.labels])
+        return PictureSet(images, labels, self.classes, captions)
 
     def shaped(self, size: int, channels: int) -> PictureSet:
         """The same pictures at ``size`` pixels a side and ``channels`` colours."""
-        return PictureSet(reshape_images(self.images, size, channels), self.labels, self.classes)
+        return PictureSet(reshape_images(self.images, size, channels), self.labels, self.classes, self.captions)
 
     def named(self, classes: Sequence[str], unknown: str = "refuse") -> PictureSet:
         """The same pictures with labels that count in ``classes``, found by name whatever the case; unlabelled ones
@@ -97,15 +113,17 @@ class PictureSet:
         keep = (labels > -2).nonzero().flatten()
         if not len(keep):
             raise DataError(f"no picture is of a class of the task: {', '.join(classes)}")
-        return PictureSet(self.images[keep], labels[keep], tuple(classes))
+        kept = self.take(keep)
+        return PictureSet(kept.images, labels[keep], tuple(classes), kept.captions)
 
     def save(self, path: Path) -> None:
         """Write an .npz without pickled objects."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as file:
-            np.savez_compressed(
-                file, images=self.images.numpy(), labels=self.labels.numpy(), classes=np.array(self.classes, dtype=str)
-            )
+            words: dict[str, Any] = {"classes": np.array(self.classes, dtype=str)}
+            if self.captions:
+                words["captions"] = np.array(self.captions, dtype=str)
+            np.savez_compressed(file, images=self.images.numpy(), labels=self.labels.numpy(), **words)
 
     @staticmethod
     def load(path: Path) -> PictureSet:
@@ -114,13 +132,17 @@ class PictureSet:
             with np.load(path, allow_pickle=False) as archive:
                 images, labels = torch.from_numpy(archive["images"]), torch.from_numpy(archive["labels"])
                 classes = tuple(str(name) for name in archive["classes"])
+                texts = archive["captions"] if "captions" in archive.files else ()
+                captions = tuple(check_caption(str(text), f"caption {i}") for i, text in enumerate(texts))
+        except DataError:
+            raise
         except (OSError, ValueError, KeyError, EOFError, TypeError) as error:
             raise DataError(
                 f"{path} is not a picture archive: {error}", hint="write it with PictureSet.save"
             ) from error
         except Exception as error:  # zipfile and zlib raise their own
             raise DataError(f"{path} is damaged: {error}", hint="make the split again") from error
-        return PictureSet(images, labels, classes)
+        return PictureSet(images, labels, classes, captions)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.captions import check_caption
 from pdfed_sdk.ml.data import PictureSet, reshape_images
 
 if TYPE_CHECKING:
@@ -52,11 +53,13 @@ Labelled = tuple[PictureSet, list[Skipped]]
 
 def load_folder(path: Path, *, size: int, channels: int = 3, fit: str = "pad") -> Labelled:
     """Every picture below ``path`` at ``size`` pixels a side: the class is what a metadata file says under "label", or
-    else the first sub-folder; loose pictures are unlabelled if there are no classes. ``fit``: "pad" (on white) or
+    else the first sub-folder; loose pictures are unlabelled if there are no classes. The caption of a picture is what a
+    metadata file says under "text". ``fit``: "pad" (on white) or
     "crop" (the middle). Broken, oversized or empty files are skipped and listed; no usable one: DataError."""
     check_fit(fit)
-    images, labels, skipped = list[Tensor](), list[str | None](), list[Skipped]()
-    named = dict(_labels(path))
+    images, labels, texts, skipped = list[Tensor](), list[str | None](), list[str](), list[Skipped]()
+    told = {file: (label, text) for file, label, text in _metadata(path)}
+    named = {file: label for file, (label, _) in told.items()}
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
     kinds = {file: named.get(file) or _folder_class(file, path) for file in files}
     classes = tuple(sorted({kind for kind in kinds.values() if kind}))
@@ -66,23 +69,27 @@ def load_folder(path: Path, *, size: int, channels: int = 3, fit: str = "pad") -
                 raise DataError("lies beside the class folders")
             images.append(decode(file, size, channels, fit))
             labels.append(kind)
+            texts.append(told.get(file, (None, ""))[1])
         except Exception as error:  # Pillow raises many kinds
             skipped.append(Skipped(str(file.relative_to(path)), reason_of(error, path)))
     missing = [
         Skipped(str(file.relative_to(path)), "named in the metadata, no picture there") for file in named.keys() - files
     ]
-    return gathered(path, images, labels, skipped + sorted(missing, key=lambda one: one.file))
+    return gathered(path, images, labels, skipped + sorted(missing, key=lambda one: one.file), texts)
 
 
-def gathered(path: Path, images: list[Tensor], kinds: list[str | None], skipped: list[Skipped]) -> Labelled:
-    """One set out of pictures and the names of their classes, which are numbered in order of name."""
+def gathered(
+    path: Path, images: list[Tensor], kinds: list[str | None], skipped: list[Skipped], texts: list[str] | None = None
+) -> Labelled:
+    """One set out of pictures, the names of their classes, which are numbered in order of name, and their captions."""
     if not images:
         detail = f"; first: {skipped[0].file}: {skipped[0].reason}" if skipped else ""
         raise DataError(f"{path} holds no usable picture ({len(skipped)} skipped{detail})")
     classes = sorted({kind for kind in kinds if kind is not None})
     place = {name: number for number, name in enumerate(classes)}
     labels = torch.tensor([-1 if kind is None else place[kind] for kind in kinds], dtype=torch.int64)
-    return PictureSet(torch.cat(images), labels, tuple(classes)), skipped
+    captions = tuple(texts) if texts and any(texts) else ()
+    return PictureSet(torch.cat(images), labels, tuple(classes), captions), skipped
 
 
 def check_fit(fit: str) -> None:
@@ -114,8 +121,8 @@ def _is_split(root: Path, name: str) -> bool:
     return all(place.name.lower() in SPLITS for place in root.iterdir() if place.is_dir() and place.name[0] not in "._")
 
 
-def _labels(root: Path) -> Iterator[tuple[Path, str | None]]:
-    """(file, label or None) of every line of the metadata files below ``root``."""
+def _metadata(root: Path) -> Iterator[tuple[Path, str | None, str]]:
+    """(file, label or None, caption or "") of every line of the metadata files below ``root``."""
     for name in METADATA:
         for table in sorted(root.rglob(name)):
             if table.stat().st_size > MAX_METADATA:
@@ -129,7 +136,8 @@ def _labels(root: Path) -> Iterator[tuple[Path, str | None]]:
                     )
                 if label is not None and not isinstance(label, str | int):
                     raise DataError(f"{table}, entry {number}: label is {label!r}, expected a name or a number")
-                yield place, None if label in (None, "") else str(label)
+                text = check_caption(row.get("text") or "", f"{table}, entry {number}: text")
+                yield place, None if label in (None, "") else str(label), text
 
 
 def _rows(table: Path) -> Iterator[dict[str, Any]]:

@@ -12,8 +12,9 @@ from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.rpc import Options
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
-from pdfed_sdk.errors import ConfigError
+from pdfed_sdk.errors import ConfigError, MlError
 from pdfed_sdk.ml.device import set_threads
+from pdfed_sdk.ml.lora.base_files import use_base
 from pdfed_sdk.ml.sources import Reading
 from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.entrusting import Entrusting
@@ -43,6 +44,26 @@ def make_strategy(config: NodeConfig) -> LocalStrategy:
     return strategy
 
 
+def check_base(card: TaskCard, home: Path, config: NodeConfig) -> None:
+    """Let this process find the base that the card's adapters are applied to. ConfigError: missing, or other bytes."""
+    if card.adapter is None:
+        return
+    if not config.node.base:
+        raise ConfigError(
+            f"the task's adapters need the base {card.adapter.base}",
+            hint='fetch it, and name its folder: base = "…" in [node] of pdfed.toml',
+        )
+    try:
+        found = use_base(home / config.node.base)
+    except MlError as error:
+        raise ConfigError(f"[node] base: {error.message}", hint=error.hint) from error
+    if found != card.adapter.base:
+        raise ConfigError(
+            f"[node] base {config.node.base} has the digest {found}, the task's card says {card.adapter.base}",
+            hint="fetch the very base that the card names; equal names are not equal bytes",
+        )
+
+
 def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool = False) -> Node:
     """Everything a node needs, ready to ``run``; with ``dry_run`` its client sends nothing. Takes a few seconds:
     fingerprints, thresholds and calibration."""
@@ -63,6 +84,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
     view = TaskView(client)
     models = ModelCache(home / "models", store, view, view.params.sponsor)
     card = TaskCard.fetch(store, view.params.card_digest)
+    check_base(card, home, config)
     settings = card.scoring
     reading = Reading(config.node.fit, card.classes, config.node.unknown_classes)
     split = load_class(config.parts.dataset)(home / config.node.data, settings, reading)

@@ -11,7 +11,7 @@ from pdfed_sdk.types import Address, Parent
 
 CARD = """---
 library_name: diffusers
-tags: [pdfed, ddpm, federated-learning]
+tags: [pdfed, {family}, federated-learning]
 ---
 # {title}
 

@@ -52,21 +52,33 @@ class PictureEvaluator:
             fresh = load_with_heartbeat(candidate, heartbeat)
             if fresh.family.name != known.family.name:
                 raise MlError(f"the model is of the family {fresh.family.name}, the task's is {known.family.name}")
+            fresh.family.check_beside(known, fresh)
             after = self._scorer.evaluate(fresh, seed)
+            own = self._by_own_captions(fresh, seed)
         except FOREIGN as error:  # a configuration that passed every check, and still does not run as the reference did
             told = (str(error).splitlines() or [""])[0][:200]
             if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
                 raise MemoryError(told) from error
             raise MlError(f"the model does not run: {type(error).__name__}: {told}") from error
         pairs = tuple(json.dumps(pair, sort_keys=True).encode() for pair in after.to_dict()["pairs"][:MAX_PAIR_LEAVES])
+        reports = {"reference": before.to_dict(), "candidate": after.to_dict()}
+        copied = after.train_counts
+        if own is not None:
+            reports["own captions"] = own.to_dict()
+            copied = tuple(max(pair) for pair in zip(copied, own.train_counts, strict=True))
         return Evaluation(
             improvement=improvement(before, after),
             reference=before.public(),
             candidate=after.public(),
-            report=json.dumps({"reference": before.to_dict(), "candidate": after.to_dict()}, sort_keys=True).encode(),
+            report=json.dumps(reports, sort_keys=True).encode(),
             pairs=pairs,
-            copied=after.train_counts,
+            copied=copied,
         )
+
+    def _by_own_captions(self, model: Model, seed: bytes) -> QNReport | None:
+        """The model as an attacker who knows this node's captions would sample it; None without captions. Private."""
+        attacked = model.family.captioned(model, self._scorer.split.train)
+        return None if attacked is None else self._scorer.evaluate(attacked, seed)
 
     def hidden_parents(
         self,
@@ -102,8 +114,11 @@ class PictureEvaluator:
         return trace(model, shown.images, shown.labels, seed)
 
     def gate(self, evaluation: Evaluation) -> None:
-        report = QNReport.from_dict(json.loads(evaluation.report)["candidate"])
-        publication_gate(report, self._ceiling)
+        """By the task's prompts and, where there are captions, by this node's own: the worse decides."""
+        reports = json.loads(evaluation.report)
+        for name in ("candidate", "own captions"):
+            if name in reports:
+                publication_gate(QNReport.from_dict(reports[name]), self._ceiling)
 
 
 class PictureTrainer:

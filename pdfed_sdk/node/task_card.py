@@ -2,7 +2,8 @@
 
 One writer and one reader, for files, stores and the demo. Keys: "title", "scoring" (``ScoringSettings``), "model" (what
 the genesis is, in words), "family" (the kind of model), "classes" (their names, in the order of the model's labels). A
-card without "family" is one of the class-conditional DDPMs; without "classes" every node counts its own.
+card without "family" is one of the class-conditional DDPMs; without "classes" every node counts its own. "adapter"
+(``AdapterSetup``) stands on cards of the family latent-lora only: base, rank, modules, prompts, guidance, resolution.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch, MlError
 from pdfed_sdk.family import family_named
 from pdfed_sdk.ml.class_names import check_names
+from pdfed_sdk.ml.lora.setup import AdapterSetup
 from pdfed_sdk.ml.scoring import ScoringSettings
 
 MOST_BYTES = 1 << 20
@@ -31,6 +33,21 @@ class TaskCard:
     model: str = "genesis"
     family: str = "ddpm"
     classes: tuple[str, ...] = ()
+    adapter: AdapterSetup | None = None
+
+    def __post_init__(self) -> None:
+        if (self.adapter is not None) != (self.family == "latent-lora"):
+            raise ConfigError(
+                f"the card is of the family {self.family} and {'has an' if self.adapter else 'lacks its'} adapter",
+                hint='"adapter" belongs to the family latent-lora, and to no other',
+            )
+        wanted = (self.scoring.size, self.scoring.channels)
+        if self.adapter is not None and wanted != (self.adapter.resolution, 3):
+            raise ConfigError(
+                f"the card scores {wanted[0]} px in {wanted[1]} channels, its adapters draw "
+                f"{self.adapter.resolution} px in 3",
+                hint="give both the same size, and colour",
+            )
 
     def to_bytes(self) -> bytes:
         """The card's bytes; their sha2-256 is what the task names."""
@@ -41,6 +58,8 @@ class TaskCard:
             "family": self.family,
             "classes": list(self.classes),
         }
+        if self.adapter is not None:
+            card["adapter"] = self.adapter.to_dict()
         return json.dumps(card, indent=1, sort_keys=True).encode()
 
     def write(self, path: Path) -> Path:
@@ -60,9 +79,10 @@ class TaskCard:
                 model=str(card.get("model", "genesis")),
                 family=str(card.get("family", "ddpm")),
                 classes=check_names(card.get("classes", ())),
+                adapter=AdapterSetup.from_dict(card["adapter"]) if "adapter" in card else None,
             )
             family_named(found.family)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MlError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, MlError, ConfigError) as error:
             raise ConfigError(f"{subject} has no readable scoring settings: {error}", hint="ask the sponsor") from error
         return found
 

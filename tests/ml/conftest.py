@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,7 @@ from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.diffusion.model import DiffusionModel, ModelConfig, new_model
 from pdfed_sdk.ml.scoring.scorer import Scorer, ScoringSettings
 from pdfed_sdk.ml.sources import load_pictures
+from tests.support.tiny_base import tiny_adapter, tiny_base
 
 set_threads(1)
 
@@ -31,6 +35,18 @@ def splits(mnist: PictureSet) -> list[NodeSplit]:
 def tiny() -> DiffusionModel:
     """An untrained model."""
     return new_model(ModelConfig(widths=(8, 16)), seed=3)
+
+
+@pytest.fixture(scope="session")
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny random base, which this process can find."""
+    return tiny_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def adapter(base_folder: Path) -> Any:
+    """An adapter of the tiny base that changes something: its B are not zero."""
+    return tiny_adapter(base_folder, seed=3)
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from pdfed_sdk.errors import PackageInvalid
 from pdfed_sdk.family import PackageRules
 
 
-def check(configs, parameters):
+def check(configs, shapes):
     if configs["toy.json"].get("kind") != "toy":
         raise PackageInvalid("toy.json is of another kind", hint="write kind")
 
@@ -40,9 +40,11 @@ FAMILY = Toy()
 """
 
 
-def test_every_entry_is_a_whole_family(tiny, tmp_path):
+def test_every_entry_is_a_whole_family(tiny, adapter, tmp_path):
     """Each method of the protocol does its work on a model of the family."""
+    models = {"ddpm": tiny, "latent-lora": adapter}
     for family in families():
+        tiny = models[family.name]
         folder = family.save(tiny, tmp_path / family.name)
         loaded = load_model(folder)
         assert loaded.family is family is family_named(family.name) is family_in(folder)
@@ -52,6 +54,7 @@ def test_every_entry_is_a_whole_family(tiny, tmp_path):
         images, labels = family.sample(loaded, 3, b"seed", steps=2)
         assert (len(images), len(labels), len(beats)) == (3, 3, 2)
         assert family.usage
+        family.check_beside(tiny, loaded)
 
 
 def test_a_second_family_needs_one_module_and_one_entry(tmp_path, monkeypatch):
@@ -82,6 +85,7 @@ def test_a_second_family_needs_one_module_and_one_entry(tmp_path, monkeypatch):
 def test_nothing_but_the_family_names_its_network():
     """`.unet` belongs to the modules of the family; trainer, sampler, scorer, package rules and node go through it."""
     own = {ROOT / "pdfed_sdk/ml/diffusion/ddpm.py", ROOT / "pdfed_sdk/ml/diffusion/model.py"}
+    own |= set((ROOT / "pdfed_sdk/ml/lora").glob("*.py"))
     named = [p for p in (ROOT / "pdfed_sdk").rglob("*.py") if p not in own and ".unet" in p.read_text()]
     assert named == []
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdfed_sdk.errors import PackageInvalid
-from pdfed_sdk.family import SOLVERS, Forward, PackageRules
+from pdfed_sdk.family import SOLVERS, Examples, Forward, PackageRules
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from torch import Generator, Tensor, device
 
+    from pdfed_sdk.ml.data import PictureSet
     from pdfed_sdk.ml.diffusion.model import Ambient, DiffusionModel
 
 MODEL_INDEX: Final = "model_index.json"
@@ -68,6 +70,16 @@ unet = DDPMPipeline.from_pretrained("this folder").unet  # forward with class_la
 
         return sample(model, n, seed, steps=steps, classes=classes, solver=solver)
 
+    def check_beside(self, reference: DiffusionModel, candidate: DiffusionModel) -> None:
+        """Nothing is frozen: models of any size compete."""
+
+    def captioned(self, model: DiffusionModel, pictures: PictureSet) -> None:
+        return None
+
+    def examples(self, model: DiffusionModel, data: PictureSet, place: device) -> Examples:
+        images, labels = data.images.to(place), data.labels.to(place)
+        return lambda part: (images[part].float().div_(127.5).sub_(1), labels[part])
+
     def loss(
         self,
         model: DiffusionModel,
@@ -93,14 +105,14 @@ FAMILY: Final = Ddpm()
 # --- rules of the package --------------------------------------------------------------------------------------------
 
 
-def check_configs(configs: Mapping[str, Mapping[str, Any]], parameters: int) -> None:
+def check_configs(configs: Mapping[str, Mapping[str, Any]], shapes: Mapping[str, tuple[int, ...]]) -> None:
     """PackageInvalid unless the pipeline names a UNet2DModel and a scheduler that its folders hold, of a size that
-    ``parameters`` stored numbers can fill."""
+    stored tensors of these ``shapes`` can fill."""
     scheduler = _check_index(configs[MODEL_INDEX])
     _check_class(configs[SCHEDULER_CONFIG], SCHEDULER_CONFIG, scheduler)
     unet = configs[UNET_CONFIG]
     _check_class(unet, UNET_CONFIG, "UNet2DModel")
-    _check_unet_fits(unet, parameters)
+    _check_unet_fits(unet, sum(math.prod(shape) for shape in shapes.values()))
 
 
 def _check_index(index: Mapping[str, Any]) -> str:

@@ -43,7 +43,7 @@ class Learner:
         self.device = device = processes.device
         self.network = model.network.to(device).train()
         self.forward: nn.Module = processes.wrap(self.network)
-        self._images, self._labels = data.images.to(device), data.labels.to(device)
+        self._examples = model.family.examples(model, data, device)
         self._usable = usable.to(device)
         own = trainable(self.network)
         self.names = list(own)
@@ -64,16 +64,16 @@ class Learner:
             moments = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
             self.optimiser.state[weight] = {"step": torch.zeros((), device=device), **moments}
         self.random = torch.Generator(device).manual_seed(config.seed)
-        self._ambient = self._fixed_noise() if config.ambient else None
+        self._ambient = self._fixed_noise(data) if config.ambient else None
         self.batch = config.batch
         self.seen = self.steps = 0
 
-    def _fixed_noise(self) -> Tensor:
+    def _fixed_noise(self, data: PictureSet) -> Tensor:
         """The noise that each picture keeps, a function of the seed: a resumed run has the same."""
         if not isinstance(self.model, DiffusionModel):
             raise MlError(f"ambient training knows no {self.model.family.name} models", hint="set ambient to 0")
         seed = b"ambient" + self.config.seed.to_bytes(32, "big", signed=True)
-        return normal_block(seed, 0, len(self._images), tuple(self._images.shape[1:]), self.device)
+        return normal_block(seed, 0, len(data), tuple(data.images.shape[1:]), self.device)
 
     def _loss(self, images: Tensor, labels: Tensor, part: Tensor) -> Tensor:
         model, dropout, rows = self.model, self.config.label_dropout, self.processes.rows(len(part))
@@ -111,7 +111,7 @@ class Learner:
         parts = chosen.tensor_split(min(self.config.accumulate, count))
         total = torch.zeros((), device=device)
         for number, part in enumerate(parts, 1):
-            images, labels = self._images[part].float().div_(127.5).sub_(1), self._labels[part]
+            images, labels = self._examples(part)
             with shared.without_sync(self.forward) if number < len(parts) else contextlib.nullcontext():
                 with torch.autocast(device.type, torch.bfloat16, enabled=self.config.bf16, cache_enabled=False):
                     loss = self._loss(images, labels, part)

@@ -64,6 +64,8 @@ def train(
     origin = parent.weights_digest().hex() if parent is not None else "fresh"
     key = json.dumps([asdict(config), shape.to_json(), digest, sorted(excluded), origin], sort_keys=True)
     learner = Learner(config, fresh, data, usable, Processes(config.device))
+    if heldout is not None and not isinstance(fresh, DiffusionModel):
+        raise MlError(f"no validation loss is known of {fresh.family.name} models", hint="train without heldout")
     watch = None if heldout is None else Watch(Validation(heldout), config.check_every)
     keeper = _Keeper(learner, watch, state_file, key)
     keeper.load()

@@ -1,0 +1,1 @@
+"""The family of LoRA adapters of latent text-to-image models."""
