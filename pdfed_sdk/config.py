@@ -79,13 +79,15 @@ class NodeSection:
 @dataclass(frozen=True, slots=True)
 class TrainingSection:
     """``only``: train on the split's first so many shared pictures instead of all (0: all). ``dedup``: at most this
-    share of the training pictures, the most copied by models that were scored, is left out (0: none)."""
+    share of the training pictures, the most copied by models that were scored, is left out (0: none). ``withdrawn``: a
+    signed list of pictures that are no longer trained on (`node.withdrawal`)."""
 
     batch: int = 32
     lr: float = 3e-3
     ema: float = 0.99
     only: int = 0
     dedup: float = 0.05
+    withdrawn: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,11 @@ def _check(config: NodeConfig, path: Path) -> None:
         if not least <= value <= most:
             bound = f"at least {least:g}" if most == float("inf") else f"within {least:g} … {most:g}"
             raise ConfigError(f"{path}: {name} is {value}, not {bound}", hint="docs/node.md says what it means")
+    if training.only and training.withdrawn:
+        raise ConfigError(
+            f"{path}: [training] only and withdrawn are both set; only leaves no picture out",
+            hint="train on all pictures but the withdrawn ones: remove only",
+        )
     if node.role not in ROLES:
         raise ConfigError(f'{path}: [node] role is "{node.role}"', hint=f"use one of {', '.join(ROLES)}")
     words = {"fit": (node.fit, ("pad", "crop")), "unknown_classes": (node.unknown_classes, ("refuse", "ignore"))}

@@ -13,6 +13,7 @@ from pdfed_sdk.chain.rpc import Options
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
 from pdfed_sdk.errors import ConfigError, MlError
+from pdfed_sdk.ml.data import NodeSplit
 from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.lora.base_files import use_base
 from pdfed_sdk.ml.sources import Reading
@@ -27,6 +28,7 @@ from pdfed_sdk.node.runner import LoopSettings, Node
 from pdfed_sdk.node.strategy import LocalStrategy
 from pdfed_sdk.node.task_card import TaskCard
 from pdfed_sdk.node.task_view import TaskView
+from pdfed_sdk.node.withdrawal import Withdrawal
 from pdfed_sdk.types import Role
 
 log = logging.getLogger("pdfed.node")
@@ -62,6 +64,21 @@ def check_base(card: TaskCard, home: Path, config: NodeConfig) -> None:
             f"[node] base {config.node.base} has the digest {found}, the task's card says {card.adapter.base}",
             hint="fetch the very base that the card names; equal names are not equal bytes",
         )
+
+
+def withdrawn_places(split: NodeSplit, home: Path, config: NodeConfig) -> list[int]:
+    """Where the training pictures stand whose owner withdrew consent. Raises ConfigError."""
+    if not config.training.withdrawn:
+        return []
+    path = home / config.training.withdrawn
+    found = Withdrawal.read(path).places(split.train.leaves())
+    log.info("%d of %d training pictures are withdrawn and left out", len(found), len(split.train))
+    if not found:
+        raise ConfigError(
+            f"[training] withdrawn {path} names no training picture of this node",
+            hint="leaves depend on the task's size and class names: sign a list for this task",
+        )
+    return found
 
 
 def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool = False) -> Node:
@@ -101,7 +118,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         trainer=trainer,
         package=SigningPackager(identity, signer.address),
         strategy=make_strategy(config),
-        dedup=DedupList(home / "dedup.json", config.training.dedup),
+        dedup=DedupList(home / "dedup.json", config.training.dedup, withdrawn_places(split, home, config)),
         entrusting=Entrusting(client, config.relay.url, config.relay.key) if config.relay.url else None,
         settings=LoopSettings(
             role=role,

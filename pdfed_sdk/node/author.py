@@ -237,7 +237,7 @@ class Author:
             seed=attempt.seed,
             resume=attempt.snapshot,
             on_step=self.between_steps,
-            excluded=attempt.excluded,
+            excluded=sorted({*attempt.excluded, *self.dedup.withdrawn}),  # withdrawn since, perhaps
         )
         if facts is None:
             return attempt

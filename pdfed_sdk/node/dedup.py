@@ -17,12 +17,14 @@ DEFAULT_SHARE = 0.05
 
 
 class DedupList:
-    """Counts by the name of the evaluation they come from. ``share`` 0 leaves nothing out."""
+    """Counts by the name of the evaluation they come from. ``share`` 0 leaves no picture out for being copied.
+    ``withdrawn`` are training pictures whose owner withdrew consent (`withdrawal`): they are always left out, and do not
+    count towards the share."""
 
-    def __init__(self, path: Path, share: float = DEFAULT_SHARE) -> None:
+    def __init__(self, path: Path, share: float = DEFAULT_SHARE, withdrawn: Sequence[int] = ()) -> None:
         if not 0 <= share <= 1:
             raise ConfigError(f"[training] dedup is {share}, not within 0 … 1", hint="0 leaves no picture out")
-        self._path, self._share = path, share
+        self._path, self._share, self.withdrawn = path, share, frozenset(withdrawn)
 
     def keep(self, evaluation: str, counts: Sequence[int]) -> None:
         """Remember the copies of one evaluation, instead of what it had before; none at all is not written."""
@@ -40,13 +42,14 @@ class DedupList:
             write_durably(self._path, json.dumps(kept, sort_keys=True).encode())
 
     def excluded(self) -> list[int]:
-        """Training pictures to leave out now: the most copied, ties by index, at most the share of all."""
+        """Training pictures to leave out now: those withdrawn, and of the others the most copied, ties by index, at
+        most the share of all."""
         kept = self._read()
         total: Counter[int] = Counter()
         for counts in kept["evaluations"].values():
             total.update({int(index): count for index, count in counts.items()})
-        ranked = sorted(total, key=lambda index: (-total[index], index))
-        return sorted(ranked[: int(self._share * kept["pictures"])])
+        ranked = sorted(set(total) - self.withdrawn, key=lambda index: (-total[index], index))
+        return sorted({*ranked[: int(self._share * kept["pictures"])], *self.withdrawn})
 
     def _read(self) -> dict[str, Any]:
         try:
