@@ -18,7 +18,7 @@ DEFAULT_SHARE = 0.05
 
 class DedupList:
     """Counts by the name of the evaluation they come from. ``share`` 0 leaves no picture out for being copied.
-    ``withdrawn`` are training pictures whose owner withdrew consent (`withdrawal`): they are always left out, and do not
+    ``withdrawn`` are training pictures whose owner withdrew consent (`withdrawal`): they are always left out and do not
     count towards the share."""
 
     def __init__(self, path: Path, share: float = DEFAULT_SHARE, withdrawn: Sequence[int] = ()) -> None:
