@@ -140,6 +140,10 @@ test-e2e: setup  ## set-up, scripts, and a short federation of real processes
 test-fuzz: setup  ## mutated packages, configurations, cards and join files: 100,000 inputs (INPUTS=n SEED=n)
 	$(PY) -m tests.support.fuzzing --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
 
+.PHONY: test-chaos
+test-chaos: setup  ## a node killed at every step, chain and store misbehaving: same books as undisturbed, or fail
+	$(PY) -m tests.support.chaos
+
 .PHONY: test-wheel
 test-wheel: setup  ## build the wheel, install it alone into a fresh environment with the newest libraries, use it
 	$(PY) scripts/toolchain/check_wheel.py

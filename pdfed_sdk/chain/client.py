@@ -151,8 +151,10 @@ class _Client:
 
 
 def _chain(rpc: str | Provider, options: Options) -> Chain:
-    name = "RPC endpoint" if not isinstance(rpc, str) else rpc.split("?")[0].split("@")[-1]
-    return Chain("/".join(name.split("/")[:3]), options)
+    if not isinstance(rpc, str):
+        return Chain("RPC endpoint", options)
+    hosts = (url.strip().split("?")[0].split("@")[-1] for url in rpc.split(","))  # an API key may be part of a URL
+    return Chain(" or ".join("/".join(host.split("/")[:3]) for host in hosts), options)
 
 
 def _flows(at: Connection, signer: Signer | None, state: Path | str | None) -> Voting:

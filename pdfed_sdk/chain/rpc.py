@@ -259,6 +259,28 @@ def _check_status(status: int) -> None:
         raise Unreachable(f"HTTP {status}", final=True)
 
 
+class _Endpoints:
+    """One endpoint, or several of the same chain, which take turns: the next one is asked when one does not answer."""
+
+    def __init__(self, given: str | Provider) -> None:
+        self._all = [given] if not isinstance(given, str) else [_check_url(url.strip()) for url in given.split(",")]
+        self._at = 0
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @property
+    def now(self) -> str | Provider:
+        return self._all[self._at]
+
+    def next(self, error: Unreachable) -> Unreachable:
+        """Turn to the next one; what one endpoint cannot do for good, another may."""
+        if len(self._all) == 1:
+            return error
+        self._at = (self._at + 1) % len(self._all)
+        return Unreachable(str(error))
+
+
 def _check_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         raise UsageError(f"RPC URL {url!r} is not http(s)", hint="for IPC or WebSocket pass a web3 provider")
@@ -266,10 +288,10 @@ def _check_url(url: str) -> str:
 
 
 class Wire:
-    """Drives flows blocking, over HTTP or a sync web3 provider."""
+    """Drives flows blocking, over HTTP (one URL, or several of the same chain, comma-separated) or a web3 provider."""
 
     def __init__(self, endpoint: str | Provider, options: Options) -> None:
-        self._endpoint = _check_url(endpoint) if isinstance(endpoint, str) else endpoint
+        self._endpoints = _Endpoints(endpoint)
         self._options = options
         self._session = requests.Session()
 
@@ -287,20 +309,23 @@ class Wire:
                 if isinstance(step, Sleep):
                     time.sleep(step.seconds)
                     continue
-                try:
-                    answer = self._carry(step)
-                except Unreachable as error:
-                    failure = error
+                for _ in range(len(self._endpoints)):
+                    try:
+                        answer, failure = self._carry(step), None
+                        break
+                    except Unreachable as error:
+                        failure = self._endpoints.next(error)
         finally:
             flow.close()
 
     def _carry(self, batch: Batch) -> list[Any]:
-        if not isinstance(self._endpoint, str):
-            return [_through(self._endpoint.make_request, request) for request in batch.requests]
+        endpoint = self._endpoints.now
+        if not isinstance(endpoint, str):
+            return [_through(endpoint.make_request, request) for request in batch.requests]
         limit, wait = self._options.max_reply, self._options.request_timeout
         try:
             with self._session.post(
-                self._endpoint,
+                endpoint,
                 data=_pack(batch),
                 headers={"content-type": "application/json"},
                 timeout=wait,
@@ -322,10 +347,10 @@ class Wire:
 
 
 class AsyncWire:
-    """Drives flows awaiting, over HTTP or an async web3 provider. One event loop an instance."""
+    """The same, awaiting, over HTTP or an async web3 provider. One event loop an instance."""
 
     def __init__(self, endpoint: str | Provider, options: Options) -> None:
-        self._endpoint = _check_url(endpoint) if isinstance(endpoint, str) else endpoint
+        self._endpoints = _Endpoints(endpoint)
         self._options = options
         self._session: aiohttp.ClientSession | None = None
 
@@ -343,16 +368,19 @@ class AsyncWire:
                 if isinstance(step, Sleep):
                     await asyncio.sleep(step.seconds)
                     continue
-                try:
-                    answer = await self._carry(step)
-                except Unreachable as error:
-                    failure = error
+                for _ in range(len(self._endpoints)):
+                    try:
+                        answer, failure = await self._carry(step), None
+                        break
+                    except Unreachable as error:
+                        failure = self._endpoints.next(error)
         finally:
             flow.close()
 
     async def _carry(self, batch: Batch) -> list[Any]:
-        if not isinstance(self._endpoint, str):
-            return [await _through_async(self._endpoint.make_request, request) for request in batch.requests]
+        endpoint = self._endpoints.now
+        if not isinstance(endpoint, str):
+            return [await _through_async(endpoint.make_request, request) for request in batch.requests]
         if self._session is None:
             self._session = aiohttp.ClientSession(trust_env=True)
         limit = self._options.max_reply
@@ -360,7 +388,7 @@ class AsyncWire:
         headers = {"content-type": "application/json"}
         try:
             async with self._session.post(
-                self._endpoint, data=_pack(batch), headers=headers, timeout=wait, allow_redirects=False
+                endpoint, data=_pack(batch), headers=headers, timeout=wait, allow_redirects=False
             ) as reply:
                 _check_status(reply.status)
                 data = bytearray()

@@ -9,7 +9,9 @@ import typer
 
 PASSWORD_ENV = "PDFED_PASSWORD"
 
-Rpc = Annotated[str, typer.Option(envvar="PDFED_RPC", help="JSON-RPC address of the chain.")]
+Rpc = Annotated[
+    str, typer.Option(envvar="PDFED_RPC", help="JSON-RPC address of the chain; several, comma-separated, take turns.")
+]
 TaskAddress = Annotated[str, typer.Option("--task", envvar="PDFED_TASK", help="Address of the task's ModelRegistry.")]
 Keystore = Annotated[Path, typer.Option(envvar="PDFED_KEYSTORE", help="Web3 v3 keystore file that signs.")]
 PasswordFile = Annotated[

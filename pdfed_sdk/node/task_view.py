@@ -9,6 +9,7 @@ from pdfed_sdk.chain import event_types
 from pdfed_sdk.chain.calls import TaskParams, Windows
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.replay import Cursor, Rewound
+from pdfed_sdk.errors import ChainError
 from pdfed_sdk.types import GENESIS, Address, ModelDigests, ModelRecord, Role, Status, SubmissionId
 
 
@@ -60,7 +61,8 @@ class TaskView:
         self._cursor = Cursor(self._client.flows.at.start)
 
     def refresh(self) -> list[event_types.Event]:
-        """Read new events; returns them in order."""
+        """Read new events; returns them in order. ChainError for a log that contradicts itself, which is read anew the
+        next time."""
         events: list[event_types.Event] = []
         while True:
             before = self._cursor.next_block
@@ -70,7 +72,14 @@ class TaskView:
                 events.clear()
                 continue
             fresh = [item for item in news if not isinstance(item, Rewound)]
-            self.apply(fresh)
+            try:
+                self.apply(fresh)
+            except KeyError as error:
+                self._clear()
+                raise ChainError(
+                    f"the endpoint's log names {error} before that was reserved: it left out or changed an event",
+                    hint="use another endpoint",
+                ) from error
             events += fresh
             if self._cursor.next_block == before:
                 return events

@@ -419,3 +419,16 @@ def test_a_receipt_that_shows_later_than_its_nonce_is_waited_for(federation: Fed
     client.wire._carry = late  # type: ignore[method-assign]
     client.set_metadata(b"\x08" * 32).one(MetadataChanged)
     assert hidden == [0]
+
+
+def test_several_endpoints_take_turns(federation: Federation) -> None:
+    """A dead one, one for which nothing can be done, and one that works; no URL's key is told."""
+    with endpoint(lambda _asked: (404, b"")) as useless:
+        url = f"http://127.0.0.1:1/key, {useless},{federation.anvil.url}"
+        client = PdfedClient.connect(url, task=federation.entry.registry, options=FAST)
+        assert client.count() == federation.reader().count()
+        with pytest.raises(RpcUnavailable) as caught:
+            PdfedClient.connect(f"http://127.0.0.1:1/key,{useless}", task=federation.entry.registry, options=FAST)
+    assert "key" not in str(caught.value)
+    with pytest.raises(UsageError, match=r"'ftp://x' is not http"):
+        PdfedClient.connect(f"{federation.anvil.url},ftp://x", task=federation.entry.registry)
