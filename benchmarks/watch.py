@@ -1,4 +1,5 @@
-"""How quickly the page shows a large federation: first paint, and an update after a block, in a real browser.
+"""How quickly the page shows a large federation: first paint, and an update after a block, in a real browser;
+the start from a stored cursor; and what an hour of blocks, played fast, adds to the memory.
 
 The chain's part is made up (there is no chain of 10,000 submissions to be had in minutes): events of that many
 submissions by 1,000 nodes go through the same reducer, chronicle, views, server and page as real ones. What is made up
@@ -10,10 +11,13 @@ is only where events come from. Medians of ``--runs``.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import resource
 import statistics
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,6 +42,8 @@ UNIT = 10**18
 VOTERS = 5
 LIFE = 100
 """Votes on each submission, and seconds from one reservation to the next."""
+LATEST = "section:last-of-type tbody tr:first-child th"
+"""Where the page names the newest model."""
 
 
 def address(number: int) -> Address:
@@ -137,9 +143,8 @@ def build(folder: Path, submissions: int, nodes: int) -> tuple[Watcher, MadeUp]:
     return Watcher(follower, about), client
 
 
-def paint(url: str) -> float:
-    """Milliseconds from asking for the page to its heading, in a browser that has never seen it."""
-    asked = {"pages": [{"name": "paint", "url": url, "axe": False, "pause": 0}]}
+def browse(page: dict[str, Any]) -> dict[str, Any]:
+    asked = {"pages": [page]}
     done = subprocess.run(
         ["node", str(ROOT / "web" / "test" / "browser.mjs")],
         input=json.dumps(asked),
@@ -147,11 +152,64 @@ def paint(url: str) -> float:
         text=True,
         check=True,
     )
-    return float(json.loads(done.stdout)[0]["painted"])
+    return dict(json.loads(done.stdout)[0])
 
 
-def update(url: str, client: MadeUp) -> float:
-    """Milliseconds from a block with a new submission to its being in the federation's view of a connected page."""
+def paint(url: str) -> float:
+    """Milliseconds from asking for the page to its heading, in a browser that has never seen it."""
+    return float(browse({"name": "paint", "url": url, "axe": False, "pause": 0})["painted"])
+
+
+def updates(url: str, client: MadeUp, runs: int) -> list[float]:
+    """Milliseconds from a block with a new submission to its row in the page of a connected browser, for each run."""
+    assert client.follower is not None
+    made: list[tuple[str, float]] = []
+
+    def happen() -> None:
+        import requests
+
+        while "pdfed_watch_pages 1.0" not in requests.get(url + "metrics", timeout=30).text:
+            time.sleep(0.1)
+        time.sleep(3)
+        for _ in range(runs):
+            assert client.follower is not None
+            made.append((f"#{len(client.follower.reducer.state.models)}", 1000 * time.time()))
+            client.waiting.append(client.submission)
+            time.sleep(1.5)
+            client.waiting.append(client.finish)
+            time.sleep(1.5)
+
+    later = threading.Thread(target=happen)
+    later.start()
+    pause = 1000 * (6 + 3 * runs)
+    seen = browse({"name": "update", "url": url, "axe": False, "pause": pause, "follow": LATEST})["followed"]
+    later.join()
+    return [next(at for at, text in seen if text == name) - when for name, when in made]
+
+
+def memory(client: MadeUp, blocks: int) -> tuple[float, float]:
+    """Megabytes of this process before and after so many more blocks, which move money but add no submissions."""
+    assert client.follower is not None
+
+    def stakes() -> list[types.Event]:
+        return [types.Deposited(client.where(), address(1 + i), UNIT) for i in range(10)]
+
+    before = resident()
+    for _ in range(blocks):
+        client.waiting.append(stakes)
+    while client.waiting:
+        time.sleep(0.1)
+    return before, resident()
+
+
+def resident() -> float:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+def answered(url: str, client: MadeUp) -> float:
+    """Milliseconds from a block with a new submission to its being in the federation's view, as JSON."""
     import requests
 
     number = client.follower and len(client.follower.reducer.state.models)
@@ -174,6 +232,7 @@ def main() -> None:
     parser.add_argument("--submissions", type=int, default=10_000)
     parser.add_argument("--nodes", type=int, default=1_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=3_600, help="blocks played for the memory: an hour of them")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
@@ -189,14 +248,20 @@ def main() -> None:
         restarted = time.perf_counter() - started
         with served(watcher, token="", poll=0.05) as page:
             painted = statistics.median(paint(page.url) for _ in range(options.runs))
-            updated = statistics.median(update(page.url, client) for _ in range(options.runs))
+            asked = statistics.median(answered(page.url, client) for _ in range(options.runs))
+            updated = statistics.median(updates(page.url, client, options.runs))
+            before, after = memory(client, options.blocks)
     found = {
         "first_paint_ms": round(painted, 1),
         "update_ms": round(updated, 1),
+        "view_ms": round(asked, 1),
         "submissions": options.submissions,
         "nodes": options.nodes,
         "replay_s": round(replayed, 2),
         "restart_ms": round(1000 * restarted, 1),
+        "blocks": options.blocks,
+        "memory_mb": round(after, 1),
+        "grown_mb": round(after - before, 1),
     }
     for name, value in found.items():
         print(f"{name:16} {value:>10,}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pdfed_sdk.audit import contribution as rule
+from pdfed_sdk.audit.arithmetic import sums
 from pdfed_sdk.audit.reducer import Reducer, open_ids
 from pdfed_sdk.audit.rules import RATE, majority_of_others, measured
 from pdfed_sdk.audit.state import ModelState, TaskState
@@ -23,12 +24,14 @@ from pdfed_sdk.types import BPS, GENESIS, Status
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One thing that happened: to whom, how much (token units; None where no money moved), why, and in which block."""
+    """One thing that happened: to whom, how much (token units; None where no money moved), why, and in which block.
+    ``sum`` is the amount as arithmetic (arithmetic.py)."""
 
     subject: str
     amount: int | None
     told: str
     block: int
+    sum: str = ""
 
 
 def explain(client: PdfedClient, submission: int, *, from_block: int = 0) -> list[Told]:
@@ -52,8 +55,9 @@ def tell(reducer: Reducer, event: types.Event) -> Iterator[Told]:
     Events that are neither yield nothing."""
     if not isinstance(event, _TOLD):
         return
+    known = iter(sums(reducer, event))
     for subject, amount, text in _text(event, reducer.state, reducer.params, getattr(event, "id", GENESIS)):
-        yield Told(subject, amount, text, event.where.block)
+        yield Told(subject, amount, text, event.where.block, "" if amount is None else next(known, ""))
 
 
 _TOLD = (

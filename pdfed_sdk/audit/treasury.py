@@ -31,6 +31,11 @@ class Treasury:
     _promised: list[tuple[int, int, int, int, int]] = field(default_factory=list)
     """ShareGiven that are still to follow a Shared: source, from, to, above, held."""
 
+    @property
+    def promised(self) -> tuple[tuple[int, int, int, int, int], ...]:
+        """ShareGiven that are still to follow the last Shared: source, from, to, above, held."""
+        return tuple(self._promised)
+
     def apply(self, event: types.Event) -> None:
         state = self.state
         match event:

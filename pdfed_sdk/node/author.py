@@ -90,12 +90,16 @@ class Author:
         if attempt is None:
             return False
         try:
+            doing = self.guard.doing
             if attempt.stage == "training":
-                attempt = self._train(attempt)
+                with doing.during("training", attempt.number):
+                    attempt = self._train(attempt)
             if attempt.stage == "trained" and self.between_steps(attempt.pictures, attempt.pictures):  # votes go first
-                attempt = self._pass_gate(attempt)
+                with doing.during("measuring", attempt.number):
+                    attempt = self._pass_gate(attempt)
             if attempt.stage == "packaged" and not self.interrupted():
-                return self._submit(attempt)
+                with doing.during("publishing", attempt.number):
+                    return self._submit(attempt)
         except (ChainError, OSError):
             pause = min(LONGEST_REST, 2.0 ** (self.troubles - 1)) if self.troubles else 0.0
             self.troubles, self.rest_until = self.troubles + 1, time.monotonic() + pause

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from pdfed_sdk.errors import ChainError, PdfedError, RpcUnavailable
+from pdfed_sdk.node.doing import Doing
 
 log = logging.getLogger("pdfed.node")
 
@@ -13,7 +15,10 @@ log = logging.getLogger("pdfed.node")
 class Guard:
     """Runs parts of the loop so that a failed one never stops the others."""
 
-    def __init__(self) -> None:
+    def __init__(self, doing: Doing | None = None) -> None:
+        self.doing = doing or Doing()
+        self.failures: Counter[str] = Counter()
+        """Errors of each part so far, by its first word."""
         self._told: set[str] = set()
         self._silent = False
 
@@ -31,8 +36,10 @@ class Guard:
         except RpcUnavailable:
             raise
         except (PdfedError, OSError) as error:
+            self.failures[what.split()[0]] += 1
             self.warn_once(f"{what}: {error}")
         except MemoryError:
+            self.failures[what.split()[0]] += 1
             self.warn_once(f"{what}: this machine has too little memory for it")
 
     def patiently(self, act: Callable[[], object]) -> bool:

@@ -22,6 +22,7 @@ from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
 from pdfed_sdk.ml.scoring.gate import publication_gate
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
 from pdfed_sdk.ml.sources import AS_IT_IS, Reading, load_pictures
+from pdfed_sdk.node.curve import Curve
 from pdfed_sdk.node.parts import Evaluation, Evaluator, Heartbeat, StepHook, Trainer
 
 MAX_PAIR_LEAVES = 255
@@ -143,9 +144,11 @@ class PictureTrainer:
         family = models[0].family
         start = models[0] if len(models) == 1 else family.average(models, [float(weight) for _, weight in parents])
         stepped = time.monotonic()
+        curve = Curve(resume.parent)
 
         def between(progress: Progress) -> bool:
             nonlocal stepped
+            curve.add(progress)
             if self._pace < 1.0:
                 time.sleep((time.monotonic() - stepped) * (1.0 / self._pace - 1.0))
             go_on = on_step(progress.pictures, progress.total)

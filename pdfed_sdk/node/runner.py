@@ -17,6 +17,7 @@ from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.node.author import Author
 from pdfed_sdk.node.dedup import DedupList
+from pdfed_sdk.node.doing import Doing
 from pdfed_sdk.node.entrusting import Entrusting
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.keeping import Keeper
@@ -89,7 +90,7 @@ class Node:
     ) -> None:
         self.client, self.view, self.settings = client, view, settings
         self.me = voter_of(client)
-        self.guard = Guard()
+        self.guard = Guard(Doing(records.root / "now.json"))
         self.stopping = False
         self._last_tick = 0.0
         self._now = 0
@@ -206,6 +207,7 @@ class Node:
             log.warning("the vote on %d is still sealed: run this node again between %d and %d", entry.id, start, end)
         if self.view.all_settled:
             self.guard.patiently(lambda: self.guard.run("claim", self._claim))
+        self.guard.doing.stopped()
         return sealed
 
     def _claim(self) -> None:
@@ -236,6 +238,7 @@ class Node:
             self.guard.run("keep", self.keeper.look)
         finally:
             self._last_tick = time.monotonic()
+            self.guard.doing.alive()
 
     def between_steps(self, done: int, wanted: int) -> bool:
         """Called by training after every step: scoring and reveals go first; False ends the training."""

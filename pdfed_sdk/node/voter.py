@@ -146,7 +146,8 @@ class Voter:
         """Seconds that one scoring takes here now: the genesis against itself, from a seed that no vote has."""
         folder = self._models.get(GENESIS).folder
         clock = _Stopwatch()
-        self._evaluator.compare(folder, folder, bytes(32), self.heartbeat)
+        with self._guard.doing.during("rehearsing"):
+            self._evaluator.compare(folder, folder, bytes(32), self.heartbeat)
         self._took(clock)
         return clock.wall()
 
@@ -229,7 +230,8 @@ class Voter:
         candidate = self._models.get(entry.id)
         log.info("scoring submission %d against %d", entry.id, entry.reference)
         clock = _Stopwatch()
-        evaluation = self._evaluator.compare(reference.folder, candidate.folder, seed, self.heartbeat)
+        with self._guard.doing.during("scoring", entry.id):
+            evaluation = self._evaluator.compare(reference.folder, candidate.folder, seed, self.heartbeat)
         taken = clock.wall()
         self._took(clock)
         log.info("scored %d against %d in %.1f s: %+d", entry.id, entry.reference, taken, evaluation.improvement)

@@ -18,11 +18,17 @@ CHECKPOINTS = 3
 """Checkpoints that are kept: a reorganisation below all of them replays the task."""
 PAGE = 200
 """Most lines of one answer."""
+POINTS = 300
+"""Most points of earnings over time, but for the last."""
+_COLUMNS = "block, time, event, submission, address, subject, amount, told, tx, sum"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS lines (
   seq INTEGER PRIMARY KEY, block INTEGER NOT NULL, time INTEGER, event TEXT NOT NULL, submission INTEGER,
-  address TEXT, subject TEXT NOT NULL, amount TEXT, told TEXT NOT NULL, tx TEXT NOT NULL);
+  address TEXT, subject TEXT NOT NULL, amount TEXT, told TEXT NOT NULL, tx TEXT NOT NULL, sum TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS earnings (block INTEGER NOT NULL, time INTEGER, address TEXT NOT NULL, net TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS earned_by ON earnings (address, block);
+CREATE INDEX IF NOT EXISTS earned_in ON earnings (block);
 CREATE INDEX IF NOT EXISTS by_block ON lines (block);
 CREATE INDEX IF NOT EXISTS by_submission ON lines (submission, seq);
 CREATE INDEX IF NOT EXISTS by_address ON lines (address, seq);
@@ -43,6 +49,12 @@ class Line:
     amount: int | None
     told: str
     tx: str
+    sum: str = ""
+    """The amount as arithmetic (audit/arithmetic.py)."""
+
+
+Earning = tuple[int, int | None, str, int]
+"""Block, time, whose, and what it won (below zero: lost), in token units."""
 
 
 class Chronicle:
@@ -86,15 +98,17 @@ class Chronicle:
 
     # --- lines ---
 
-    def add(self, lines: Iterable[Line]) -> None:
+    def add(self, lines: Iterable[Line], earnings: Iterable[Earning] = ()) -> None:
         rows = [
-            (x.block, x.time, x.event, x.submission, x.address, x.subject, _text(x.amount), x.told, x.tx) for x in lines
+            (x.block, x.time, x.event, x.submission, x.address, x.subject, _text(x.amount), x.told, x.tx, x.sum)
+            for x in lines
         ]
         self._db.executemany(
-            "INSERT INTO lines (block, time, event, submission, address, subject, amount, told, tx) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO lines ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
+        won = [(block, time, whose, str(net)) for block, time, whose, net in earnings]
+        self._db.executemany("INSERT INTO earnings (block, time, address, net) VALUES (?, ?, ?, ?)", won)
         self._db.commit()
 
     def of_submission(self, number: int, limit: int = PAGE) -> list[Line]:
@@ -110,13 +124,26 @@ class Chronicle:
         return self._select("WHERE amount IS NOT NULL ORDER BY seq DESC LIMIT ?", limit)
 
     def _select(self, where: str, *values: Any) -> list[Line]:
-        found = self._db.execute(
-            f"SELECT block, time, event, submission, address, subject, amount, told, tx FROM lines {where}", values
-        )
+        found = self._db.execute(f"SELECT {_COLUMNS} FROM lines {where}", values)
         return [
-            Line(block, time, event, number, address, subject, None if amount is None else int(amount), told, tx)
-            for block, time, event, number, address, subject, amount, told, tx in found
+            Line(block, time, event, number, address, subject, None if amount is None else int(amount), told, tx, sum_)
+            for block, time, event, number, address, subject, amount, told, tx, sum_ in found
         ]
+
+    def earnings_of(self, address: str, limit: int = POINTS) -> list[tuple[int, int]]:
+        """Time and net result so far of an address, after each block that changed it, oldest first; of a longer history
+        every so many-th point and the last."""
+        found = self._db.execute(
+            "SELECT time, net FROM earnings WHERE address = ? AND time IS NOT NULL ORDER BY block", (address,)
+        )
+        points: dict[int, int] = {}
+        total = 0
+        for time, net in found:
+            total += int(net)
+            points[int(time)] = total
+        every = max(1, -(-len(points) // limit))
+        kept = list(points.items())
+        return [point for index, point in enumerate(kept) if index % every == 0 or index == len(kept) - 1]
 
     # --- checkpoints ---
 
@@ -137,6 +164,7 @@ class Chronicle:
         ).fetchone()
         kept = -1 if row is None else int(row[0])
         self._db.execute("DELETE FROM lines WHERE block > ?", (kept,))
+        self._db.execute("DELETE FROM earnings WHERE block > ?", (kept,))
         self._db.execute("DELETE FROM checkpoints WHERE block > ?", (kept,))
         self._db.commit()
         return None if row is None else (str(row[1]), bytes(row[2]))

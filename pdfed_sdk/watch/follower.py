@@ -22,9 +22,13 @@ from pdfed_sdk.audit.state import TaskState
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.event_types import Event
 from pdfed_sdk.chain.replay import Cursor, Rewound
+from pdfed_sdk.errors import AuditFailed
 from pdfed_sdk.watch.chronicle import Chronicle
-from pdfed_sdk.watch.telling import lines_of
+from pdfed_sdk.watch.telling import earnings_of, lines_of
+from pdfed_sdk.watch.text import clean
 
+FORMAT = 2
+"""Of the file: one of another format is started anew."""
 CHECKPOINT_EVERY = 60.0
 """Seconds between two checkpoints while events come in."""
 
@@ -47,8 +51,8 @@ class Change:
 
 
 def identity_of(client: PdfedClient) -> str:
-    """What a chronicle belongs to: chain, task, and the version whose rules wrote it."""
-    return f"{client.chain_id} {client.task.registry} {version('pdfed-sdk')}"
+    """What a chronicle belongs to: chain, task, the version whose rules wrote it, and the format."""
+    return f"{client.chain_id} {client.task.registry} {version('pdfed-sdk')} {FORMAT}"
 
 
 @dataclass(slots=True)
@@ -63,6 +67,8 @@ class Follower:
     cursor: Cursor = field(init=False)
     now: int = 0
     """The chain's time at the last step that brought a block, in seconds."""
+    broken: str = ""
+    """What events could not be applied to the state, if that ever happened: nothing is read any more then."""
     _saved_at: float = 0.0
     _saved_block: int = -1
 
@@ -84,7 +90,11 @@ class Follower:
         self.save()
 
     def step(self) -> Change | None:
-        """The next chunk of events; None when there is no new block. Raises ChainError."""
+        """The next chunk of events; None when there is no new block. Raises ChainError, and AuditFailed, then and ever
+        after, once events came that no state can follow: the last checkpoint stays, and nothing after it is read.
+        """
+        if self.broken:
+            raise AuditFailed(self.broken, hint="ask another endpoint, and run: pdfed audit")
         before = self.cursor.next_block
         with self.lock:
             news = self.client.events.poll(self.cursor)
@@ -94,27 +104,46 @@ class Follower:
                 return Change(self.head, (), rewound=True)
             if self.cursor.next_block == before:
                 return None
-            touched = self._apply([item for item in news if not isinstance(item, Rewound)])
+            touched = self._applied([item for item in news if not isinstance(item, Rewound)])
             self.now = self.client.now()
             if touched and time.monotonic() - self._saved_at >= CHECKPOINT_EVERY:
                 self.save()
             return Change(self.head, touched)
 
+    def _applied(self, events: list[Event]) -> tuple[int, ...]:
+        try:
+            return self._apply(events)
+        except (
+            AuditFailed,
+            LookupError,
+            ArithmeticError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            AssertionError,
+        ) as error:
+            blocks = f"{events[0].where.block} to {events[-1].where.block}"
+            told = error.message if isinstance(error, AuditFailed) else f"{type(error).__name__}: {error}"
+            self.broken = f"events of blocks {blocks} contradict everything before them ({clean(told)})"
+            self._restore(None)
+            raise AuditFailed(self.broken, hint="ask another endpoint, and run: pdfed audit") from error
+
     def _apply(self, events: Iterable[Event]) -> tuple[int, ...]:
         touched: set[int] = set()
-        lines = []
+        lines, earned = [], []
         for event in events:
             lines += list(lines_of(self.reducer, event))
             self.reducer.apply(event)
             self.flows.add(event, self.reducer.state)
+            earned += list(earnings_of(event, self.reducer.state))
             touched |= {number for name in ("id", "source", "to") if isinstance(number := getattr(event, name, 0), int)}
-        self.chronicle.add(lines)
+        self.chronicle.add(lines, earned)
         return tuple(sorted(touched - {0}))
 
     def save(self) -> None:
         """Keep a checkpoint at the last block that was read."""
         with self.lock:
-            if self.head != self._saved_block:
+            if self.head != self._saved_block and not self.broken:
                 kept = Kept(self.reducer.state, self.flows)
                 place = json.dumps({"next_block": self.cursor.next_block, "passed": self.cursor.passed})
                 self.chronicle.keep(self.head, place, msgspec.json.encode(kept))

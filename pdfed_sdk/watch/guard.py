@@ -77,6 +77,6 @@ def refused(headers: Headers, allowed: frozenset[str]) -> str:
 
 
 def has_token(headers: Headers, token: str) -> bool:
-    """Whether a request carries the token of the private views."""
+    """Whether a request carries the token of the private views; an empty token opens nothing."""
     kind, _, given = headers.get("authorization", "").partition(" ")
-    return kind.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode())
+    return bool(token) and kind.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode())

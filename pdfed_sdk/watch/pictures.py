@@ -6,7 +6,6 @@ models can be compared by eye; they are what anybody can draw from a published m
 
 from __future__ import annotations
 
-import io
 import json
 import tempfile
 from collections.abc import Mapping
@@ -32,8 +31,6 @@ MOST_PARAMETERS: Final = 4_000_000
 """Larger models are not sampled here: a page must not keep a machine busy."""
 MOST_BYTES: Final = 64 << 20
 """Larger packages are not fetched for a page."""
-LEAST_HEIGHT: Final = 48
-"""Pixels: smaller samples are enlarged by a whole factor, without smoothing."""
 KEPT_TRAINING: Final = ("dataset_size", "pictures", "steps", "optimiser", "lr", "batch", "seed")
 
 
@@ -127,10 +124,8 @@ def in_words(found: Mapping[str, Any], cid: Cid) -> dict[str, Any]:
 def sample(package: Path, folder: Path) -> bytes | None:
     """A strip of samples as PNG; None where this machine or the model cannot draw them."""
     try:
-        import numpy as np
-        from PIL import Image
-
         from pdfed_sdk.family import load_model
+        from pdfed_sdk.ml.strip import png_strip
     except ImportError:
         return None
     try:
@@ -140,10 +135,4 @@ def sample(package: Path, folder: Path) -> bytes | None:
         images, _ = model.family.sample(model, SAMPLES, SEED, steps=STEPS)
     except PdfedError:
         return None
-    tiles = images.numpy().transpose(0, 2, 3, 1)
-    factor = max(1, -(-LEAST_HEIGHT // tiles.shape[1]))
-    strip = np.concatenate([np.pad(tile, ((0, 0), (0, 1), (0, 0))) for tile in tiles], axis=1)
-    strip = strip.repeat(factor, axis=0).repeat(factor, axis=1)
-    out = io.BytesIO()
-    Image.fromarray(strip[:, :, 0] if strip.shape[2] == 1 else strip).save(out, "PNG", optimize=True)
-    return out.getvalue()
+    return png_strip(images)

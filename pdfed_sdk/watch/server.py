@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final
 
+import msgspec
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -163,7 +164,7 @@ def build_app(live: Live, *, hosts: frozenset[str], token: str) -> Starlette:
 
     def answer(view: Callable[[], dict[str, Any]]) -> Response:
         try:
-            return JSONResponse(view())
+            return Response(msgspec.json.encode(view()), media_type="application/json")
         except KeyError as error:
             return JSONResponse({"error": f"there is nothing by the name {str(error)[:80]}"}, status_code=404)
         except PdfedError as error:
@@ -184,6 +185,12 @@ def build_app(live: Live, *, hosts: frozenset[str], token: str) -> Starlette:
             return JSONResponse({"error": "open the private address that pdfed watch printed"}, status_code=401)
         return answer(watcher.mine)
 
+    auditing = asyncio.Lock()
+
+    async def audit(_request: Request) -> Response:
+        async with auditing:  # who waits for the audit of another holds no thread that other views need
+            return await asyncio.to_thread(answer, watcher.audit)
+
     async def changes(_request: Request) -> Response:
         if live.full:
             return JSONResponse({"error": f"{MOST_PAGES} pages are connected, the limit"}, status_code=503)
@@ -196,7 +203,7 @@ def build_app(live: Live, *, hosts: frozenset[str], token: str) -> Starlette:
         Route("/api/picture/{number:int}", picture),
         Route("/api/money", lambda _request: answer(watcher.money)),
         Route("/api/node/{address:str}", lambda r: answer(lambda: watcher.node(r.path_params["address"]))),
-        Route("/api/audit", lambda _request: answer(watcher.audit)),
+        Route("/api/audit", audit),
         Route("/api/mine", mine),
         Route("/api/changes", changes),
         Route("/metrics", lambda _request: Response(live.metrics.text(), media_type="text/plain; version=0.0.4")),

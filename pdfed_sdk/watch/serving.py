@@ -23,7 +23,7 @@ from pdfed_sdk.watch.follower import Follower, identity_of
 from pdfed_sdk.watch.guard import hosts
 from pdfed_sdk.watch.home import Home
 from pdfed_sdk.watch.pictures import Gallery
-from pdfed_sdk.watch.server import Live, build_app
+from pdfed_sdk.watch.server import MOST_PAGES, Live, build_app
 from pdfed_sdk.watch.text import clean
 from pdfed_sdk.watch.views import About
 from pdfed_sdk.watch.watcher import Watcher
@@ -103,7 +103,10 @@ def serve(
         found = int(listening.getsockname()[1])
         live = Live(watcher, poll)
         app = build_app(live, hosts=hosts([*names, bind], found), token=token)
-        server = Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False), live)
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, limit_concurrency=4 * MOST_PAGES
+        )
+        server = Server(config, live)
         shown = f"[{bind}]" if family == socket.AF_INET6 else bind
         tell(Served(f"http://{shown}:{found}/", lambda: setattr(server, "should_exit", True)))
         server.run(sockets=[listening])

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdfed_sdk.audit.explain import tell
+from pdfed_sdk.audit.flows import CREDITS, LOSSES, entries
 from pdfed_sdk.audit.reducer import Reducer
+from pdfed_sdk.audit.state import TaskState
 from pdfed_sdk.chain import event_types as types
 from pdfed_sdk.types import Address, Role
-from pdfed_sdk.watch.chronicle import Line
+from pdfed_sdk.watch.chronicle import Earning, Line
 
 ACTORS = ("node", "voter", "author", "sponsor", "payer")
 """Fields of events that name who acted, or who is paid."""
@@ -17,10 +19,18 @@ ACTORS = ("node", "voter", "author", "sponsor", "payer")
 def lines_of(reducer: Reducer, event: types.Event) -> Iterator[Line]:
     """What an event says, with the state as it stood before it: call it before ``reducer.apply``."""
     for told in tell(reducer, event):
-        yield _line(event, told.subject, told.amount, told.told)
+        yield _line(event, told.subject, told.amount, told.told, told.sum)
     other = _others(event)
     if other is not None:
         yield _line(event, *other)
+
+
+def earnings_of(event: types.Event, state: TaskState) -> Iterator[Earning]:
+    """What an event adds to the results of nodes."""
+    for whose, why, amount in entries(event, state):
+        if whose is not None and amount and why in (*CREDITS, *LOSSES):
+            net = amount if why in CREDITS else -amount
+            yield event.where.block, event.where.timestamp, str(whose), net
 
 
 def actor(event: types.Event) -> Address | None:
@@ -28,11 +38,12 @@ def actor(event: types.Event) -> Address | None:
     return next((getattr(event, name) for name in ACTORS if hasattr(event, name)), None)
 
 
-def _line(event: types.Event, subject: str, amount: int | None, told: str) -> Line:
+def _line(event: types.Event, subject: str, amount: int | None, told: str, sum_: str = "") -> Line:
     number = getattr(event, "to" if isinstance(event, types.ShareGiven) else "id", None)
     where = event.where
     return Line(
-        where.block, where.timestamp, type(event).__name__, number, actor(event), subject, amount, told, where.tx_hash
+        *(where.block, where.timestamp, type(event).__name__, number, actor(event), subject, amount, told),
+        *(where.tx_hash, sum_),
     )
 
 

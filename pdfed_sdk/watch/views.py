@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from heapq import nlargest, nsmallest
 from itertools import islice
 from typing import Any, Final
 
@@ -21,12 +22,13 @@ from pdfed_sdk.types import BPS, GENESIS, Address, Role, Status
 from pdfed_sdk.watch.chronicle import Line
 
 Json = dict[str, Any]
-NODES: Final = 1_000
+NODES: Final = 100
+VOTES: Final = 1_000
 LATEST: Final = 50
 POINTS: Final = 500
 ANCESTORS: Final = 60
 AROUND: Final = 24
-"""Most nodes, rows, points of a chart, and models of the graph, that one view holds."""
+"""Most nodes, votes, rows, points of a chart, and models of the graph, that one view holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,7 @@ def federation(seen: Seen) -> Json:
             voted[voter] = voted.get(voter, 0) + 1
         if model.status in (Status.RESERVED, Status.OPEN):
             open_now.append(number)
-    ranked = sorted(state.nodes, key=lambda node: (-_held(state.nodes[node]), node))
+    ranked = nsmallest(NODES, state.nodes, key=lambda node: (-_held(state.nodes[node]), node))
     return {
         "head": head(seen),
         "best": row(seen, state.best),
@@ -146,11 +148,11 @@ def federation(seen: Seen) -> Json:
                 "submissions": authored.get(address, 0),
                 "votes": voted.get(address, 0),
             }
-            for address in ranked[:NODES]
+            for address in ranked
         ],
         "levels": levels(state),
         "open": [row(seen, number) for number in open_now[:LATEST]],
-        "latest": [row(seen, number) for number in sorted(state.models, reverse=True)[:LATEST]],
+        "latest": [row(seen, number) for number in islice(reversed(state.models), LATEST)],
         "graph": graph(seen),
     }
 
@@ -191,7 +193,7 @@ def levels(state: TaskState) -> Json:
 def graph(seen: Seen) -> Json:
     """The best model's ancestors and the newest models, with the edges among them; ``left_out`` says how many not."""
     state = seen.state
-    newest = [number for number in sorted(state.models, reverse=True) if state.models[number].record][:AROUND]
+    newest = islice((n for n in reversed(state.models) if state.models[n].record), AROUND)  # ids come in order
     chosen = {GENESIS, *newest, *ancestors(state, state.best)}
     edges = []
     for number in sorted(chosen):
@@ -252,8 +254,8 @@ def submission(seen: Seen, number: int, told: Iterable[Line]) -> Json:
                 "settled": vote.settled,
                 "money": money.get(voter),
             }
-            for voter, vote in model.votes.items()
-        ][:NODES],
+            for voter, vote in islice(model.votes.items(), VOTES)
+        ],
         "histogram": histogram(model, seen.about.params),
         "lines": lines(told),
     }
@@ -262,7 +264,7 @@ def submission(seen: Seen, number: int, told: Iterable[Line]) -> Json:
 def children(state: TaskState, number: int, limit: int = LATEST) -> list[int]:
     """The newest models that declare this one as a parent."""
     found: list[int] = []
-    for child in sorted(state.models, reverse=True):
+    for child in reversed(state.models):
         record = state.models[child].record
         if child <= number or len(found) == limit:
             break
@@ -303,7 +305,8 @@ def money(seen: Seen, told: Iterable[Line]) -> Json:
     """The pool and where its money went: totals, flows, each node's sums, and the newest lines with their reasons."""
     state, flows = seen.state, seen.flows
     everyone = {why: sum(sums.get(why, 0) for sums in flows.nodes.values()) for why in (*CREDITS, *LOSSES, "claimed")}
-    ranked = sorted(state.nodes, key=lambda node: -sum(flows.of(node).get(why, 0) for why in CREDITS))
+    won = {node: sum(flows.of(node).get(why, 0) for why in CREDITS) for node in state.nodes}
+    ranked = nlargest(NODES, state.nodes, key=won.__getitem__)
     stakes = sum(node.stake + node.locked + node.unbonding for node in state.nodes.values())
     return {
         "head": head(seen),
@@ -322,14 +325,15 @@ def money(seen: Seen, told: Iterable[Line]) -> Json:
         "everyone": {why: str(amount) for why, amount in everyone.items()},
         "nodes": [
             {**node_row(seen, address), "why": {why: str(amount) for why, amount in flows.of(address).items()}}
-            for address in ranked[:NODES]
+            for address in ranked
         ],
+        "accounts": len(state.nodes),
         "lines": lines(told),
     }
 
 
-def node(seen: Seen, address: Address, told: Iterable[Line]) -> Json:
-    """One node's ledger, newest first. KeyError if no event names it."""
+def node(seen: Seen, address: Address, told: Iterable[Line], earned: Iterable[tuple[int, int]] = ()) -> Json:
+    """One node's ledger, newest first, and its result over time. KeyError if no event names it."""
     state = seen.state
     if address not in state.nodes:
         raise KeyError(address)
@@ -339,14 +343,18 @@ def node(seen: Seen, address: Address, told: Iterable[Line]) -> Json:
         "why": {why: str(amount) for why, amount in seen.flows.of(address).items()},
         "submissions": [row(seen, number) for number in authored(state, address)],
         "due": due(seen, address),
+        "earned_over": [[time, str(net)] for time, net in earned],
         "lines": lines(told),
     }
 
 
 def authored(state: TaskState, address: Address, limit: int = LATEST) -> list[int]:
     """The newest submissions of an author."""
-    newest = sorted(state.models, reverse=True)
-    return list(islice((number for number in newest if number and state.models[number].author == address), limit))
+    return list(
+        islice(
+            (number for number in reversed(state.models) if number and state.models[number].author == address), limit
+        )
+    )
 
 
 def due(seen: Seen, address: Address) -> list[Json]:

@@ -13,7 +13,7 @@ from pdfed_sdk.chain.reads import address as checksummed
 from pdfed_sdk.checks import Check
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.node.auditing import audit_task
-from pdfed_sdk.types import GENESIS
+from pdfed_sdk.types import GENESIS, Address
 from pdfed_sdk.watch import home, views
 from pdfed_sdk.watch.follower import Follower
 from pdfed_sdk.watch.pictures import Gallery, Named, named
@@ -63,6 +63,8 @@ class Watcher:
     def submission(self, number: int) -> Json:
         """KeyError if there is none."""
         with self.seen() as seen:
+            if number not in seen.state.models:  # before it is asked for in SQLite, whose integers are short
+                raise KeyError(number)
             view = views.submission(seen, number, self.follower.chronicle.of_submission(number))
         return view | {"package": self._facts.get(number)}
 
@@ -77,7 +79,11 @@ class Watcher:
         except UsageError as error:
             raise KeyError(address) from error
         with self.seen() as seen:
-            return views.node(seen, named_, self.follower.chronicle.of_address(named_))
+            return self._node(seen, named_)
+
+    def _node(self, seen: views.Seen, address: Address) -> Json:
+        kept = self.follower.chronicle
+        return views.node(seen, address, kept.of_address(address), kept.earnings_of(address))
 
     def mine(self) -> Json:
         """The private view of the node at home. KeyError without a home."""
@@ -86,7 +92,7 @@ class Watcher:
         with self.seen() as seen:
             known = self.home.address in seen.state.nodes
             view = (
-                views.node(seen, self.home.address, self.follower.chronicle.of_address(self.home.address))
+                self._node(seen, self.home.address)
                 if known
                 else {"head": views.head(seen), **views.node_row(seen, self.home.address)}
             )

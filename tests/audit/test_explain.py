@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from fractions import Fraction
 
 import pytest
 
@@ -71,3 +73,26 @@ def test_rewards_told_add_up_to_what_was_paid(history: Federation) -> None:
 def test_there_is_nothing_to_tell_of_genesis_or_of_an_id_that_does_not_exist(history: Federation, number: int) -> None:
     with pytest.raises(UsageError, match="there is no submission"):
         explain(history.reader(), number)
+
+
+def evaluated(expression: str) -> int:
+    """The value of an expression of audit/arithmetic.py, in exact fractions."""
+    text = expression.replace("−", "-").replace("×", "*").replace("^", "**")
+    text = text.replace("⌊", "floor(").replace("⌋", ")").replace("⌈", "ceil(").replace("⌉", ")")
+    text = re.sub(r"(\d+(?:\.\d+)?)", r"Fraction('\1')", text.replace("[", "(").replace("]", ")"))
+    value = eval(text, {"Fraction": Fraction, "floor": math.floor, "ceil": math.ceil, "min": min, "__builtins__": {}})  # noqa: S307
+    assert value == int(value), expression
+    return int(value)
+
+
+def test_the_arithmetic_of_every_amount_gives_the_amount(history: Federation) -> None:
+    """Bonds, fees, pay and charges of votes, draws on the commons, every share of every reward: recomputed from the
+    text alone. Only the draw on the allowance has no arithmetic."""
+    lines = [line for number in range(1, 6) for line in explain(history.reader(), number) if line.amount is not None]
+    told = [line for line in lines if not line.told.endswith("allowance")]
+    assert len(told) > 25
+    for line in told:
+        assert line.sum, line
+        assert evaluated(line.sum) == line.amount, line
+    assert any("⌊[" in line.sum and line.subject.startswith("parent") for line in told)
+    assert any("min(" in line.sum and line.amount > 0 for line in told if line.amount is not None)

@@ -1,5 +1,5 @@
 // Opens pages in headless Chromium and says what it saw: one JSON request on stdin, one JSON answer on stdout.
-// Request: {pages: [{name, url, width?, dark?, wait?, click?, keys?, shot?, full?}]}. The answer has, for each page,
+// Request: {pages: [{name, url, width?, dark?, wait?, follow?, click?, keys?, shot?, full?}]}. The answer has, for each page,
 // its title and heading, its text, errors, requests that left the page's own origin, findings of axe, overflow.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -42,6 +42,15 @@ async function look(wanted) {
     throw new Error(`${wanted.name}: ${error.message}; the page says: ${errors.join("; ") || "nothing"}`);
   });
   const painted = await page.evaluate(() => performance.now()); // since this page was asked for
+  if (wanted.follow) {
+    // every text that an element had, each with the moment at which it was there to be painted
+    await page.evaluate((selector) => {
+      const seen = (window.followed = []);
+      const look = () => seen.push([Date.now(), document.querySelector(selector)?.textContent ?? ""]);
+      new MutationObserver(look).observe(document.body, { subtree: true, childList: true, characterData: true });
+    }, wanted.follow);
+    await page.waitForTimeout(wanted.pause ?? 150);
+  }
   for (const key of wanted.keys ?? []) await page.keyboard.press(key);
   for (const selector of wanted.click ?? []) await page.click(selector);
   if (wanted.then) await page.waitForSelector(wanted.then, { timeout: 60_000 });
@@ -51,6 +60,7 @@ async function look(wanted) {
     title: document.title,
     heading: document.querySelector("h1")?.textContent ?? "",
     text: document.body.innerText,
+    followed: window.followed ?? [],
     focused: document.activeElement?.textContent?.trim().slice(0, 60) ?? "",
     overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     bold: document.querySelectorAll("b, script:not([src]):not([type])").length,
