@@ -180,10 +180,13 @@ def build_app(live: Live, *, hosts: frozenset[str], token: str) -> Starlette:
             return JSONResponse({"error": "there are no samples of this model"}, status_code=404)
         return Response(found, media_type="image/png", headers={"cache-control": "no-cache"})
 
-    def mine(request: Request) -> Response:
-        if not has_token(request.headers, token):
-            return JSONResponse({"error": "open the private address that pdfed watch printed"}, status_code=401)
-        return answer(watcher.mine)
+    def private(view: Callable[[Request], dict[str, Any]]) -> Callable[[Request], Response]:
+        def respond(request: Request) -> Response:
+            if not has_token(request.headers, token):
+                return JSONResponse({"error": "open the private address that pdfed watch printed"}, status_code=401)
+            return answer(lambda: view(request))
+
+        return respond
 
     auditing = asyncio.Lock()
 
@@ -204,7 +207,8 @@ def build_app(live: Live, *, hosts: frozenset[str], token: str) -> Starlette:
         Route("/api/money", lambda _request: answer(watcher.money)),
         Route("/api/node/{address:str}", lambda r: answer(lambda: watcher.node(r.path_params["address"]))),
         Route("/api/audit", audit),
-        Route("/api/mine", mine),
+        Route("/api/mine", private(lambda _request: watcher.mine())),
+        Route("/api/mine/pairs/{number:int}", private(lambda r: watcher.pairs(r.path_params["number"]))),
         Route("/api/changes", changes),
         Route("/metrics", lambda _request: Response(live.metrics.text(), media_type="text/plain; version=0.0.4")),
     ]

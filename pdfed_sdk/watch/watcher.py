@@ -15,11 +15,14 @@ from pdfed_sdk.errors import UsageError
 from pdfed_sdk.node.auditing import audit_task
 from pdfed_sdk.types import GENESIS, Address
 from pdfed_sdk.watch import home, views
+from pdfed_sdk.watch.evidence import pairs_of
 from pdfed_sdk.watch.follower import Follower
 from pdfed_sdk.watch.pictures import Gallery, Named, named
 
 PICTURED = 64
 """Newest models whose packages are looked at, and as many ancestors as the graph shows."""
+PAIRED = 16
+"""Evaluations whose pairs of pictures are kept."""
 Json = dict[str, Any]
 
 
@@ -38,6 +41,8 @@ class Watcher:
     _federation: tuple[tuple[int, int], Json] | None = None
     _audited: tuple[int, Json] | None = None
     _auditing: threading.Lock = field(default_factory=threading.Lock)
+    _pairs: dict[int, Json] = field(default_factory=dict)
+    _drawing: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
     def seen(self) -> Iterator[views.Seen]:
@@ -98,6 +103,22 @@ class Watcher:
             )
         return view | {"registered": known, **self.home.read()}
 
+    def pairs(self, number: int) -> Json:
+        """Samples of a submission beside the pictures of the node at home that they copy; drawn once and kept.
+
+        KeyError without a home, or if its evaluation found no pair; UsageError if model or pictures are gone.
+        """
+        if self.home is None:
+            raise KeyError("home")
+        with self._drawing:
+            if number not in self._pairs:
+                digest = self.about.params.card_digest
+                self._pairs[number] = pairs_of(self.home.folder, number, self.store, digest)
+                while len(self._pairs) > PAIRED:
+                    del self._pairs[next(iter(self._pairs))]
+            with self.seen() as seen:
+                return {"head": views.head(seen), "node": self.home.address, **self._pairs[number]}
+
     def audit(self) -> Json:
         """Every check of the audit, run anew for each block; one at a time."""
         with self._auditing:
@@ -146,6 +167,7 @@ class Watcher:
         with self.follower.lock:
             self._facts.clear()
             self._pictures.clear()
+            self._pairs.clear()
 
     def picture(self, number: int) -> bytes | None:
         """The samples of a model as PNG."""

@@ -23,8 +23,26 @@ export function series(levels: Federation["levels"]): [number[], (number | null)
 }
 
 export function Levels({ levels }: { levels: Federation["levels"] }) {
-  const place = useRef<HTMLDivElement>(null);
   const last = levels.best.at(-1)?.[2] ?? 0;
+  return (
+    <Plot
+      data={series(levels)}
+      told={words.federation.levelsTold(levels.best.length - 1, last)}
+      axis={words.federation.levelAxis}
+      lines={[{ label: words.federation.bestLine, stepped: true }, { label: words.federation.others, dots: true }]}
+    />
+  );
+}
+
+interface Shape {
+  label: string;
+  stepped?: boolean;
+  dots?: boolean;
+}
+
+/** Lines over one axis, of times unless ``counts`` is set. ``told`` says in words what is to be seen. */
+export function Plot(wanted: { data: uPlot.AlignedData; told: string; axis: string; lines: Shape[]; counts?: string }) {
+  const place = useRef<HTMLDivElement>(null);
   useEffect(() => {
     const element = place.current;
     if (!element) return;
@@ -32,7 +50,7 @@ export function Levels({ levels }: { levels: Federation["levels"] }) {
     let plot: uPlot | null = null;
     const draw = () => {
       plot?.destroy();
-      plot = new uPlot(options(element), series(levels), element);
+      plot = new uPlot(options(element, wanted), wanted.data, element);
     };
     const size = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth, height: HEIGHT }));
     draw();
@@ -43,36 +61,38 @@ export function Levels({ levels }: { levels: Federation["levels"] }) {
       dark.removeEventListener("change", draw);
       plot?.destroy();
     };
-  }, [JSON.stringify(levels)]);
-  return <div ref={place} class="chart" role="img" aria-label={words.federation.levelsTold(levels.best.length - 1, last)} />;
+  }, [JSON.stringify(wanted.data)]);
+  return <div ref={place} class="chart" role="img" aria-label={wanted.told} />;
 }
 
-function options(element: HTMLElement): uPlot.Options {
+function options(element: HTMLElement, wanted: { axis: string; lines: Shape[]; counts?: string }): uPlot.Options {
   const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
+  const x = wanted.counts ? { ...axis, label: wanted.counts, labelSize: 20 } : axis;
   return {
     width: element.clientWidth,
     height: HEIGHT,
     legend: { live: false },
     cursor: { show: false },
-    scales: { x: { time: true } },
-    axes: [axis, { ...axis, label: words.federation.levelAxis, labelSize: 20, size: 50 }],
-    series: [
-      {},
-      {
-        label: words.federation.bestLine,
-        stroke: colour("--accent"),
-        width: 2,
-        spanGaps: true,
-        paths: uPlot.paths.stepped!({ align: 1 }),
-        points: { show: true, size: 8, fill: colour("--accent") },
-      },
-      {
-        label: words.federation.others,
-        stroke: colour("--other"),
-        paths: () => null,
-        points: { show: true, size: 7, fill: colour("--ground"), width: 2 },
-      },
-    ],
+    scales: { x: { time: !wanted.counts } },
+    axes: [x, { ...axis, label: wanted.axis, labelSize: 20, size: 60 }],
+    series: [{}, ...wanted.lines.map((line) => shape(line, colour))],
+  };
+}
+
+function shape({ label, stepped, dots }: Shape, colour: (name: string) => string): uPlot.Series {
+  if (dots)
+    return {
+      label,
+      stroke: colour("--other"),
+      paths: () => null,
+      points: { show: true, size: 7, fill: colour("--ground"), width: 2 },
+    };
+  const line = { label, stroke: colour("--accent"), width: 2, spanGaps: true };
+  if (!stepped) return { ...line, points: { show: false } };
+  return {
+    ...line,
+    paths: uPlot.paths.stepped!({ align: 1 }),
+    points: { show: true, size: 8, fill: colour("--accent") },
   };
 }

@@ -26,13 +26,13 @@ export function takeToken(): void {
   }
 }
 
-async function read<T>(path: string): Promise<T> {
+export async function read<T>(path: string): Promise<T> {
   if (report) {
     if (path in report.views) return report.views[path] as T;
     throw new Error(words.notInReport);
   }
   const token = sessionStorage.getItem(TOKEN);
-  const headers: HeadersInit = path === "mine" && token ? { authorization: `Bearer ${token}` } : {};
+  const headers: HeadersInit = /^mine(\/|$)/.test(path) && token ? { authorization: `Bearer ${token}` } : {};
   const answer = await fetch(`/api/${path}`, { headers });
   const body = await answer.json();
   if (!answer.ok) throw new Error(body.next ? `${body.error} (${body.next})` : String(body.error));

@@ -77,6 +77,14 @@ export function bytes(count: number): string {
   return `${value >= 100 || at === 0 ? value.toFixed(0) : value.toFixed(1)} ${units[at]}`;
 }
 
+/** Arithmetic of the audit cut at its amounts, which stand in square brackets. */
+export function factors(sum: string): { text: string; units: boolean }[] {
+  return sum
+    .split(/(\[\d+\])/)
+    .filter((piece) => piece !== "")
+    .map((piece) => (/^\[\d+\]$/.test(piece) ? { text: piece.slice(1, -1), units: true } : { text: piece, units: false }));
+}
+
 /** A sentence cut at its addresses, so that each can become a name or a link. */
 export function pieces(text: string): string[] {
   return text.split(/(0x[0-9a-fA-F]{40}|#\d+)/).filter((piece) => piece !== "");

@@ -1,7 +1,7 @@
 // Small parts that several views share.
 import type { ComponentChildren } from "preact";
 import { pictureOf, useNow } from "./data";
-import { duration, exact, moment, ofFirst, pieces, short, signed, tokens } from "./format";
+import { duration, exact, factors, moment, ofFirst, pieces, short, signed, tokens } from "./format";
 import type { Head, Line, Row, Windows } from "./types";
 import { words } from "./words";
 
@@ -142,11 +142,28 @@ export function Lines({ lines, head, label, empty }: { lines: Line[]; head: Head
           {line.amount !== null && <Amount units={line.amount} head={head} />}
           <span class="told">
             <Told text={line.told} head={head} />
+            {line.sum && line.sum !== "0" && <Sum line={line} head={head} />}
           </span>
           <time title={line.tx}>{moment(line.time, line.block)}</time>
         </li>
       ))}
     </ol>
+  );
+}
+
+/** The same as arithmetic, to be opened by who wants to check it; all decimals of an amount are in its tooltip. */
+function Sum({ line, head }: { line: Line; head: Head }) {
+  const { symbol, decimals } = head.token;
+  return (
+    <details class="sum">
+      <summary>{words.arithmetic}</summary>
+      <code>
+        {factors(line.sum).map(({ text, units }) =>
+          units ? <span title={`${exact(text, decimals)} ${symbol}`}>{tokens(text, decimals)}</span> : text,
+        )}{" "}
+        = <span title={`${exact(line.amount ?? "0", decimals)} ${symbol}`}>{tokens(line.amount ?? "0", decimals)}</span> {symbol}
+      </code>
+    </details>
   );
 }
 

@@ -55,6 +55,7 @@ export interface Line {
   amount: string | null;
   told: string;
   tx: string;
+  sum: string;
 }
 export type Point = [id: number, time: number, level: number, measured: number];
 export interface Graph {
@@ -126,6 +127,7 @@ export interface Money {
   task: Record<string, string>;
   everyone: Record<string, string>;
   nodes: (NodeRow & { why: Record<string, string> })[];
+  accounts: number;
   lines: Line[];
 }
 export interface Due extends Windows {
@@ -138,6 +140,7 @@ export interface NodeView extends NodeRow {
   why?: Record<string, string>;
   submissions?: Row[];
   due?: Due[];
+  earned_over?: [time: number, net: string][];
   lines?: Line[];
 }
 export interface Evaluation {
@@ -152,6 +155,26 @@ export interface Mine extends NodeView {
   evaluations: Evaluation[];
   attempts: { number: number; stage: string; pictures: number | null; improvement: number | null }[];
   disk: { free: number; total: number };
+  gpus: { name: string; used: number; total: number; busy: number }[];
+  doing: { doing: string; number: number; since: number; silent: number; still: boolean } | null;
+  training: {
+    number: number;
+    total: number;
+    curve: [pictures: number, loss: number][];
+    samples: { pictures: number; picture: string }[];
+  } | null;
+}
+export interface Pairs {
+  head: Head;
+  node: string;
+  id: number;
+  record: string;
+  seed: string;
+  steps: number;
+  solver: string;
+  samples: number;
+  found: number;
+  pairs: { sample: number; train: number; score: number; made: string; own: string }[];
 }
 export interface Audit {
   head: Head;

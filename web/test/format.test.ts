@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, duration, exact, ofFirst, pieces, short, tokens } from "../src/format";
+import { bytes, duration, exact, factors, ofFirst, pieces, short, tokens } from "../src/format";
 
 describe("amounts are never rounded up, and keep their sign", () => {
   const cases: [string, string, string][] = [
@@ -42,6 +42,15 @@ it("sentences are cut at addresses and models only", () => {
   const address = `0x${"aB".repeat(20)}`;
   expect(pieces(`vote of ${address} on #12: <b>0x12</b>`)).toEqual(["vote of ", address, " on ", "#12", ": <b>0x12</b>"]);
   expect(short(address)).toBe("0xaBaB…aBaB");
+});
+
+it("arithmetic is cut at its amounts", () => {
+  expect(factors("⌊[20] × 3 / 5⌋ − [4]")).toEqual([
+    { text: "⌊", units: false },
+    { text: "20", units: true },
+    { text: " × 3 / 5⌋ − ", units: false },
+    { text: "4", units: true },
+  ]);
 });
 
 it("sizes", () => {

@@ -81,7 +81,7 @@ export function FederationView({ view }: { view: Federation }) {
               words.table.net,
             ]}
           >
-            {view.nodes.slice(0, 100).map((node) => (
+            {view.nodes.map((node) => (
               <tr key={node.address}>
                 <th scope="row">
                   <Name address={node.address} head={head} />
@@ -99,6 +99,7 @@ export function FederationView({ view }: { view: Federation }) {
             ))}
           </Table>
         )}
+        {counts.nodes > view.nodes.length && <Find count={counts.nodes - view.nodes.length} />}
       </section>
 
       <section>
@@ -106,6 +107,23 @@ export function FederationView({ view }: { view: Federation }) {
         <Rows rows={view.latest} head={head} label={w.latest} />
       </section>
     </>
+  );
+}
+
+function Find({ count }: { count: number }) {
+  const go = (event: SubmitEvent) => {
+    event.preventDefault();
+    const field = (event.currentTarget as HTMLFormElement).elements.namedItem("address") as HTMLInputElement;
+    if (field.value.trim()) location.hash = `#/node/${field.value.trim()}`;
+  };
+  return (
+    <form onSubmit={go} class="jump">
+      <label>
+        {words.federation.moreNodes(count)} {words.federation.find}{" "}
+        <input name="address" pattern="\s*0x[0-9a-fA-F]{40}\s*" aria-label={words.federation.address} />
+      </label>{" "}
+      <button type="submit">{words.federation.open}</button>
+    </form>
   );
 }
 

@@ -1,6 +1,9 @@
-import { bytes, signed } from "../format";
+import { useState } from "preact/hooks";
+import { Plot } from "../chart";
+import { read } from "../data";
+import { bytes, duration, percent, signed } from "../format";
 import { Model, Table } from "../parts";
-import type { Evaluation, Mine } from "../types";
+import type { Evaluation, Mine, Pairs } from "../types";
 import { words } from "../words";
 import { NodeParts, NodeTitle } from "./node";
 
@@ -12,6 +15,7 @@ export function MineView({ view }: { view: Mine }) {
       <NodeTitle view={view} />
       <p class="note">{w.private}</p>
       {!view.registered && <p class="alert">{w.unregistered}</p>}
+      <Doing doing={view.doing} />
       <section>
         <h2>{w.copies}</h2>
         <p class="note">{w.copiesTold}</p>
@@ -23,13 +27,12 @@ export function MineView({ view }: { view: Mine }) {
                 <Model id={evaluation.id} /> <span class="minus">{w.found(evaluation.copies)}</span>
               </h3>
               <p>{w.surest(Math.max(...evaluation.pairs.map((pair) => pair.score)).toFixed(3))}</p>
-              <button type="button" onClick={() => save(view.address, evaluation)}>
-                {w.evidence}
-              </button>
+              <Copies node={view.address} evaluation={evaluation} />
             </li>
           ))}
         </ul>
       </section>
+      <Training training={view.training} />
       <NodeParts view={view} />
       <section>
         <h2>{w.evaluations}</h2>
@@ -46,7 +49,16 @@ export function MineView({ view }: { view: Mine }) {
             </li>
           ))}
         </ul>
+      </section>
+      <section>
+        <h2>{w.machine}</h2>
         <p>{w.disk(bytes(view.disk.free), bytes(view.disk.total))}</p>
+        {view.gpus.length === 0 && <p class="empty">{w.noGpu}</p>}
+        <ul>
+          {view.gpus.map((gpu) => (
+            <li>{w.gpu(gpu.name, bytes(gpu.used), bytes(gpu.total), percent(gpu.busy / 100))}</li>
+          ))}
+        </ul>
       </section>
     </>
   );
@@ -75,9 +87,98 @@ function Evaluations({ found }: { found: Evaluation[] }) {
   );
 }
 
-function save(node: string, evaluation: Evaluation): void {
+function Doing({ doing }: { doing: Mine["doing"] }) {
+  const w = words.mine;
+  if (!doing) return <p class="empty">{w.neverRan}</p>;
+  if (doing.still)
+    return (
+      <p class="alert" role="alert">
+        {w.still(duration(doing.silent))}
+      </p>
+    );
+  const told = (w.doing[doing.doing] ?? (() => doing.doing))(doing.number);
+  return (
+    <p class="verdict" role="status">
+      {told}
+    </p>
+  );
+}
+
+function Training({ training }: { training: Mine["training"] }) {
+  const w = words.mine;
+  const last = training?.curve.at(-1);
+  return (
+    <section>
+      <h2>{w.curve}</h2>
+      {!training || !last ? (
+        <p class="empty">{w.noCurve}</p>
+      ) : (
+        <>
+          <p class="note">{w.curveAt(training.number, last[0].toLocaleString(), training.total.toLocaleString())}</p>
+          <Plot
+            data={[training.curve.map(([at]) => at), training.curve.map(([, loss]) => loss)]}
+            told={w.curveTold(last[1].toPrecision(3))}
+            axis={w.loss}
+            lines={[{ label: w.loss }]}
+            counts={w.shown}
+          />
+          <ul class="cards">
+            {training.samples.map((strip) => (
+              <li key={strip.pictures}>
+                <p>{w.pictures(strip.pictures)}</p>
+                <img class="samples" src={strip.picture} alt={w.strip(strip.pictures.toLocaleString())} />
+              </li>
+            ))}
+          </ul>
+        </>
+      )}
+    </section>
+  );
+}
+
+/** The pairs of one evaluation, drawn when they are asked for, and saved with their pictures. */
+function Copies({ node, evaluation }: { node: string; evaluation: Evaluation }) {
+  const w = words.mine;
+  const [found, show] = useState<Pairs | null>(null);
+  const [told, tell] = useState("");
+  const draw = async () => {
+    tell(w.drawing);
+    try {
+      show(await read<Pairs>(`mine/pairs/${evaluation.id}`));
+      tell("");
+    } catch (error) {
+      tell(words.failed(error instanceof Error ? error.message : String(error)));
+    }
+  };
+  return (
+    <>
+      {!found && (
+        <button type="button" onClick={draw}>
+          {w.showPairs}
+        </button>
+      )}{" "}
+      <button type="button" onClick={() => save(node, evaluation, found)}>
+        {w.evidence}
+      </button>
+      <p role="status">{told}</p>
+      <ul class="pairs">
+        {found?.pairs.map((pair) => (
+          <li key={`${pair.sample}-${pair.train}`}>
+            <img class="pixels" src={pair.made} alt={w.made(pair.sample)} />
+            <img class="pixels" src={pair.own} alt={w.own(pair.train)} />
+            <small>{w.score(pair.score.toFixed(3))}</small>
+          </li>
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function save(node: string, evaluation: Evaluation, pairs: Pairs | null): void {
+  const { head, ...drawn } = pairs ?? { head: null };
   const link = document.createElement("a");
-  const text = JSON.stringify({ node, ...evaluation }, null, 1);
+  const where = head && { task: head.task, chain: head.chain, block: head.block };
+  const text = JSON.stringify({ node, ...where, ...evaluation, ...drawn }, null, 1);
   link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
   link.download = `evidence-${evaluation.id}.json`;
   link.click();

@@ -31,7 +31,7 @@ export function MoneyView({ view }: { view: Money }) {
           label={w.nodes}
           heads={[words.table.node, words.table.earned, words.table.lost, words.table.net, words.node.credit]}
         >
-          {view.nodes.slice(0, 100).map((node) => (
+          {view.nodes.map((node) => (
             <tr key={node.address}>
               <th scope="row">
                 <Name address={node.address} head={head} />

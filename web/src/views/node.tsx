@@ -1,4 +1,5 @@
-import { moment } from "../format";
+import { Plot } from "../chart";
+import { moment, tokens } from "../format";
 import { Amount, Bars, Figure, Lines, Model, Rows, Table } from "../parts";
 import type { NodeView } from "../types";
 import { words } from "../words";
@@ -19,6 +20,7 @@ export function NodeParts({ view }: { view: NodeView }) {
   const { head } = view;
   const why = Object.entries(view.why ?? {}).filter(([, units]) => units !== "0");
   const due = view.due ?? [];
+  const earned = view.earned_over ?? [];
   const submissions = view.submissions ?? [];
   return (
     <>
@@ -60,6 +62,17 @@ export function NodeParts({ view }: { view: NodeView }) {
         <h2>{w.why}</h2>
         {why.length ? <Bars entries={why} head={head} names={words.why} /> : <p class="empty">{w.nothing}</p>}
       </section>
+      {earned.length > 1 && (
+        <section>
+          <h2>{w.earned}</h2>
+          <Plot
+            data={[earned.map(([time]) => time), earned.map(([, units]) => Number(units) / 10 ** head.token.decimals)]}
+            told={w.earnedTold(`${tokens(earned.at(-1)![1], head.token.decimals)} ${head.token.symbol}`)}
+            axis={head.token.symbol}
+            lines={[{ label: w.net, stepped: true }]}
+          />
+        </section>
+      )}
       <section>
         <h2>{w.models}</h2>
         {submissions.length ? (
