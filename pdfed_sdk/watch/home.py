@@ -78,7 +78,7 @@ class Home:
                 "silent": silent,
                 "still": silent > STILL and note["doing"] != "stopped",
             }
-        except (OSError, KeyError, TypeError, ValueError):
+        except (OSError, LookupError, TypeError, ValueError, OverflowError):
             return None
 
     def _training(self) -> dict[str, Any] | None:
@@ -150,7 +150,7 @@ def _curve(path: Path) -> list[tuple[int, float, int]]:
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             for line in file.read(MOST_BYTES).splitlines():
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(ValueError, LookupError, TypeError, OverflowError):
                     point = json.loads(line)
                     loss = float(point["loss"])
                     if isfinite(loss):
