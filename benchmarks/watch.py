@@ -129,7 +129,7 @@ class MadeUp:
         return found
 
 
-def build(folder: Path, submissions: int, nodes: int) -> tuple[Watcher, MadeUp]:
+def build(folder: Path | None, submissions: int, nodes: int) -> tuple[Watcher, MadeUp]:
     from pdfed_sdk.chain.parameters import task_params
 
     params = replace(task_params(address(7), address(8)), slots=2**31, quorum_floor=1, min_voters=3)
@@ -137,7 +137,8 @@ def build(folder: Path, submissions: int, nodes: int) -> tuple[Watcher, MadeUp]:
     client.waiting.append(client.joining)
     for _ in range(submissions):
         client.waiting += [client.submission, client.finish]
-    follower = Follower(client, Chronicle(folder / "chronicle.sqlite", "benchmark"))  # type: ignore[arg-type]
+    place = None if folder is None else folder / "chronicle.sqlite"
+    follower = Follower(client, Chronicle(place, "benchmark"))  # type: ignore[arg-type]
     client.follower = follower
     about = About(client.task.registry, 1, params, "PDT", 18, "made-up events of a large federation")
     return Watcher(follower, about), client

@@ -56,7 +56,8 @@ class NodeSection:
     the time training may use. ``gate_ceiling``: most that copying may multiply a candidate's objective by.
     ``fit``: pictures that are not square are brought to the task's size by "pad" or "crop". ``unknown_classes``:
     "refuse" or "ignore" pictures of classes that the task's card does not name. ``rehearse``: measure at each start how
-    long one scoring takes here, and say if the task's windows are too short for it.
+    long one scoring takes here, and say if the task's windows are too short for it. ``metrics``: "HOST:PORT" on which
+    figures for Prometheus are served ("": not at all); they need the extra ``watch``.
     """
 
     role: str = "validator"
@@ -74,6 +75,7 @@ class NodeSection:
     device: str = "cpu"
     until_closed: bool = False
     rehearse: bool = True
+    metrics: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,11 +220,23 @@ def run(
         show_plan(node, as_json)
         return
     stop_on_signals(node)
+    if config.node.metrics:
+        expose(node, config.node.metrics)
     sealed = node.run()
     due = [{"id": e.id, "reveal_start": e.windows.reveal_start, "reveal_end": e.windows.reveal_end} for e in sealed]
     emit({"node": node.me, "stopped": node.stopping, "sealed": due}, as_json, lambda: None)
     if due:
         sys.exit(130)
+
+
+def expose(node: Node, address: str) -> None:
+    """Figures for Prometheus. UsageError."""
+    try:
+        from pdfed_sdk.node.metrics import serve_metrics
+    except ImportError as error:
+        raise UsageError("[node] metrics needs prometheus-client", hint="pip install 'pdfed-sdk[watch]'") from error
+    port = serve_metrics(node, address)
+    err.print(f"figures at http://{address.rpartition(':')[0]}:{port}/metrics")
 
 
 def show_plan(node: Node, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sys
 from ipaddress import ip_address
@@ -47,10 +48,24 @@ def watch(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another name by which browsers reach this server; may be repeated.")
     ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="File with the token of the private views, made if it is not there; it is not printed then."),
+    ] = None,
+    notify_webhook: Annotated[
+        str, typer.Option(envvar="PDFED_NOTIFY_WEBHOOK", help="Address that notices are POSTed to as JSON.")
+    ] = "",
+    notify_command: Annotated[
+        str, typer.Option(envvar="PDFED_NOTIFY_COMMAND", help="Program that gets notices as JSON on standard input.")
+    ] = "",
+    stake_below: Annotated[
+        str, typer.Option(help="Whole tokens of stake below which a notice is sent (default: the task's least stake).")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Serve a page on this machine that shows a task live, until Ctrl-C. It only reads; with --home also your node."""
-    from pdfed_sdk.watch.serving import Served, serve
+    from pdfed_sdk.watch.notices import Notifier, channels
+    from pdfed_sdk.watch.serving import Served, place_of, serve
 
     loopback = is_loopback(bind)
     if not loopback and not allow_host:
@@ -59,12 +74,21 @@ def watch(
             hint="add --allow-host NAME, as browsers will write it, and put TLS before it",
         )
     log_to_stderr()
+    told_to = channels(notify_webhook, notify_command)
     watcher = open_watcher(task, rpc, home, store, names, state)
-    token = secrets.token_urlsafe(24)
+    token = read_token(token_file) if token_file else secrets.token_urlsafe(24)
+    notifier = None
+    if told_to:
+        from pdfed_sdk.node.money import token_of
+
+        least = watcher.about.params.min_stake
+        wanted = token_of(watcher.follower.client).units(stake_below) if stake_below else least
+        notifier = Notifier(watcher, told_to, wanted, place_of(state, watcher.follower.client) / "told.json")
     poll = 0.1 if is_loopback(urlsplit(rpc or "http://127.0.0.1").hostname or "") else 2.0
 
     def tell(served: Served) -> None:
-        private = None if home is None else f"{served.url}#/mine?token={token}"
+        shown = f"(the token in {token_file})" if token_file else token
+        private = None if home is None else f"{served.url}#/mine?token={shown}"
 
         def show() -> None:
             out.print(f"watching {watcher.about.task} at {served.url}")
@@ -75,7 +99,7 @@ def watch(
         sys.stdout.flush()
         err.print("Ctrl-C ends it")
 
-    serve(watcher, bind=bind, port=port, names=allow_host or [], token=token, poll=poll, tell=tell)
+    serve(watcher, bind=bind, port=port, names=allow_host or [], token=token, poll=poll, tell=tell, notifier=notifier)
 
 
 def report(
@@ -119,6 +143,23 @@ def open_watcher(task: str, rpc: str, home: Path | None, store: str, names: Path
         home=None if home is None else NodeHome.open(home),
         names=read_names(names) if names else {},
     )
+
+
+def read_token(path: Path) -> str:
+    """The token in a file that only its owner can read; a new one where there is none. UsageError."""
+    from pdfed_sdk.files import write_durably
+
+    try:
+        if not path.exists():
+            write_durably(path, secrets.token_urlsafe(24).encode())
+        if path.stat().st_mode & 0o077:
+            raise UsageError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+        found = path.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise UsageError(f"the token in {path} cannot be read: {error.strerror}", hint="name another file") from error
+    if not re.fullmatch(r"[\w-]{20,}", found):
+        raise UsageError(f"{path} holds no token", hint="at least 20 letters, digits, - or _; delete it for a new one")
+    return found
 
 
 def read_names(path: Path) -> dict[str, str]:

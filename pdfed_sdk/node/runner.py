@@ -90,10 +90,11 @@ class Node:
     ) -> None:
         self.client, self.view, self.settings = client, view, settings
         self.me = voter_of(client)
-        self.guard = Guard(Doing(records.root / "now.json"))
+        self.home = records.root
+        self.guard = Guard(Doing(self.home / "now.json"))
         self.stopping = False
         self._last_tick = 0.0
-        self._now = 0
+        self.now = 0
         self.keeper = Keeper(self.me, store, view)
         dedup = dedup or DedupList(records.root / "dedup.json")
         self.voter = Voter(self.me, client, view, models, records, evaluator, self.guard, dedup, entrusting)
@@ -189,6 +190,11 @@ class Node:
                 "most votes will not be ready in time; a GPU ([node] device) or a machine of its own helps"
             )
 
+    @property
+    def silent(self) -> float:
+        """Seconds since the last look at the chain ended."""
+        return time.monotonic() - self._last_tick if self._last_tick else 0.0
+
     def holds(self, lock: object) -> None:
         """Keep what must live as long as the node does."""
         self._held = lock
@@ -198,8 +204,8 @@ class Node:
         until = time.monotonic() + self.settings.linger
         while True:
             reached = self.guard.patiently(lambda: self.tick(scoring=False))
-            sealed, left = self.voter.sealed(self._now), until - time.monotonic()
-            if not sealed or left <= 0 or (reached and sealed[0].windows.reveal_start > self._now + left):
+            sealed, left = self.voter.sealed(self.now), until - time.monotonic()
+            if not sealed or left <= 0 or (reached and sealed[0].windows.reveal_start > self.now + left):
                 break
             time.sleep(self.settings.poll)
         for entry in sealed:
@@ -228,7 +234,7 @@ class Node:
         RpcUnavailable is raised."""
         try:
             self.view.refresh()
-            now = self._now = self.client.now()
+            now = self.now = self.client.now()
             self.guard.run("reveal", lambda: self.voter.reveal(now))
             self.voter.entrust(self.voter.sealed(now))
             if scoring:

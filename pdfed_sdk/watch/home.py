@@ -102,7 +102,8 @@ class Home:
     def _evaluations(self) -> list[dict[str, Any]]:
         paths = sorted((self.folder / "evaluations").glob("*.json"), key=lambda path: -_number(path.stem))
         notes = [(path, _note(path)) for path in paths[:NEWEST]]
-        return [_evaluation(_number(path.stem), note) for path, note in notes if note is not None]
+        found = (_evaluation(_number(path.stem), note) for path, note in notes if note is not None)
+        return [evaluation for evaluation in found if evaluation is not None]
 
     def _attempts(self) -> list[dict[str, Any]]:
         paths = sorted((self.folder / "attempts").glob("*/attempt.json"), key=lambda path: -_number(path.parent.name))
@@ -111,27 +112,40 @@ class Home:
             {
                 "number": _number(path.parent.name),
                 "stage": clean(note.get("stage", ""), 40),
-                "pictures": note.get("pictures"),
-                "improvement": note.get("improvement"),
+                "pictures": _count(note.get("pictures")),
+                "improvement": _count(note.get("improvement")),
             }
             for path, note in notes
             if note is not None
         ]
 
 
-def _evaluation(number: int, note: dict[str, Any]) -> dict[str, Any]:
-    """One evaluation: the vote, the parts of the objective, and how surely which own pictures were found again."""
-    candidate = note.get("candidate") or {}
-    pairs = [json.loads(bytes.fromhex(pair)) for pair in note.get("pairs", ())]
-    return {
-        "id": number,
-        "improvement": note.get("improvement"),
-        "parts": {part: candidate.get(part) for part in PARTS},
-        "pairs": [
-            {"sample": int(p["sample"]), "train": int(p["train"]), "score": float(p["score"])} for p in pairs[:NEWEST]
-        ],
-        "copies": len(pairs),
-    }
+def _evaluation(number: int, note: dict[str, Any]) -> dict[str, Any] | None:
+    """One evaluation: the vote, the parts of the objective, and how surely which own pictures were found again. None
+    for a note that is damaged."""
+    try:
+        candidate = dict(note.get("candidate") or {})
+        pairs = [json.loads(bytes.fromhex(pair)) for pair in note.get("pairs", ())]
+        shown = sorted(pairs, key=lambda pair: -pair["score"])[:NEWEST]
+        return {
+            "id": number,
+            "improvement": None if note.get("improvement") is None else int(note["improvement"]),
+            "parts": {part: _figure(candidate.get(part)) for part in PARTS},
+            "pairs": [
+                {"sample": int(p["sample"]), "train": int(p["train"]), "score": float(p["score"])} for p in shown
+            ],
+            "copies": len(pairs),
+        }
+    except (ValueError, TypeError, LookupError, OverflowError, AttributeError):
+        return None
+
+
+def _figure(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and isfinite(value) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) else None
 
 
 def _note(path: Path) -> dict[str, Any] | None:

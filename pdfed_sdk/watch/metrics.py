@@ -24,7 +24,8 @@ class TaskCollector(Collector):
             state = seen.state
             counts = dict.fromkeys((status.name.lower() for status in Status if status), 0)
             for model in state.models.values():
-                counts[Status(model.status).name.lower()] += 1
+                name = Status(model.status).name.lower()
+                counts[name] = counts.get(name, 0) + 1
             one = 10**seen.about.decimals
             figures = {
                 "pdfed_head_block": ("Last block that was read.", seen.block),
@@ -52,6 +53,8 @@ class Metrics:
     reorganisations: Counter = field(init=False)
     errors: Counter = field(init=False)
     pages: Gauge = field(init=False)
+    notices: Counter = field(init=False)
+    undelivered: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         kept = self.registry
@@ -59,6 +62,8 @@ class Metrics:
         self.reorganisations = Counter("pdfed_watch_reorganisations", "Reorganisations undone.", registry=kept)
         self.errors = Counter("pdfed_watch_errors", "Steps that the endpoint failed.", registry=kept)
         self.pages = Gauge("pdfed_watch_pages", "Pages that are connected.", registry=kept)
+        self.notices = Counter("pdfed_watch_notices", "Notices that were told.", registry=kept)
+        self.undelivered = Gauge("pdfed_watch_undelivered", "Deliveries that were given up.", registry=kept)
 
     def watch(self, watcher: Watcher) -> None:
         self.registry.register(TaskCollector(watcher))

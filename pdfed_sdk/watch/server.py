@@ -25,6 +25,7 @@ from pdfed_sdk.errors import PdfedError
 from pdfed_sdk.watch.follower import Change
 from pdfed_sdk.watch.guard import Guard, has_token
 from pdfed_sdk.watch.metrics import Metrics
+from pdfed_sdk.watch.notices import Notifier
 from pdfed_sdk.watch.watcher import Watcher
 
 log = logging.getLogger("pdfed.watch")
@@ -35,6 +36,8 @@ STATIC: Final = {
 }
 MOST_PAGES: Final = 64
 """Pages that may be connected at once."""
+NOTIFY_EVERY: Final = 3.0
+"""Seconds between two looks for something that a node's owner should hear of."""
 WAITING: Final = 100
 """Changes that wait for a slow page before it is cut off; it connects again and reads everything anew."""
 
@@ -45,6 +48,7 @@ class Live:
 
     watcher: Watcher
     poll: float
+    notifier: Notifier | None = None
     metrics: Metrics = field(default_factory=Metrics)
     problem: str = ""
     _pages: set[asyncio.Queue[dict[str, Any] | None]] = field(default_factory=set)
@@ -58,7 +62,8 @@ class Live:
     @asynccontextmanager
     async def running(self, _app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        threads = [threading.Thread(target=body, daemon=True) for body in (self._follow, self._look)]
+        bodies = (self._follow, self._look, *((self._notify,) if self.notifier else ()))
+        threads = [threading.Thread(target=body, daemon=True) for body in bodies]
         for thread in threads:
             thread.start()
         try:
@@ -90,6 +95,13 @@ class Live:
                 log.warning("%s", error.message)
                 self._stop.wait(max(self.poll, 1.0))
                 continue
+            except Exception as error:  # a thread that died without a word would show an old state as if it were new
+                self.metrics.errors.inc()
+                self.problem = f"what the endpoint sent cannot be read ({type(error).__name__})"
+                self._say({"problem": self.problem, "next": "ask another endpoint"})
+                log.exception("the step failed")
+                self._stop.wait(max(self.poll, 10.0))
+                continue
             if change is not None:
                 self.metrics.step.observe(time.monotonic() - started)
                 self._changed(change)
@@ -119,6 +131,14 @@ class Live:
                     log.warning("package of submission %d: %s", number, error.message)
                 self._say({"pictures": [number]})
             self._news.wait(30)
+
+    def _notify(self) -> None:
+        """A look every few seconds: nothing that is told is that urgent, and the chain's time moves without events."""
+        assert self.notifier is not None
+        while not self._stop.wait(NOTIFY_EVERY):
+            if self.watcher.follower.head >= 0 and not self.problem:
+                self.metrics.notices.inc(self.notifier.look())
+                self.metrics.undelivered.set(self.notifier.failures)
 
     # --- the pages ---
 

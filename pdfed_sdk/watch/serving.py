@@ -22,6 +22,7 @@ from pdfed_sdk.watch.chronicle import Chronicle
 from pdfed_sdk.watch.follower import Follower, identity_of
 from pdfed_sdk.watch.guard import hosts
 from pdfed_sdk.watch.home import Home
+from pdfed_sdk.watch.notices import Notifier
 from pdfed_sdk.watch.pictures import Gallery
 from pdfed_sdk.watch.server import MOST_PAGES, Live, build_app
 from pdfed_sdk.watch.text import clean
@@ -41,7 +42,7 @@ def make_watcher(
 
     UsageError if the folder or a name cannot be used.
     """
-    place = None if folder is None else folder / f"{client.chain_id}-{client.task.registry}"
+    place = None if folder is None else place_of(folder, client)
     chronicle = Chronicle(None if place is None else place / "chronicle.sqlite", identity_of(client))
     params, token = client.params(), token_of(client)
     named = {str(address(key, "name of")): clean(name, 40) for key, name in (names or {}).items()}
@@ -49,6 +50,11 @@ def make_watcher(
     about = About(client.task.registry, client.chain_id, params, clean(token.symbol, 16), token.decimals, title, named)
     gallery = None if store is None or place is None else Gallery(store, place / "packages")
     return Watcher(Follower(client, chronicle), about, store, gallery, home)
+
+
+def place_of(folder: Path, client: PdfedClient) -> Path:
+    """Where a watcher keeps what belongs to a client's task."""
+    return folder / f"{client.chain_id}-{client.task.registry}"
 
 
 def title_of(store: Store, digest: bytes) -> str:
@@ -88,6 +94,7 @@ def serve(
     token: str,
     poll: float,
     tell: Callable[[Served], None],
+    notifier: Notifier | None = None,
 ) -> None:
     """Serve until interrupted. UsageError if the port is taken."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
@@ -101,7 +108,7 @@ def serve(
         raise UsageError(f"cannot listen on {bind}:{port}: {error.strerror}", hint="choose another --port") from error
     with listening:
         found = int(listening.getsockname()[1])
-        live = Live(watcher, poll)
+        live = Live(watcher, poll, notifier)
         app = build_app(live, hosts=hosts([*names, bind], found), token=token)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, limit_concurrency=4 * MOST_PAGES

@@ -31,6 +31,10 @@ AROUND: Final = 24
 """Most nodes, votes, rows, points of a chart, and models of the graph, that one view holds."""
 
 
+class Missing(KeyError):
+    """There is no such submission, node or view."""
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What views need beside the state: the task, its token and the names that this watcher was given."""
@@ -131,7 +135,8 @@ def federation(seen: Seen) -> Json:
     for number, model in state.models.items():
         if number == GENESIS:
             continue
-        counts[Status(model.status).name.lower()] += 1
+        name = Status(model.status).name.lower()
+        counts[name] = counts.get(name, 0) + 1
         authored[model.author] = authored.get(model.author, 0) + 1
         for voter in model.votes:
             voted[voter] = voted.get(voter, 0) + 1
@@ -224,7 +229,9 @@ def ancestors(state: TaskState, number: int) -> set[int]:
 
 
 def submission(seen: Seen, number: int, told: Iterable[Line]) -> Json:
-    """One submission: where it comes from, who voted what, what came of it and why. KeyError if there is none."""
+    """One submission: where it comes from, who voted what, what came of it and why. Missing if there is none."""
+    if number not in seen.state.models:
+        raise Missing(number)
     model, told = seen.state.models[number], list(told)
     record = model.record
     money = {line.address: str(line.amount) for line in told if line.event == "Settled" and line.address}
@@ -333,10 +340,10 @@ def money(seen: Seen, told: Iterable[Line]) -> Json:
 
 
 def node(seen: Seen, address: Address, told: Iterable[Line], earned: Iterable[tuple[int, int]] = ()) -> Json:
-    """One node's ledger, newest first, and its result over time. KeyError if no event names it."""
+    """One node's ledger, newest first, and its result over time. Missing if no event names it."""
     state = seen.state
     if address not in state.nodes:
-        raise KeyError(address)
+        raise Missing(address)
     return {
         "head": head(seen),
         **node_row(seen, address),

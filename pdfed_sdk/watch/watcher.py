@@ -11,13 +11,14 @@ from typing import Any
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.chain.reads import address as checksummed
 from pdfed_sdk.checks import Check
-from pdfed_sdk.errors import UsageError
+from pdfed_sdk.errors import AuditFailed, PdfedError, UsageError
 from pdfed_sdk.node.auditing import audit_task
 from pdfed_sdk.types import GENESIS, Address
 from pdfed_sdk.watch import home, views
 from pdfed_sdk.watch.evidence import pairs_of
 from pdfed_sdk.watch.follower import Follower
 from pdfed_sdk.watch.pictures import Gallery, Named, named
+from pdfed_sdk.watch.text import clean
 
 PICTURED = 64
 """Newest models whose packages are looked at, and as many ancestors as the graph shows."""
@@ -46,17 +47,28 @@ class Watcher:
 
     @contextmanager
     def seen(self) -> Iterator[views.Seen]:
-        """The state as it is; nothing moves in the block."""
+        """The state as it is; nothing moves in the block. AuditFailed where what faulty events made of it cannot be
+        shown."""
         follower = self.follower
         with follower.lock:
-            yield views.Seen(
-                self.about,
-                follower.reducer.state,
-                follower.flows,
-                follower.head,
-                follower.now,
-                frozenset(self._pictures),
-            )
+            try:
+                yield views.Seen(
+                    self.about,
+                    follower.reducer.state,
+                    follower.flows,
+                    follower.head,
+                    follower.now,
+                    frozenset(self._pictures),
+                )
+            except (views.Missing, PdfedError):
+                raise
+            except (LookupError, ValueError, TypeError, ArithmeticError, AttributeError, AssertionError) as error:
+                faults = follower.reducer.state.faults
+                if not faults:
+                    raise
+                raise AuditFailed(
+                    f"the events contradict each other: {clean(faults[0])}", hint="pdfed audit"
+                ) from error
 
     def federation(self) -> Json:
         with self.seen() as seen:
@@ -69,7 +81,7 @@ class Watcher:
         """KeyError if there is none."""
         with self.seen() as seen:
             if number not in seen.state.models:  # before it is asked for in SQLite, whose integers are short
-                raise KeyError(number)
+                raise views.Missing(number)
             view = views.submission(seen, number, self.follower.chronicle.of_submission(number))
         return view | {"package": self._facts.get(number)}
 

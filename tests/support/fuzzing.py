@@ -3,13 +3,17 @@
     python -m tests.support.fuzzing [--inputs 100000] [--seed 0]
 
 prints subject × outcome. A foreign exception ends the run with the seed that brings it back. Subjects: package bytes,
-configurations of a pipeline folder (loaded, and sampled where they load), task cards, join files.
+configurations of a pipeline folder (loaded, and sampled where they load), task cards, join files, events as the page
+follows and shows them, notes and pictures of a home as its private view reads them.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
+import enum
+import functools
 import json
 import random
 import shutil
@@ -19,6 +23,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from eth_utils.address import to_checksum_address
 
 from pdfed_sdk.errors import PdfedError
 
@@ -123,6 +129,32 @@ class Subjects:
 
         TaskCard.from_bytes(mutated_json(self.card, rng).encode(), "the card")
 
+    def events(self, rng: random.Random) -> None:
+        """A history whose events were changed, dropped, doubled or moved: followed until no state can follow, then
+        shown in every view and in a report, all of it JSON and none of it HTML."""
+        from pdfed_sdk.watch.report import gather, inline
+
+        watcher = hostile_watcher(rng)
+        try:
+            watcher.follower.catch_up()
+        finally:
+            page = inline(gather(watcher, audit=False))
+            if page.count("<script") != 2 or page.count("</script") != 2:
+                raise AssertionError("a text has left the data of the report")
+
+    def home_notes(self, rng: random.Random) -> None:
+        """Evaluations, attempts, curves and strips of samples of a home, mutated: the private view leaves them out."""
+        from pdfed_sdk.types import Address
+        from pdfed_sdk.watch.home import Home
+
+        home = self.folder / "home"
+        for name, note in NOTES.items():
+            path = home / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = mutated_json(note, rng).encode("utf-8", "replace")
+            path.write_bytes(mutated_bytes(data or b"x", rng) if rng.random() < 0.3 else data)
+        json.dumps(Home(home, Address("0x" + "1" * 40)).read())
+
     def join_file(self, rng: random.Random) -> None:
         from pdfed_sdk.node.join_file import JoinFile
 
@@ -131,7 +163,92 @@ class Subjects:
         JoinFile.read(path).store_of_node()
 
 
-SHARES = {"package_bytes": 40, "pipeline_folder": 10, "task_card": 25, "join_file": 25}
+NOTES: dict[str, Any] = {
+    "now.json": {"doing": "scoring", "number": 3, "since": 1.5e9},
+    "evaluations/3.json": {
+        "improvement": 4,
+        "candidate": {"fid": 1.0, "novelty": 0.1, "objective": 2.0},
+        "pairs": [json.dumps({"sample": 1, "train": 2, "score": 0.9}).encode().hex()],
+    },
+    "attempts/2/attempt.json": {"stage": "training", "pictures": 100, "improvement": None},
+    "attempts/2/curve.jsonl": {"pictures": 32, "total": 100, "loss": 0.5},
+    "attempts/2/samples/32.png": "a picture",
+}
+"""What a home's notes look like."""
+TEXTS = ("</script><script>alert(1)</script>", "\u202e", "\x00", "<img src=x onerror=alert(1)>", "\ud800", "x" * 5_000)
+
+
+def another(value: Any, rng: random.Random) -> Any:
+    """A value of the same type, as the decoder of events would give it."""
+    match value:
+        case bool():
+            return not value
+        case enum.Enum():
+            return rng.choice(list(type(value)))
+        case int():
+            return rng.choice([0, 1, 2, 3, 100, 2**31, 2**127, 2**255, -value])
+        case bytes():
+            return rng.randbytes(len(value))
+        case str():
+            number = rng.choice([0, 1, 2, 3, 2**160 - 1, rng.getrandbits(160)])
+            return to_checksum_address(f"0x{number:040x}")
+        case _:
+            return value
+
+
+@functools.cache
+def good_history() -> list[list[Any]]:
+    """The events of a made-up history, block by block."""
+    from benchmarks.watch import build
+
+    watcher, client = build(None, 12, 7)
+    kept: list[list[Any]] = []
+
+    def recorded(make: Callable[[], list[Any]]) -> list[Any]:
+        kept.append(make())
+        return kept[-1]
+
+    client.waiting = [functools.partial(recorded, make) for make in client.waiting]
+    watcher.follower.catch_up()
+    return kept
+
+
+def mutated_events(events: list[Any], rng: random.Random) -> list[Any]:
+    """The events of a block, of one block in ten with one dropped, doubled and moved, or changed in one field."""
+    found = list(events)
+    if rng.random() > 0.1 or not found:
+        return found
+    at = rng.randrange(len(found))
+    match rng.randrange(4):
+        case 0:
+            del found[at]
+        case 1:
+            found.insert(rng.randrange(len(found)), found[at])
+        case _:
+            name = rng.choice([name for name in found[at].__dataclass_fields__ if name != "where"])
+            found[at] = dataclasses.replace(found[at], **{name: another(getattr(found[at], name), rng)})
+    return found
+
+
+def hostile_watcher(rng: random.Random) -> Any:
+    """A watcher of a made-up history of a dozen submissions (benchmarks/watch.py), some of whose events are mutants,
+    and whose names, title and token are texts of strangers."""
+    from benchmarks.watch import build
+    from pdfed_sdk.watch.text import clean
+
+    watcher, client = build(None, 12, 7)
+    client.waiting = [functools.partial(mutated_events, events, rng) for events in good_history()]
+    names = {f"0x{i:040x}": clean(rng.choice(TEXTS), 40) for i in range(1, 8)}
+    watcher.about = dataclasses.replace(
+        watcher.about, title=clean(rng.choice(TEXTS)), symbol=clean(rng.choice(TEXTS), 16), names=names
+    )
+    return watcher
+
+
+SHARES = {
+    **{"package_bytes": 32, "pipeline_folder": 10, "task_card": 20, "join_file": 20},
+    **{"events": 8, "home_notes": 10},
+}
 """Of a hundred inputs; those that load a network cost most."""
 
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import requests
+
+from pdfed_sdk.watch.home import Home
+from pdfed_sdk.watch.serving import make_watcher, served
 from tests.support.browser import Seen, look
+from tests.support.own_home import make_home
 from tests.support.shown import EVIL, Shown
 
 PHONE = 360
@@ -77,3 +84,27 @@ def test_strange_addresses_lead_to_the_first_view(shown: Shown) -> None:
     strange = ("#/submission/1%3Cscript%3E", "#/node/javascript:alert(1)", "#/../../etc")
     for found in look(*({"name": path, "url": shown.file + path, "wait": "footer", "axe": False} for path in strange)):
         assert "Where the models come from" in found["text"], found["name"]
+
+
+def test_my_node_shows_training_and_copies_to_its_owner_alone(shown: Shown, tmp_path: Path) -> None:
+    """In the light and, on a phone, in the dark; the pictures of a pair come when they are asked for."""
+    me = shown.federation.signers[2].address
+    make_home(tmp_path / "home", me)
+    watcher = make_watcher(shown.federation.reader(), None, home=Home(tmp_path / "home", me))
+    watcher.follower.catch_up()
+    with served(watcher, token="token-of-the-owner", poll=0.05) as page:
+        private = f"{page.url}#/mine?token=token-of-the-owner"
+        asked = {"click": [".cards button"], "then": ".pairs img", "wait": "footer"}
+        light, dark = look(
+            {"name": "mine", "url": private, **asked},
+            {"name": "mine on a phone", "url": private, "width": PHONE, "dark": True, **asked},
+        )
+        (other,) = look({"name": "a stranger", "url": page.url + "#/mine", "wait": ".alert", "axe": False})
+        strange = requests.get(f"{page.url}api/mine/pairs/2", timeout=10)
+    for found in (light, dark):
+        sound(found)
+        assert found["overflow"] <= 0
+        for words in ("Your node is scoring model #2", "640 of 640 pictures shown", "2 copies found", "score 0.970"):
+            assert words in found["text"]
+    assert "private address" in other["text"]
+    assert strange.status_code == 401
