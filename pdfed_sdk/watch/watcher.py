@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -136,8 +137,10 @@ class Watcher:
         with self._auditing:
             block = self.follower.head
             if self._audited is None or self._audited[0] != block:
+                started = time.monotonic()
                 report = audit_task(self.follower.client, self.store)
-                self._audited = block, {"ok": report.ok, "block": block, "checks": [_check(c) for c in report.checks]}
+                found = {"ok": report.ok, "block": block, "checks": [_check(c) for c in report.checks]}
+                self._audited = block, found | {"seconds": time.monotonic() - started}
             with self.seen() as seen:
                 return {"head": views.head(seen), **self._audited[1], "packages": self.store is not None}
 

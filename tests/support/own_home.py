@@ -53,6 +53,8 @@ def make_home(folder: Path, address: str) -> NodeSplit:
     found = evaluator.compare(genesis, folder / "models" / "2" / "model", SEED, lambda: None)
     pairs = [json.dumps({"sample": s, "train": t, "score": score}).encode() for s, t, score in PAIRS]
     records.keep_evaluation(SubmissionId(2), dataclasses.replace(found, pairs=tuple(pairs)), SEED, b"\x05" * 32)
+    again = evaluator.compare(genesis, genesis, SEED, lambda: None)
+    records.keep_evaluation(SubmissionId(1), again, SEED, b"\x06" * 32)
     with Doing(folder / "now.json").during("scoring", 2):
         (folder / "kept.json").write_bytes((folder / "now.json").read_bytes())
     (folder / "kept.json").replace(folder / "now.json")

@@ -7,16 +7,21 @@ import re
 import unicodedata
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.watch import build
 from pdfed_sdk.artifacts.cid import RAW, Cid
 from pdfed_sdk.artifacts.store import LocalStore
+from pdfed_sdk.chain.event_types import Reserved
+from pdfed_sdk.errors import AuditFailed
 from pdfed_sdk.watch.pictures import Gallery, in_words, named
 from pdfed_sdk.watch.report import inline
 from pdfed_sdk.watch.serving import make_watcher, title_of
 from pdfed_sdk.watch.text import LONGEST, clean
 from tests.support.federation import Federation
+from tests.support.fuzzing import good_history
 
 NASTY = (
     "</script><script>alert(1)</script>",
@@ -107,3 +112,23 @@ def test_a_forged_package_is_never_sampled(history: Federation, tmp_path: Path) 
     assert facts["ok"] is False
     assert gallery.picture(model) is None
     assert not list((tmp_path / "kept").glob("*")) if (tmp_path / "kept").exists() else True
+
+
+def test_events_that_no_state_can_follow_stop_the_watcher_where_it_stood(tmp_path: Path) -> None:
+    """A reservation is missing, so what follows names a submission that does not exist: nothing is guessed, what was
+    kept stays and can be shown, and every later step says what is wrong."""
+    watcher, client = build(tmp_path, 12, 7)
+    blocks = good_history()
+    bad = next(at for at, block in enumerate(blocks) if any(isinstance(e, Reserved) and e.id == 5 for e in block))
+    client.waiting = [lambda block=block: block for block in blocks[:bad]]
+    follower = watcher.follower
+    follower.catch_up()
+    before = watcher.federation()
+    client.waiting = [lambda: [event for event in blocks[bad] if not isinstance(event, Reserved)]]
+    for _ in range(2):
+        with pytest.raises(AuditFailed, match="contradict everything before them"):
+            follower.step()
+    assert watcher.federation()["counts"] == before["counts"]
+    assert follower.head == before["head"]["block"]
+    kept = follower.chronicle._db.execute("SELECT max(block) FROM lines").fetchone()[0]
+    assert kept <= before["head"]["block"], "no line of it is kept either"

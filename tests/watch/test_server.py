@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
 import requests
+from starlette.datastructures import Headers
 
+from pdfed_sdk.watch.guard import has_token
 from pdfed_sdk.watch.serving import make_watcher, served
+from tests.support.anvil import ROOT
 from tests.support.federation import UNIT, Federation
 from tests.support.history import make_history
 
@@ -102,6 +106,25 @@ def test_private_views_need_the_token(page: Page) -> None:
     assert page.get("/api/mine", Authorization=f"Bearer {TOKEN}").status_code == 404, "there is no home"
 
 
+def test_an_empty_token_opens_nothing() -> None:
+    assert not has_token(Headers({"authorization": "Bearer "}), "")
+    assert has_token(Headers({"authorization": "Bearer x"}), "x")
+
+
+def test_numbers_too_large_for_anything_are_not_found(page: Page) -> None:
+    for number in ("4294967296", "9" * 30, "9" * 300):
+        assert page.get(f"/api/submission/{number}").status_code == 404
+        assert page.get(f"/api/picture/{number}").status_code == 404
+
+
+def test_many_who_want_the_audit_leave_room_for_the_other_views(page: Page) -> None:
+    """Sixty ask for it at once: it is one audit, and the page of somebody else is answered meanwhile."""
+    with ThreadPoolExecutor(60) as pool:
+        asked = [pool.submit(requests.get, page.url + "/api/audit", timeout=60) for _ in range(60)]
+        assert page.get("/api/federation").status_code == 200
+        assert {one.result().status_code for one in asked} == {200}
+
+
 def test_the_page_may_run_nothing_but_its_own_script(page: Page) -> None:
     answer = page.get("/")
     policy = answer.headers["Content-Security-Policy"]
@@ -129,5 +152,9 @@ def test_metrics_have_the_documented_names(page: Page) -> None:
         "pdfed_watch_reorganisations_total",
         "pdfed_watch_errors_total",
         "pdfed_watch_pages",
+        "pdfed_watch_notices_total",
+        "pdfed_watch_undelivered",
     ):
         assert name in text
+        documented = (ROOT / "docs" / "watch.md").read_text(encoding="utf-8")
+        assert name.split("{")[0].removesuffix("_bucket") in documented, name

@@ -33,13 +33,17 @@ from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.genesis import make_genesis
 from pdfed_sdk.node.model_card import write_card
 from pdfed_sdk.node.task_card import TaskCard
-from pdfed_sdk.types import ModelRecord, Parent, Role, SubmissionId
+from pdfed_sdk.types import Address, ModelRecord, Parent, Role, SubmissionId
+from pdfed_sdk.watch.home import Home
 from pdfed_sdk.watch.report import build_report
-from pdfed_sdk.watch.serving import make_watcher
+from pdfed_sdk.watch.serving import make_watcher, served
 from tests.support.anvil import ROOT, start_anvil
 from tests.support.browser import look
 from tests.support.federation import FAST, KEYS, UNIT, Federation
+from tests.support.own_home import make_home
 
+OWNER = 3
+"""Whose private page is shown."""
 INTO = ROOT / "docs" / "img"
 NAMES = ("sponsor", "atelier", "clinic", "studio", "museum", "archive")
 STORY: tuple[tuple[int, int, tuple[int, ...], dict[int, int]], ...] = (
@@ -149,6 +153,23 @@ def record(file: Path) -> None:
         watcher = make_watcher(studio.federation.reader(), folder / "watch", store=studio.store, names=names)
         watcher.follower.catch_up()
         file.write_text(build_report(watcher), encoding="utf-8")
+        owner = federation_address(studio, OWNER)
+        make_home(folder / "home", owner)
+        watcher.home = Home(folder / "home", owner)
+        with served(watcher, token="token-of-the-owner") as page:
+            shoot_mine(page.url)
+
+
+def federation_address(studio: Studio, index: int) -> Address:
+    return Address(studio.federation.signers[index].address)
+
+
+def shoot_mine(url: str) -> None:
+    private = f"{url}#/mine?token=token-of-the-owner"
+    asked = {"click": [".cards button"], "then": ".pairs img", "wait": "footer", "axe": False}
+    shot = {"shot": str(INTO / "watch-mine.png"), "full": False, "height": 1700}
+    (seen,) = look({"name": "watch-mine", "url": private, **asked, **shot})
+    print(f"docs/img/watch-mine.png  {seen['heading']}  {seen['errors'] or ''}")
 
 
 def shoot(report: Path) -> None:

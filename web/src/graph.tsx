@@ -1,5 +1,6 @@
 // The lineage as a graph: laid out by dagre, drawn as SVG whose models are links.
 import dagre from "@dagrejs/dagre";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { pictureOf } from "./data";
 import { short } from "./format";
 import type { Graph as Shape, Head, Row } from "./types";
@@ -9,13 +10,32 @@ const WIDTH = 176;
 const TEXT = 42;
 const PICTURE = 24;
 
-export function Graph({ graph, head }: { graph: Shape; head: Head }) {
+/** A value a moment later: what is quick to draw is on the screen first. */
+function useLate<T>(value: T): T | null {
+  const [late, set] = useState<T | null>(null);
+  useEffect(() => {
+    const timer = window.setTimeout(() => set(() => value), 0);
+    return () => window.clearTimeout(timer);
+  }, [value]);
+  return late;
+}
+
+/** Places of models and edges; found anew only when there are other ones. */
+function placed(graph: Shape) {
   const layout = new dagre.graphlib.Graph();
   layout.setGraph({ rankdir: "LR", nodesep: 14, ranksep: 46, marginx: 8, marginy: 8 });
   layout.setDefaultEdgeLabel(() => ({}));
   for (const row of graph.nodes) layout.setNode(String(row.id), { width: WIDTH, height: heightOf(row) });
   for (const edge of graph.edges) layout.setEdge(String(edge.from), String(edge.to));
   dagre.layout(layout);
+  return layout;
+}
+
+export function Graph({ graph: newest, head }: { graph: Shape; head: Head }) {
+  const graph = useLate(newest);
+  const key = graph && JSON.stringify([graph.nodes.map((row) => [row.id, row.picture]), graph.edges]);
+  const layout = useMemo(() => graph && placed(graph), [key]);
+  if (!graph || !layout) return <p class="empty">{words.loading}</p>;
   const { width = 0, height = 0 } = layout.graph();
   const line = ancestry(graph);
   return (

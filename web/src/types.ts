@@ -181,6 +181,7 @@ export interface Audit {
   ok: boolean;
   block: number;
   packages: boolean;
+  seconds: number;
   checks: { name: string; ok: boolean; detail: string }[];
 }
 export interface Change {

@@ -9,7 +9,7 @@ export function AuditView({ view, again, live }: { view: Audit; again: () => voi
       <h1>{w.title}</h1>
       <p class="lead">{w.told}</p>
       <p class={bad ? "alert" : "verdict"} role="status">
-        {bad ? w.bad(bad) : w.good(view.checks.length)} {w.at(words.block(view.block))}{" "}
+        {bad ? w.bad(bad) : w.good(view.checks.length)} {w.at(words.block(view.block), view.seconds)}{" "}
         {view.packages ? w.packages : w.noPackages}
       </p>
       {live && (

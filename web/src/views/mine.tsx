@@ -36,6 +36,7 @@ export function MineView({ view }: { view: Mine }) {
       <NodeParts view={view} />
       <section>
         <h2>{w.evaluations}</h2>
+        <Copying found={view.evaluations} />
         <Evaluations found={view.evaluations} />
       </section>
       <section>
@@ -61,6 +62,23 @@ export function MineView({ view }: { view: Mine }) {
         </ul>
       </section>
     </>
+  );
+}
+
+/** Memorisation over the models, as this node measured it: no event says it, so only its owner can see it. */
+function Copying({ found }: { found: Evaluation[] }) {
+  const w = words.mine;
+  const known = found.filter((one) => typeof one.parts.novelty === "number").sort((a, b) => a.id - b.id);
+  if (known.length < 2) return null;
+  const last = known.at(-1)!.parts.novelty!;
+  return (
+    <Plot
+      data={[known.map((one) => one.id), known.map((one) => one.parts.novelty!)]}
+      told={w.copyingTold(last.toPrecision(3))}
+      axis={w.parts.novelty!}
+      lines={[{ label: w.copyingOver, stepped: true }]}
+      counts={w.numbers}
+    />
   );
 }
 
