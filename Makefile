@@ -121,7 +121,7 @@ page: setup web/node_modules/.installed  ## build the page of `pdfed watch` from
 	$(PY) scripts/page.py
 
 .PHONY: screenshots
-screenshots: setup web/node_modules/.installed  ## pictures of every view of runs/demo/report.html into docs/img
+screenshots: setup web/node_modules/.installed  ## pictures of every view of a small federation into docs/img (minutes)
 	$(PY) tests/web/screenshots.py
 
 .PHONY: test-ml
