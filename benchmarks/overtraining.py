@@ -69,7 +69,7 @@ class Preset:
 
 
 PRESETS = {
-    "tiny": Preset((16, 32, 64, 128), ModelConfig(size=8), 4e-3, 64, 96, ambient=(32, 0.3)),
+    "tiny": Preset((16, 32, 64), ModelConfig(size=8), 4e-3, 64, 96, ambient=(32, 0.3)),
     "small": Preset((64, 128, 256), ModelConfig(), 3e-3, 64, 256, ambient=(128, 0.3)),
     "gpu": Preset((64, 128, 256, 512, 1_024), ModelConfig(widths=(64, 128)), 1e-3, 256, 1_000, ambient=(256, 0.3)),
 }
