@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli import chain, founding, host, model, node, relay, score, store, watch
+from pdfed_sdk.cli import chain, founding, host, model, node, relay, score, store, training, watch
 from pdfed_sdk.cli.output import err, out
 from pdfed_sdk.errors import EnvironmentProblem, PdfedError
 
@@ -37,6 +37,7 @@ app.add_typer(store.app, name="store")
 app.add_typer(relay.app, name="relay")
 chain.add_to(app)
 watch.add_to(app)
+training.add_to(app)
 
 
 def tell_version(wanted: bool) -> None:

@@ -84,7 +84,10 @@ def gathered(
     """One set out of pictures, the names of their classes, which are numbered in order of name, and their captions."""
     if not images:
         detail = f"; first: {skipped[0].file}: {skipped[0].reason}" if skipped else ""
-        raise DataError(f"{path} holds no usable picture ({len(skipped)} skipped{detail})")
+        raise DataError(
+            f"{path} holds no usable picture ({len(skipped)} skipped{detail})",
+            hint="put PNG or JPEG files there, each class in a folder of its name",
+        )
     classes = sorted({kind for kind in kinds if kind is not None})
     place = {name: number for number, name in enumerate(classes)}
     labels = torch.tensor([-1 if kind is None else place[kind] for kind in kinds], dtype=torch.int64)

@@ -157,11 +157,16 @@ class PictureTrainer:
 
         config = dataclasses.replace(self._config, pictures=pictures, seed=seed)
         left_out = excluded if self._whole else ()
-        result = train(config, self._pictures, parent=start, excluded=left_out, on_step=between, state_file=resume)
-        if not result.finished:
-            return None
-        family.save(result.model, out)
-        return result.facts.to_dict()
+        result = train(
+            config,
+            self._pictures,
+            parent=start,
+            excluded=left_out,
+            on_step=between,
+            state_file=resume,
+            save=lambda model: family.save(model, out),
+        )
+        return result.facts.to_dict() if result.finished else None
 
 
 # --- what [parts] of pdfed.toml names by default ----------------------------------------------------------------------

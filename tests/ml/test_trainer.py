@@ -18,6 +18,7 @@ from pdfed_sdk.errors import DataError, MlError
 from pdfed_sdk.family import SOLVERS
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.diffusion.ddpm import Ddpm
+from pdfed_sdk.ml.diffusion.execution import Execution
 from pdfed_sdk.ml.diffusion.model import (
     Ambient,
     ModelConfig,
@@ -108,6 +109,27 @@ def test_a_full_disk_leaves_the_state_that_was_there(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_gpu_that_disappears_is_told_and_the_run_goes_on_from_its_last_state(monkeypatch, tmp_path):
+    """Made up: no GPU can be pulled out here. What the library raises then is a RuntimeError that names CUDA."""
+    plain, config, state = Execution.step, TrainConfig(pictures=96, batch=16, save_every=16), tmp_path / "state"
+
+    def step(execution):
+        if execution.learner.steps == 3:
+            execution.learner.device = torch.device("cuda:0")
+            raise RuntimeError("CUDA error: unspecified launch failure\nCompile with TORCH_USE_CUDA_DSA")
+        plain(execution)
+
+    monkeypatch.setattr(Execution, "step", step)
+    with pytest.raises(MlError, match="cuda:0 failed at step 3: CUDA error: unspecified launch failure") as caught:
+        train(config, pictures(), model=SMALL, state_file=state)
+    assert "start again" in caught.value.hint
+    monkeypatch.undo()
+    seen = []
+    resumed = train(config, pictures(), model=SMALL, state_file=state, on_step=lambda p: seen.append(p.pictures))
+    assert seen[0] == 64
+    assert weights(resumed.model).equal(weights(train(config, pictures(), model=SMALL).model))
 
 
 TWO = """

@@ -10,6 +10,14 @@ from pdfed_sdk.errors import MlError
 from pdfed_sdk.family import Model
 
 MODES = ("auto", "graph", "compile", "eager")
+PASSES = 250
+"""Passes over the training pictures that a run takes when nothing else is said: less than half of the earliest onset of
+memorisation in `benchmarks.overtraining` (docs/gpu.md)."""
+
+
+def stop_budget(pictures: int) -> int:
+    """Pictures to show of a set of so many. Memorisation sets in after a number of steps proportional to it."""
+    return PASSES * pictures
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import copy
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,6 +47,7 @@ def train(
     on_step: OnStep | None = None,
     state_file: Path | None = None,
     heldout: PictureSet | None = None,
+    save: Callable[[Model], object] | None = None,
 ) -> TrainResult:
     """Train on ``data`` from ``parent``'s weights (or fresh ones of ``model``); the parent is not changed.
 
@@ -55,7 +56,8 @@ def train(
     the same weights as an unbroken one. With ``heldout`` pictures the run ends early when the loss on them rises, and
     the result has the weights of its lowest point (`validation`). Errors: DataError (data and model do not fit),
     MlError (divergence, memory, a device that fails), OSError (the state cannot be written); the state file then holds
-    the last state that was whole.
+    the last state that was whole. ``save`` is called with the model of a run that came to its end, before the state
+    file goes.
     """
     shape: Shape = parent.config if parent is not None else model or ModelConfig()
     usable = _usable(data, shape, excluded)
@@ -73,7 +75,7 @@ def train(
         execution = Execution(learner)
         started = time.monotonic()
         _loop(execution, on_step, keeper, started)
-        return _finish(execution, keeper, data, digest, len(set(excluded)), time.monotonic() - started)
+        result = _finish(execution, keeper, data, digest, len(set(excluded)), time.monotonic() - started)
     except RuntimeError as error:
         if learner.device.type != "cuda" or "CUDA" not in str(error):
             raise
@@ -81,6 +83,11 @@ def train(
             f"{learner.device} failed at step {learner.steps}: {str(error).splitlines()[0][:160]}",
             hint="start again: the run goes on from its last saved state",
         ) from error
+    if result.finished:
+        if save is not None:
+            save(result.model)
+        keeper.discard()
+    return result
 
 
 class _Keeper:
@@ -181,8 +188,6 @@ def _finish(
         validation=None if watch is None or watch.lowest is None else round(watch.lowest, 6),
         kept=watch.pictures if watch is not None and finished else None,
     )
-    if finished:
-        keeper.discard()
     return TrainResult(model, facts, finished)
 
 
