@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.captions import check_caption
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.folders import Labelled, decode, load_folder
 from pdfed_sdk.ml.tables import load_tables, table_files
@@ -175,16 +176,22 @@ def _emoji(path: Path, size: int, channels: int) -> PictureSet:
     folder = path / "img" / "google" / "64"
     try:
         entries = json.loads((path / "emoji.json").read_text())
-        found = [(e["category"], v["image"]) for e in entries for v in [e, *e.get("skin_variations", {}).values()]]
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        found = [
+            (e["category"], v["image"], check_caption((e.get("name") or e.get("short_name") or "").lower(), "name"))
+            for e in entries
+            for v in [e, *e.get("skin_variations", {}).values()]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise DataError(f"{path / 'emoji.json'} cannot be read: {error}") from error
-    usable = [(category, folder / Path(image).name) for category, image in found]
-    usable = [(category, file) for category, file in usable if file.is_file()]
+    usable = [(category, folder / Path(image).name, text) for category, image, text in found]
+    usable = [one for one in usable if one[1].is_file()]
     if not usable:
         raise DataError(f"{folder} holds none of the {len(found)} pictures of emoji.json")
-    names = sorted({category for category, _ in usable})
-    images = torch.cat([decode(file, size, channels) for _, file in usable])
-    return PictureSet(images, torch.tensor([names.index(category) for category, _ in usable]), tuple(names))
+    names = sorted({category for category, _, _ in usable})
+    images = torch.cat([decode(file, size, channels) for _, file, _ in usable])
+    labels = torch.tensor([names.index(category) for category, _, _ in usable])
+    texts = tuple(text for _, _, text in usable)
+    return PictureSet(images, labels, tuple(names), texts if any(texts) else ())
 
 
 class _Bytes:

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "docs/property-tests.md": "tests/contracts/stateful/test_planted.py runs the machines through the same entry point",
     "docs/demo.md": "tests/e2e/test_federation.py plays the demo, smaller",
     "docs/own-pictures.md": "needs a chain and six processes for minutes; tests/node/test_founding.py tries its parts",
+    "docs/text-to-image.md": "tests/documents/test_text_to_image.py runs its blocks on a base of its own",
     "docs/watch.md": "tests/watch and tests/web serve the page and write reports from every kind of history",
     "docs/changing.md": "its checklists end in tests that the reader chooses",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,16 @@ class BaseShape:
 
 TINY = BaseShape(32, (8, 16, 16), 4, (8, 16), 16, 1, 24, 160, 4)
 """Random weights of this size load and run in milliseconds: for tests."""
+
+
+SCHEDULE: dict[str, Any] = {
+    "beta_schedule": "scaled_linear",
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "clip_sample": False,
+    "steps_offset": 1,
+}
+"""The noise schedule of Stable Diffusion, as arguments of DDPMScheduler; the network predicts noise."""
 
 
 @dataclass(frozen=True)
@@ -127,23 +137,31 @@ def new_base(texts: Iterable[str], shape: BaseShape = BaseShape(), seed: int = 0
         return NewBase(vae, unet, CLIPTextModel(text), vocabulary, merges, shape)
 
 
-def save_base(base: NewBase, folder: Path) -> Path:
-    """Write the pipeline folder, each part by its own library; returns ``folder``."""
+def tokenizer_of(base: NewBase) -> Any:
+    """CLIP's tokenizer over the vocabulary of this base."""
     from transformers import CLIPTokenizer
 
+    merges = list(base.merges)
+    return CLIPTokenizer(vocab=base.vocabulary, merges=merges, model_max_length=base.shape.tokens, pad_token=END)
+
+
+def token_ids(base: NewBase, texts: Sequence[str]) -> torch.Tensor:
+    """(n, tokens) int64; what is longer than the encoder reads is cut."""
+    found = tokenizer_of(base)(list(texts), padding="max_length", truncation=True, max_length=base.shape.tokens)
+    return torch.tensor(found["input_ids"])
+
+
+def save_base(base: NewBase, folder: Path) -> Path:
+    """Write the pipeline folder, each part by its own library; returns ``folder``."""
     base.vae.save_pretrained(folder / "vae")
     base.unet.save_pretrained(folder / "unet")
     base.text_encoder.save_pretrained(folder / "text_encoder")
     merges = [" ".join(pair) for pair in base.merges]
-    tokenizer = CLIPTokenizer(
-        vocab=base.vocabulary, merges=list(base.merges), model_max_length=base.shape.tokens, pad_token=END
-    )
+    tokenizer = tokenizer_of(base)
     tokenizer.save_pretrained(str(folder / "tokenizer"))
     (folder / "tokenizer" / "vocab.json").write_text(json.dumps(base.vocabulary), encoding="utf-8")
     (folder / "tokenizer" / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), encoding="utf-8")
-    DDPMScheduler(
-        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False, steps_offset=1
-    ).save_pretrained(folder / "scheduler")
+    DDPMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
     index = {
         "_class_name": "StableDiffusionPipeline",
         "_diffusers_version": base.unet.config["_diffusers_version"],
