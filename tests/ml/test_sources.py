@@ -141,13 +141,14 @@ def test_emoji_folder(tmp_path):
     write(tmp_path / "img" / "google" / "64" / "1.png", (64, 64))
     write(tmp_path / "img" / "google" / "64" / "2.png", (64, 64))
     entries = [
-        {"category": "Smileys", "image": "1.png"},
+        {"category": "Smileys", "image": "1.png", "name": "GRINNING FACE"},
         {"category": "Hands", "image": "absent.png", "skin_variations": {"x": {"image": "2.png"}}},
     ]
     (tmp_path / "emoji.json").write_text(json.dumps(entries))
     pictures = load_pictures(tmp_path)
     assert pictures.classes == ("Hands", "Smileys")
     assert sorted(pictures.labels.tolist()) == [0, 1]
+    assert pictures.captions == ("grinning face", "")
     (tmp_path / "emoji.json").write_text("{")
     with pytest.raises(DataError, match=r"emoji\.json"):
         load_pictures(tmp_path)

@@ -54,7 +54,7 @@ def examples(model: AdapterModel, data: PictureSet, place: torch.device) -> Exam
         table = model.base.encode_text(distinct, place)
     except DataError as error:
         raise DataError(f"a caption cannot be used: {error.message}", hint=error.hint) from error
-    model.base.empty_text(place)  # now, not in the middle of a step
+    model.base.empty_text(posteriors.device)  # now, not in the middle of a step
     number = {text: index for index, text in enumerate(distinct)}
     rows = torch.tensor([number[text] for text in texts], device=place)
     found = repeated(data, model.setup)
