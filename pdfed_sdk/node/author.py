@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.buckets import MISSING, grains_of
@@ -34,7 +35,7 @@ from pdfed_sdk.node.publishing import submit_model
 from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import Candidate, LocalStrategy, choose_parents
 from pdfed_sdk.node.task_view import Entry, TaskView
-from pdfed_sdk.types import GENESIS, Address, Parent, Status
+from pdfed_sdk.types import BPS, GENESIS, Address, Parent, Status
 
 log = logging.getLogger("pdfed.node")
 
@@ -135,22 +136,28 @@ class Author:
         pictures = self.strategy.pictures(number)
         if pictures <= 0:
             return None
-        parents = self._fetched_parents()
+        refused = self._refused()
+        clean = refused is not None and bool(refused.clean)
+        parents = list(refused.parents) if refused is not None and clean else self._fetched_parents()
         if not parents or not self._affordable():
             return None
-        if self._was_refused():
+        own: dict[str, Any] = {}
+        if refused is not None:
             pictures = max(1, pictures // 2)
+            if clean:
+                own = {"start": refused.clean, "before": refused.before + refused.pictures // 2}
+                log.info("attempt %d goes on from the last state that passed the gate, %s", number, refused.clean)
         seed = int.from_bytes(bytes.fromhex(self.me[2:])[:6], "big") ^ number
         excluded = self.dedup.excluded()
         told = " + ".join(f"#{p.id}" for p in parents)
         log.info("attempt %d: %d pictures on %s, %d left out", number, pictures, told, len(excluded))
-        return self.records.open_attempt(parents, pictures, seed, excluded)
+        return self.records.open_attempt(parents, pictures, seed, excluded, **own)
 
-    def _was_refused(self) -> bool:
-        """Whether the gate refused the last attempt: the next one starts from a published model, without the pictures
-        that were copied, at half the budget."""
+    def _refused(self) -> Attempt | None:
+        """The last attempt, if the gate refused it: the next one goes on from its last clean state, without the
+        pictures that were copied, at half the budget; from a published model if no state of its own was clean."""
         attempts = self.records.attempts()
-        return bool(attempts) and attempts[-1].stage == "refused"
+        return attempts[-1] if attempts and attempts[-1].stage == "refused" else None
 
     def _fetched_parents(self) -> list[Parent]:
         """The strategy's choice among models that are at hand; one that cannot be fetched is never chosen again."""
@@ -234,6 +241,8 @@ class Author:
 
     def _train(self, attempt: Attempt) -> Attempt:
         parents = [(self.models.get(p.id).folder, p.weight_bps) for p in attempt.parents]
+        if attempt.start:
+            parents = [(self.records.root / attempt.start, BPS)]
         facts = self.trainer.train(
             parents,
             attempt.model,
@@ -242,9 +251,12 @@ class Author:
             resume=attempt.snapshot,
             on_step=self.between_steps,
             excluded=sorted({*attempt.excluded, *self.dedup.withdrawn}),  # withdrawn since, perhaps
+            halfway=attempt.halfway if self.gate else None,
         )
         if facts is None:
             return attempt
+        if attempt.before:
+            facts = {**facts, "pictures_before": attempt.before}
         return self.records.keep_attempt(replace(attempt, stage="trained", facts=dict(facts)))
 
     def _pass_gate(self, attempt: Attempt) -> Attempt:
@@ -259,14 +271,32 @@ class Author:
         except PublicationRefused as refusal:
             log.warning("publication gate: %s", refusal)
             if self.gate:
-                return self.records.keep_attempt(replace(attempt, stage="refused"))
+                clean = self._clean_state(attempt, yardstick, seed)
+                return self.records.keep_attempt(replace(attempt, stage="refused", clean=clean))
             log.warning("the gate is switched off: publishing all the same")
         if not self.strategy.publishes(evaluation.improvement, self.view.params.min_step):
             log.info("attempt %d: not worth its fee, not published", attempt.number)
             return self.records.keep_attempt(replace(attempt, stage="abandoned"))
+        if attempt.halfway.is_dir():
+            shutil.rmtree(attempt.halfway)
         self.records.keep_gate(attempt, evaluation)
         self.package(attempt, self.models)
         return self.records.keep_attempt(replace(attempt, stage="packaged"))
+
+    def _clean_state(self, attempt: Attempt, yardstick: CachedModel, seed: bytes) -> str:
+        """The folder of the attempt's state at half its pictures, if that passes the gate; what it copied goes to the
+        dedup list either way."""
+        if not attempt.halfway.is_dir():
+            return ""
+        evaluation = self.evaluator.compare(yardstick.folder, attempt.halfway, seed, self.heartbeat)
+        self.dedup.keep(f"attempt {attempt.number}, halfway", evaluation.copied)
+        try:
+            self.evaluator.gate(evaluation)
+        except PublicationRefused as refusal:
+            log.warning("the state at half the pictures is refused too: %s", refusal.message)
+            shutil.rmtree(attempt.halfway)
+            return ""
+        return attempt.halfway.relative_to(self.records.root).as_posix()
 
     def _yardstick(self, attempt: Attempt) -> tuple[CachedModel, int]:
         """The best model to measure against; the first parent if the best cannot be fetched."""

@@ -80,11 +80,13 @@ class Trainer(Protocol):
         resume: Path,
         on_step: StepHook,
         excluded: Sequence[int] = (),
+        halfway: Path | None = None,
     ) -> Mapping[str, Any] | None:
         """Train from the weighted average of ``parents`` (diffusers folders, basis points) and save to ``out``.
 
         ``resume`` is a snapshot file: training killed half-way goes on from it. ``excluded`` are training
-        pictures that are left out (dedup list). Returns the training facts for the
+        pictures that are left out (dedup list). ``halfway`` is a folder to save the model to as it stands after
+        half of the pictures, for the gate; a trainer that cannot leaves it out. Returns the training facts for the
         manifest, JSON-ready; None if ``on_step`` ended it before the last picture. MlError abandons the attempt.
         """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -139,6 +140,7 @@ class PictureTrainer:
         resume: Path,
         on_step: StepHook,
         excluded: Sequence[int] = (),
+        halfway: Path | None = None,
     ) -> Mapping[str, Any] | None:
         models = [load_model(folder) for folder, _ in parents]
         family = models[0].family
@@ -151,6 +153,11 @@ class PictureTrainer:
             curve.add(progress)
             if self._pace < 1.0:
                 time.sleep((time.monotonic() - stepped) * (1.0 / self._pace - 1.0))
+            if halfway and 2 * progress.pictures >= progress.total and not halfway.exists() and progress.averaged:
+                fresh = halfway.with_name(".halfway.part")
+                shutil.rmtree(fresh, ignore_errors=True)
+                family.save(progress.averaged(), fresh)
+                fresh.rename(halfway)
             go_on = on_step(progress.pictures, progress.total)
             stepped = time.monotonic()
             return go_on

@@ -44,6 +44,17 @@ class Attempt:
     improvement: int | None = None
     excluded: tuple[int, ...] = ()
     """Training pictures left out, as the dedup list stood when the attempt began."""
+    start: str = ""
+    """Folder of the own state it goes on from, below the records; empty: the parents themselves."""
+    before: int = 0
+    """Pictures that this state had been shown since the parents."""
+    clean: str = ""
+    """Of a refused attempt: the folder of its last state that passed the gate; empty: there is none."""
+
+    @property
+    def halfway(self) -> Path:
+        """The model as it stood after half of the pictures."""
+        return self.folder / "halfway"
 
     @property
     def snapshot(self) -> Path:
@@ -133,10 +144,12 @@ class Records:
         unfinished = [a for a in self.attempts() if a.stage not in ("published", "refused", "abandoned")]
         return unfinished[-1] if unfinished else None
 
-    def open_attempt(self, parents: list[Parent], pictures: int, seed: int, excluded: Sequence[int] = ()) -> Attempt:
+    def open_attempt(
+        self, parents: Sequence[Parent], pictures: int, seed: int, excluded: Sequence[int] = (), **others: Any
+    ) -> Attempt:
         number = self.next_number()
         folder = self._attempts / str(number)
-        attempt = Attempt(number, folder, tuple(parents), pictures, seed, excluded=tuple(excluded))
+        attempt = Attempt(number, folder, tuple(parents), pictures, seed, excluded=tuple(excluded), **others)
         return self.keep_attempt(attempt)
 
     def keep_attempt(self, attempt: Attempt) -> Attempt:
@@ -148,6 +161,9 @@ class Records:
             "facts": attempt.facts,
             "improvement": attempt.improvement,
             "excluded": list(attempt.excluded),
+            "start": attempt.start,
+            "before": attempt.before,
+            "clean": attempt.clean,
         }
         write_durably(attempt.folder / "attempt.json", json.dumps(note).encode())
         return attempt
@@ -167,4 +183,7 @@ class Records:
             facts=note["facts"],
             improvement=note["improvement"],
             excluded=tuple(note.get("excluded", ())),
+            start=note.get("start", ""),
+            before=note.get("before", 0),
+            clean=note.get("clean", ""),
         )

@@ -104,6 +104,7 @@ class Writes:
         resume: Path,
         on_step: StepHook,
         excluded: Sequence[int] = (),
+        halfway: Path | None = None,
     ) -> Mapping[str, Any] | None:
         made = np.zeros(128, np.float32)
         made[:3] = self.quality, self.maker, seed % 997

@@ -19,6 +19,7 @@ from pdfed_sdk.chain.event_types import Settled
 from pdfed_sdk.chain.journal import VoteState
 from pdfed_sdk.errors import DigestMismatch, MlError, RpcUnavailable, StoreError, UsageError
 from pdfed_sdk.node import author as author_module
+from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.parts import Evaluation, Heartbeat
 from pdfed_sdk.node.records import Records
 from pdfed_sdk.node.strategy import TrainFromBest
@@ -451,6 +452,36 @@ def test_the_gate_refuses_and_the_model_is_never_published(world: World, caplog:
     assert world.attempt(1).stage == "refused"
     assert submissions_of(world, 1) == []
     assert "novelty 30 is above the ceiling" in caplog.text
+
+
+@dataclasses.dataclass
+class CopiesLate(Opinion):
+    """Finds copies in what was trained to the end from a published model, and no copies in its half."""
+
+    def compare(self, reference: Path, candidate: Path, seed: bytes, heartbeat: Heartbeat) -> Evaluation:
+        self.copies = candidate.parent.name == "1" and candidate.name != "halfway"
+        found = super().compare(reference, candidate, seed, heartbeat)
+        return dataclasses.replace(found, copied=(0, 2, 0) if self.copies else ())
+
+
+def test_after_a_refusal_training_goes_on_from_the_last_clean_state(world: World):
+    trainer, opinion = Stepper(), CopiesLate()
+    node = world.node(1, trainer=trainer, opinion=opinion, strategy=TrainFromBest(budget=10))
+    node.join()
+    assert node.author
+    node.author.dedup = DedupList(node.author.records.root / "dedup.json", share=1.0)
+    node.author.work()
+    refused = world.attempt(1)
+    assert (refused.stage, refused.clean) == ("refused", "attempts/1/halfway")
+    node.author.work()
+    second = world.attempt(1, 2)
+    assert (second.number, second.stage, second.pictures, second.before) == (2, "published", 5, 5)
+    assert second.excluded == (1,)
+    assert trainer.started[1] == node.author.records.root / "attempts/1/halfway"
+    assert second.parents == refused.parents
+    assert second.facts is not None
+    assert second.facts["pictures_before"] == 5
+    assert submissions_of(world, 1) == [Status.OPEN]
 
 
 def test_with_the_gate_off_it_is_published_all_the_same(world: World):

@@ -105,6 +105,8 @@ class Stepper:
 
     steps: int = 10
     shown: list[int] = field(default_factory=list)
+    started: list[Path] = field(default_factory=list)
+    """The first folder each training began with."""
 
     def train(
         self,
@@ -116,13 +118,17 @@ class Stepper:
         resume: Path,
         on_step: StepHook,
         excluded: Sequence[int] = (),
+        halfway: Path | None = None,
     ) -> Mapping[str, Any] | None:
+        self.started.append(parents[0][0])
         done = int(resume.read_text()) if resume.exists() else 0
         while done < self.steps:
             done += 1
             self.shown.append(done)
             resume.parent.mkdir(parents=True, exist_ok=True)
             resume.write_text(str(done))
+            if halfway and done == self.steps // 2:
+                folder_of(halfway, parts(**{WEIGHTS: weights(w=np.full(128, 0.5, np.float32))}))
             if not on_step(done, self.steps) and done < self.steps:
                 return None
         folder_of(out, parts(**{WEIGHTS: weights(w=np.full(128, float(seed % 997), np.float32))}))
