@@ -84,7 +84,7 @@ def watch(
         least = watcher.about.params.min_stake
         wanted = token_of(watcher.follower.client).units(stake_below) if stake_below else least
         notifier = Notifier(watcher, told_to, wanted, place_of(state, watcher.follower.client) / "told.json")
-    poll = 0.1 if is_loopback(urlsplit(rpc or "http://127.0.0.1").hostname or "") else 2.0
+    poll = 0.05 if is_loopback(urlsplit(rpc or "http://127.0.0.1").hostname or "") else 2.0
 
     def tell(served: Served) -> None:
         shown = f"(the token in {token_file})" if token_file else token

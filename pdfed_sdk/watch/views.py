@@ -6,7 +6,7 @@ the chain's clock, levels and gains grains, rates parts of 1. No view grows with
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from heapq import nlargest, nsmallest
@@ -58,6 +58,7 @@ class Seen:
     block: int
     now: int
     pictures: frozenset[int] = frozenset()
+    tally: Tally = field(default_factory=lambda: Tally())
 
 
 # --- what every view shares ------------------------------------------------------------------------------------------
@@ -125,23 +126,46 @@ def lines(found: Iterable[Line]) -> list[Json]:
 # --- federation ------------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
+class Tally:
+    """Counts over all submissions. Ids become terminal in order, so that those that are terminal are counted once."""
+
+    state: TaskState | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    authored: Counter[Address] = field(default_factory=Counter)
+    voted: Counter[Address] = field(default_factory=Counter)
+    after: int = 1
+    """The first id that is not counted for good."""
+
+    def of(self, state: TaskState) -> tuple[Counter[str], Counter[Address], Counter[Address], list[int]]:
+        """Submissions by status, by author, votes by voter, and the ids that are open."""
+        if state is not self.state:
+            self.state, self.after = state, 1
+            self.counts, self.authored, self.voted = Counter(), Counter(), Counter()
+        while self.after in state.models and state.models[self.after].status in (Status.FINAL, Status.VOID):
+            _count(state.models[self.after], self.counts, self.authored, self.voted)
+            self.after += 1
+        found = Counter(self.counts), Counter(self.authored), Counter(self.voted)
+        open_now = []
+        for number in range(self.after, len(state.models)):
+            model = state.models[number]
+            _count(model, *found)
+            if model.status in (Status.RESERVED, Status.OPEN):
+                open_now.append(number)
+        return *found, open_now
+
+
+def _count(model: ModelState, counts: Counter[str], authored: Counter[Address], voted: Counter[Address]) -> None:
+    counts[Status(model.status).name.lower()] += 1
+    authored[model.author] += 1
+    voted.update(model.votes.keys())
+
+
 def federation(seen: Seen) -> Json:
     """Who is there, what is best, where it came from, what is open now."""
     state = seen.state
-    counts = dict.fromkeys((status.name.lower() for status in Status if status), 0)
-    authored: dict[Address, int] = {}
-    voted: dict[Address, int] = {}
-    open_now = []
-    for number, model in state.models.items():
-        if number == GENESIS:
-            continue
-        name = Status(model.status).name.lower()
-        counts[name] = counts.get(name, 0) + 1
-        authored[model.author] = authored.get(model.author, 0) + 1
-        for voter in model.votes:
-            voted[voter] = voted.get(voter, 0) + 1
-        if model.status in (Status.RESERVED, Status.OPEN):
-            open_now.append(number)
+    found, authored, voted, open_now = seen.tally.of(state)
+    counts = dict.fromkeys((status.name.lower() for status in Status if status), 0) | found
     ranked = nsmallest(NODES, state.nodes, key=lambda node: (-_held(state.nodes[node]), node))
     return {
         "head": head(seen),
@@ -150,8 +174,8 @@ def federation(seen: Seen) -> Json:
         "nodes": [
             {
                 **node_row(seen, address),
-                "submissions": authored.get(address, 0),
-                "votes": voted.get(address, 0),
+                "submissions": authored[address],
+                "votes": voted[address],
             }
             for address in ranked
         ],

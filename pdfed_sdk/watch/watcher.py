@@ -40,6 +40,7 @@ class Watcher:
     home: home.Home | None = None
     _pictures: set[int] = field(default_factory=set)
     _facts: dict[int, Json] = field(default_factory=dict)
+    _tally: views.Tally = field(default_factory=views.Tally)
     _federation: tuple[tuple[int, int], Json] | None = None
     _audited: tuple[int, Json] | None = None
     _auditing: threading.Lock = field(default_factory=threading.Lock)
@@ -60,6 +61,7 @@ class Watcher:
                     follower.head,
                     follower.now,
                     frozenset(self._pictures),
+                    self._tally,
                 )
             except (views.Missing, PdfedError):
                 raise

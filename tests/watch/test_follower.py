@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
+from benchmarks.watch import build
 from pdfed_sdk.audit import audit
 from pdfed_sdk.audit.explain import explain
 from pdfed_sdk.audit.reducer import Reducer
 from pdfed_sdk.audit.state import TaskState
 from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.types import Status
 from pdfed_sdk.watch.chronicle import Line
 from pdfed_sdk.watch.watcher import Watcher
 from tests.support.federation import UNIT, Federation
+from tests.support.fuzzing import good_history
 
 Open = Callable[[], Watcher]
 
@@ -106,3 +111,20 @@ def test_sums_of_the_flows_are_those_of_the_ledgers(watch: Open, history: Federa
         assert int(node["earned"]) - int(node["claimed"]) == int(node["credit"]), node["address"]
     assert sum(int(node["earned"]) for node in nodes) > 30 * UNIT
     assert audit(history.reader()).ok
+
+
+def test_counts_are_those_of_a_whole_count_at_every_step(tmp_path: Path) -> None:
+    """What is counted once and for good is never counted again or forgotten, also after going back to a checkpoint."""
+    watcher, client = build(tmp_path, 12, 7)
+    client.waiting = [lambda block=block: block for block in good_history()]
+    while watcher.follower.step() is not None and client.waiting:
+        view, models = watcher.federation(), watcher.follower.reducer.state.models
+        whole = Counter(Status(model.status).name.lower() for number, model in models.items() if number)
+        assert Counter({name: count for name, count in view["counts"].items() if name != "nodes" and count}) == whole
+        for node in view["nodes"]:
+            assert node["submissions"] == sum(m.author == node["address"] for n, m in models.items() if n)
+            assert node["votes"] == sum(node["address"] in model.votes for model in models.values())
+        if len(client.waiting) == 9:
+            watcher.follower.save()
+            watcher.follower._restore(None)
+    assert len(models) == 13
