@@ -82,7 +82,9 @@ class NodeSection:
 class TrainingSection:
     """``only``: train on the split's first so many shared pictures instead of all (0: all). ``dedup``: at most this
     share of the training pictures, the most copied by models that were scored, is left out (0: none). ``withdrawn``: a
-    signed list of pictures that are no longer trained on (`node.withdrawal`)."""
+    signed list of pictures that are no longer trained on (`node.withdrawal`). ``stop``: end a training when the loss on
+    the held-out pictures rises, and take the weights of its lowest point. ``ambient``: share of the noise schedule in
+    which clean pictures are seen (0: all of it)."""
 
     batch: int = 32
     lr: float = 3e-3
@@ -90,6 +92,8 @@ class TrainingSection:
     only: int = 0
     dedup: float = 0.05
     withdrawn: str = ""
+    stop: bool = False
+    ambient: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,7 @@ def _check(config: NodeConfig, path: Path) -> None:
         ("[training] lr", training.lr, 1e-9, 1),
         ("[training] ema", training.ema, 0, 1),
         ("[training] dedup", training.dedup, 0, 1),
+        ("[training] ambient", training.ambient, 0, 0.99),
         ("[training] only", training.only, 0, float("inf")),
     ]
     for name, value, least, most in limits:

@@ -27,6 +27,8 @@ from pdfed_sdk.node.curve import Curve
 from pdfed_sdk.node.parts import Evaluation, Evaluator, Heartbeat, StepHook, Trainer
 
 MAX_PAIR_LEAVES = 255
+LOOKS = 20
+"""Validation scores that a training takes, where it takes any."""
 FOREIGN = (RuntimeError, ArithmeticError, ValueError, TypeError, LookupError, AttributeError)
 """Errors of libraries that a stranger's model can cause where the reference caused none."""
 
@@ -125,9 +127,18 @@ class PictureEvaluator:
 
 class PictureTrainer:
     """Trains the class-conditional DDPM on a node's pictures; ``pace`` below 1 leaves the rest of the time idle.
-    ``whole``: these are all of the split's training pictures, so that the dedup list's indices are theirs."""
+    ``whole``: these are all of the split's training pictures, so that the dedup list's indices are theirs. With
+    ``heldout`` pictures a training of a DDPM ends when the loss on them rises."""
 
-    def __init__(self, pictures: PictureSet, config: TrainConfig, pace: float = 1.0, whole: bool = True) -> None:
+    def __init__(
+        self,
+        pictures: PictureSet,
+        config: TrainConfig,
+        pace: float = 1.0,
+        whole: bool = True,
+        heldout: PictureSet | None = None,
+    ) -> None:
+        self._heldout = heldout
         self._pictures, self._config, self._pace, self._whole = pictures, config, pace, whole
 
     def train(
@@ -162,7 +173,7 @@ class PictureTrainer:
             stepped = time.monotonic()
             return go_on
 
-        config = dataclasses.replace(self._config, pictures=pictures, seed=seed)
+        config = dataclasses.replace(self._config, pictures=pictures, seed=seed, check_every=max(1, pictures // LOOKS))
         left_out = excluded if self._whole else ()
         result = train(
             config,
@@ -171,6 +182,7 @@ class PictureTrainer:
             excluded=left_out,
             on_step=between,
             state_file=resume,
+            heldout=self._heldout if isinstance(start, DiffusionModel) else None,
             save=lambda model: family.save(model, out),
         )
         return result.facts.to_dict() if result.finished else None
@@ -198,5 +210,8 @@ def make_trainer(split: NodeSplit, config: NodeConfig) -> Trainer:
     """The reference trainer on the split's training part."""
     wanted = config.training
     pictures = split.train.take(split.shared[: wanted.only]) if wanted.only else split.train
-    settings = TrainConfig(batch=wanted.batch, lr=wanted.lr, ema=wanted.ema, device=config.node.device)
-    return PictureTrainer(pictures, settings, config.node.pace, whole=not wanted.only)
+    settings = TrainConfig(
+        batch=wanted.batch, lr=wanted.lr, ema=wanted.ema, device=config.node.device, ambient=wanted.ambient
+    )
+    heldout = split.heldout if wanted.stop else None
+    return PictureTrainer(pictures, settings, config.node.pace, whole=not wanted.only, heldout=heldout)

@@ -14,16 +14,19 @@ import numpy as np
 import pytest
 import torch
 
+from pdfed_sdk.config import NodeConfig, TrainingSection
 from pdfed_sdk.errors import DataError, MlError
 from pdfed_sdk.family import SOLVERS
-from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.data import NodeSplit, PictureSet
 from pdfed_sdk.ml.diffusion.ddpm import Ddpm
 from pdfed_sdk.ml.diffusion.execution import Execution
 from pdfed_sdk.ml.diffusion.model import (
     Ambient,
     ModelConfig,
     ambient_squares,
+    load_pipeline,
     new_model,
+    save_pipeline,
     squares,
     training_scheduler,
 )
@@ -34,6 +37,7 @@ from pdfed_sdk.ml.diffusion.validation import Validation
 from pdfed_sdk.ml.quality.frechet import Frechet
 from pdfed_sdk.ml.snapshots import write_snapshot
 from pdfed_sdk.ml.sources import load_pictures
+from pdfed_sdk.node.picture_parts import make_trainer
 
 SMALL = ModelConfig(size=8, classes=0, widths=(8, 16))
 SEED = bytes(range(32))
@@ -188,6 +192,29 @@ def test_a_run_ends_when_the_loss_on_unseen_pictures_rises_and_keeps_its_lowest_
     assert weights(again.model).equal(weights(whole.model))
     assert again.facts.kept == whole.facts.kept
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_node_keeps_a_validation_score_and_its_state_at_half_the_pictures(tmp_path):
+    """What ``[training] stop`` and ``ambient`` reach, and the state that the gate may go back to."""
+    start = save_pipeline(new_model(SMALL), tmp_path / "start")
+    settings = NodeConfig(training=TrainingSection(batch=16, stop=True, ambient=0.3))
+    split = NodeSplit(pictures(), pictures(), PictureSet(pictures(72).images[48:], torch.full((24,), -1)))
+    facts = make_trainer(split, settings).train(
+        [(start, 10_000)],
+        tmp_path / "out",
+        pictures=64,
+        seed=0,
+        resume=tmp_path / "state",
+        on_step=lambda *_: True,
+        halfway=tmp_path / "half",
+    )
+    assert 0 < facts["validation"] < 10
+    assert facts["ambient"] == 0.3
+    score = Validation(split.heldout).losses(load_pipeline(tmp_path / "out")).mean()
+    assert facts["validation"] == pytest.approx(float(score), abs=1e-5)
+    folders = [load_pipeline(tmp_path / name).weights_digest() for name in ("start", "half", "out")]
+    assert len(set(folders)) == 3
+    assert not list(tmp_path.glob("state*"))
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
