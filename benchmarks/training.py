@@ -6,6 +6,7 @@ schedule, clipping, and the loss read every step. Rates are of the steady state 
 takes before its first step, where it chooses how to run, is told apart.
 
     python -m benchmarks.training [--json] [--net small|medium|large|all] [--device auto] [--bf16] [--seconds 6]
+    python -m benchmarks.training --family latent-lora [--json] [--device auto] [--seconds 6]
 """
 
 from __future__ import annotations
@@ -60,9 +61,15 @@ def pictures(config: ModelConfig) -> PictureSet:
 
 
 def ours(net: Net, data: PictureSet, options: TrainConfig) -> tuple[Callable[[], None], Execution]:
-    """A step of ours, statistics read as `train` reads them."""
+    """A step of ours, and how it runs."""
     learner = Learner(options, new_model(net.config), data, torch.arange(len(data)), Processes(options.device))
     execution = Execution(learner)
+    return stepping(execution), execution
+
+
+def stepping(execution: Execution) -> Callable[[], None]:
+    """A step, and the statistics read as `train` reads them."""
+    learner = execution.learner
     every = 1 if learner.device.type == "cpu" else READ_EVERY
 
     def step() -> None:
@@ -70,7 +77,7 @@ def ours(net: Net, data: PictureSet, options: TrainConfig) -> tuple[Callable[[],
         if learner.steps % every == 0:
             learner.read()
 
-    return step, execution
+    return step
 
 
 def peer(net: Net, data: PictureSet, options: TrainConfig) -> Callable[[], None]:
@@ -156,6 +163,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="JSON on stdout, nothing else")
     parser.add_argument("--net", choices=[*NETS, "all"], default="small")
+    parser.add_argument("--family", choices=["ddpm", "latent-lora"], default="ddpm")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each turn")
@@ -164,7 +172,12 @@ def main() -> None:
     options = parser.parse_args()
     set_threads(options.threads)
     chosen = list(NETS) if options.net == "all" else [options.net]
-    found = [measure(name, options.device, options.bf16, options.seconds, options.turns) for name in chosen]
+    if options.family == "latent-lora":
+        from benchmarks import training_lora
+
+        found = [training_lora.measure(options.device, options.seconds, options.turns, rate, stepping)]
+    else:
+        found = [measure(name, options.device, options.bf16, options.seconds, options.turns) for name in chosen]
     place = device_of(options.device)
     device = torch.cuda.get_device_name(place) if place.type == "cuda" else processor()
     if options.json:
