@@ -25,7 +25,7 @@ from pdfed_sdk.chain.deploy import Manifest, predict_task, read_genesis, read_ta
 from pdfed_sdk.chain.erc20 import TokenCalls
 from pdfed_sdk.chain.parameters import params_table, task_params
 from pdfed_sdk.errors import ConfigError, UsageError
-from pdfed_sdk.types import ModelDigests, Task
+from pdfed_sdk.types import Address, ModelDigests, Task
 
 OWN_OPTION = {"token": "--token", "sponsor": "--from", "objective": "--objective", "card_digest": "--card"}
 
@@ -38,6 +38,8 @@ def main(*argv: str) -> None:
     if manifest is None or "TaskFactory" not in manifest.contracts or not node.code(manifest.factory):
         raise ConfigError(f"no factory is known on chain {node.chain_id}", hint="run scripts/deploy.py first")
     signer = signing.Signer.open(chosen)
+    if not chosen.unchecked:
+        _check(chosen, genesis, signer.address)
     token = TokenCalls(chosen.token or manifest.token or _no_token())
     unit = 10 ** node.read(contract_call("TestToken", token.address, "decimals", [], lambda values: int(values[0])))
     params = parameters(chosen, token, signer.address, unit)
@@ -67,10 +69,25 @@ def main(*argv: str) -> None:
     signing.say(f"funds {Decimal(funds) / unit:f}; the first reward releases a day's drip of them; manifest {path}")
 
 
+def _check(chosen: argparse.Namespace, genesis: ModelDigests, sponsor: str) -> None:
+    """Nodes must be able to begin with what the task names for ever."""
+    if chosen.card is None:
+        raise UsageError("no card was named: no node could score a model of this task", hint="add --card FILE")
+    from pdfed_sdk.node.genesis_check import PACKAGE, check_genesis
+    from pdfed_sdk.node.task_card import TaskCard
+
+    package = chosen.package or chosen.genesis.with_name(PACKAGE)
+    check_genesis(package, genesis, Address(sponsor), TaskCard.read(chosen.card))
+
+
 def arguments(argv: tuple[str, ...]) -> argparse.Namespace:
     parser = signing.options("Create and fund a PDFed task.")
     parser.add_argument("--genesis", metavar="FILE", type=Path, required=True, help="digests of the first model, JSON")
     parser.add_argument("--card", metavar="FILE", type=Path, help="the task's card; its sha-256 goes on chain")
+    parser.add_argument(
+        "--package", metavar="FILE", type=Path, help="the genesis; default: package.zip beside --genesis"
+    )
+    parser.add_argument("--unchecked", action="store_true", help="take digests and card as they are: nothing is opened")
     parser.add_argument("--profile", choices=("development", "public"), default="development", help="defaults to use")
     parser.add_argument("--set", metavar="NAME=VALUE", action="append", default=[], help="one parameter (repeatable)")
     parser.add_argument("--objective", metavar="NAME", default="qn-normalised", help="what the task minimises")

@@ -165,6 +165,8 @@ class VoteJournal:
             raise JournalError(f"{path} is not a vote of this version ({error!r})", hint=_MOVE_AWAY) from None
 
     def _decrypt(self, path: Path, data: bytes) -> bytes:
+        if data.startswith(_MAGIC[:6]) and not data.startswith(_MAGIC):
+            raise JournalError(f"{path} was written by another version of the SDK", hint=_MOVE_AWAY)
         if not data.startswith(_MAGIC):
             raise JournalError(f"{path} is not a journal file", hint=_MOVE_AWAY)
         body = data[len(_MAGIC) :]

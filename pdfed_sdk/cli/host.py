@@ -57,6 +57,34 @@ def keys_show(
     emit({"address": signer.address, "keystore": str(path)}, as_json, lambda: out.print(signer.address))
 
 
+@keys.command("backup")
+def keys_backup(
+    home: Annotated[Path, typer.Argument(help="The folder of a node, a sponsor or a relay.")],
+    to: Annotated[Path, typer.Option("--out", help="File to write.")],
+    as_json: Json = False,
+) -> None:
+    """Copy what cannot be made again into one file: keystore, signing key and settings, still under their password."""
+    from pdfed_sdk.node.backup import back_up
+
+    files = back_up(home, to)
+    emit({"backup": str(to), "files": files}, as_json, lambda: out.print(f"{to}: {', '.join(files)}"))
+
+
+@keys.command("restore")
+def keys_restore(
+    backup: Annotated[Path, typer.Argument(help="A file made by: pdfed keys backup")],
+    home: Annotated[Path, typer.Option(help="The folder to make; what is there stays.")],
+    password_file: PasswordFile = None,
+    as_json: Json = False,
+) -> None:
+    """Put a backup back; the password is tried first, and nothing is overwritten."""
+    from pdfed_sdk.chain.signers import LocalSigner
+    from pdfed_sdk.node.backup import restore
+
+    files = restore(backup, home, lambda path: LocalSigner.from_keystore(path, password=read_password(password_file)))
+    emit({"home": str(home), "files": files}, as_json, lambda: out.print(f"{home}: {', '.join(files)}"))
+
+
 def extras() -> list[Finding]:
     """Optional parts: none of them is missing, they only say what works here."""
     from importlib.util import find_spec

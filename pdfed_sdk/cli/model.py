@@ -1,4 +1,4 @@
-"""``pdfed model init | package | verify | submit | list | lineage | fetch``."""
+"""``pdfed model init | package | verify | submit | list | lineage | fetch | sample``."""
 
 from __future__ import annotations
 
@@ -28,8 +28,10 @@ from pdfed_sdk.errors import ProvenanceInvalid, UsageError
 from pdfed_sdk.types import BPS, GENESIS, Status, SubmissionId
 
 if TYPE_CHECKING:
+    from pdfed_sdk.artifacts.cid import Cid
     from pdfed_sdk.artifacts.identity import SigningIdentity
     from pdfed_sdk.artifacts.provenance import LineageNode, ParentLink
+    from pdfed_sdk.chain.client import PdfedClient
     from pdfed_sdk.chain.signers import LocalSigner
 
 app = typer.Typer(help="Models: make, package, verify, submit, look at.", no_args_is_help=True)
@@ -268,23 +270,14 @@ def family(node: LineageNode, seen: set[int]) -> dict[str, Any]:
     return {**facts, "parents": [family(parent, seen) for parent in node.parents]}
 
 
-@app.command("fetch")
-def fetch(
-    submission: Annotated[int, typer.Argument(help="Number of the model; 0 is genesis.")],
-    to: Annotated[Path, typer.Option("--out", help="File to write.")],
-    task: TaskAddress,
-    rpc: Rpc = LOCAL_RPC,
-    store: StoreUri = "local:store",
-    as_json: Json = False,
-) -> None:
-    """Fetch a model's package and check it against the chain."""
+def fetched(client: PdfedClient, submission: int, store: str, to: Path) -> Cid:
+    """Fetch a model's package to ``to`` and check it against the chain. Raises UsageError and what a store raises."""
     from pdfed_sdk.artifacts.cid import Cid
     from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.artifacts.provenance import verify_package
     from pdfed_sdk.node.model_cache import ModelCache
     from pdfed_sdk.node.task_view import TaskView
 
-    client = connect(rpc, task)
     view = TaskView(client)
     view.refresh()
     if submission != GENESIS and submission not in view.entries:
@@ -299,4 +292,60 @@ def fetch(
         to, ModelCache(to.parent, kept, view, view.params.sponsor).expected(SubmissionId(submission), digests)
     )
     err.print("verified against the chain")
+    return cid
+
+
+@app.command("fetch")
+def fetch(
+    submission: Annotated[int, typer.Argument(help="Number of the model; 0 is genesis.")],
+    to: Annotated[Path, typer.Option("--out", help="File to write.")],
+    task: TaskAddress,
+    rpc: Rpc = LOCAL_RPC,
+    store: StoreUri = "local:store",
+    as_json: Json = False,
+) -> None:
+    """Fetch a model's package and check it against the chain."""
+    cid = fetched(connect(rpc, task), submission, store, to)
     emit({"package": str(to), "cid": str(cid)}, as_json, lambda: out.print(f"{to}\n{cid}"))
+
+
+@app.command("sample")
+def sample(
+    model: Annotated[str, typer.Argument(help='"best", or the number of a model; 0 is genesis.')],
+    to: Annotated[Path, typer.Option("--out", help="Folder for the pictures; made here.")],
+    task: TaskAddress,
+    count: Annotated[int, typer.Option(min=1, max=10_000, help="Pictures.")] = 16,
+    steps: Annotated[int, typer.Option(min=1, max=1_000, help="Steps of the sampler.")] = 25,
+    seed: Annotated[int, typer.Option(min=0, help="Equal seeds give equal pictures.")] = 0,
+    rpc: Rpc = LOCAL_RPC,
+    store: StoreUri = "local:store",
+    as_json: Json = False,
+) -> None:
+    """Fetch a model, check it against the chain, and sample pictures from it: one PNG each."""
+    import tempfile
+
+    from PIL import Image
+
+    from pdfed_sdk.artifacts.package import open_package
+    from pdfed_sdk.family import load_model
+
+    if not (model == "best" or model.isdecimal()):
+        raise UsageError(f'there is no model "{model}"', hint='write "best" or a number, see: pdfed model list')
+    if to.exists() and any(to.iterdir()):
+        raise UsageError(f"{to} is not empty", hint="choose another --out; nothing was changed")
+    client = connect(rpc, task)
+    number = int(client.best().id) if model == "best" else int(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        package, folder = Path(scratch) / "package.zip", Path(scratch) / "model"
+        fetched(client, number, store, package)
+        open_package(package, folder)
+        loaded = load_model(folder)
+        pictures, labels = loaded.family.sample(loaded, count, seed.to_bytes(32, "big"), steps=steps)
+    to.mkdir(parents=True, exist_ok=True)
+    files = []
+    for index, (picture, label) in enumerate(zip(pictures, labels.tolist(), strict=True)):
+        path = to / f"{index:04d}-class{label}.png"
+        rows = picture.permute(1, 2, 0).squeeze(-1).cpu().numpy()
+        Image.fromarray(rows).save(path)
+        files.append(str(path))
+    emit({"model": number, "files": files}, as_json, lambda: out.print(f"{count} pictures of model #{number} in {to}"))

@@ -114,3 +114,35 @@ def test_facts_that_are_no_json(cli: Cli, world: World, tmp_path: Path):
                tmp_path / "facts.json")  # fmt: skip
     assert done.code == 2
     assert "cannot read the facts" in done.err
+
+
+def test_sampling_checks_the_model_first_and_names_what_is_wrong(cli: Cli, world: World, tmp_path: Path):
+    """The model of this world is a stand-in that does not load: the refusal comes after the check against the chain."""
+    done = cli("model", "sample", "best", "--out", tmp_path / "pictures")
+    assert "verified against the chain" in done.err
+    assert done.code == 40
+    assert not (tmp_path / "pictures").exists()
+    assert 'no model "bset"' in cli("model", "sample", "bset", "--out", tmp_path / "pictures").err
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    assert "is not empty" in cli("model", "sample", "0", "--out", tmp_path / "full").err
+
+
+def test_a_backup_brings_a_home_back_and_overwrites_nothing(cli: Cli, world: World, tmp_path: Path):
+    home, backup, again = tmp_path / "home", tmp_path / "home.backup", tmp_path / "again"
+    home.mkdir()
+    keystore_of(world, 1, tmp_path).rename(home / "keystore.json")
+    (home / "pdfed.toml").write_text("[node]\n")
+    assert cli("keys", "backup", home, "--out", backup, "--json").json["files"] == ["keystore.json", "pdfed.toml"]
+    assert backup.stat().st_mode & 0o077 == 0
+    assert cli("keys", "backup", home, "--out", backup).code == 2
+    assert cli("keys", "restore", backup, "--home", again).code == 0
+    assert (again / "keystore.json").read_bytes() == (home / "keystore.json").read_bytes()
+    assert cli("keys", "restore", backup, "--home", again).code == 2
+    wrong = tmp_path / "wrong"
+    wrong.write_text("wrong")
+    assert cli("keys", "restore", backup, "--home", tmp_path / "third", "--password-file", wrong).code == 14
+    assert not (tmp_path / "third").exists()
+    backup.write_bytes(backup.read_bytes()[:-30])
+    assert cli("keys", "restore", backup, "--home", tmp_path / "third").code == 14
+    assert cli("keys", "backup", tmp_path / "nowhere", "--out", tmp_path / "x").code == 2

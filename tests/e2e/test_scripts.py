@@ -90,7 +90,7 @@ def with_task(deployed: Chain) -> Chain:
 
 
 def make_task(chain: Chain) -> str:
-    options = ["--genesis", str(chain.genesis), "--mint", "--fund", "5000", "--set", "reveal_window=11"]
+    options = ["--unchecked", "--genesis", str(chain.genesis), "--mint", "--fund", "5000", "--set", "reveal_window=11"]
     return chain.script("create_task", *options, "--from", str(chain.keystore), PDFED_PASSWORD=PASSWORD).stdout
 
 
@@ -128,7 +128,7 @@ def test_creating_the_same_task_twice_sends_nothing(with_task: Chain):
 
 def test_a_nonce_makes_an_equal_task_beside_it(with_task: Chain):
     tasks = with_task.manifest.tasks
-    options = ["--genesis", str(with_task.genesis), "--set", "reveal_window=11", "--nonce", "second"]
+    options = ["--unchecked", "--genesis", str(with_task.genesis), "--set", "reveal_window=11", "--nonce", "second"]
     password = with_task.folder / "password"
     password.write_text(PASSWORD + "\n")
     with_task.script("create_task", *options, "--from", str(with_task.keystore), "--password-file", str(password))
@@ -143,7 +143,7 @@ def test_verify_accepts_what_was_deployed(with_task: Chain):
 
 def test_a_dry_run_sends_nothing(deployed: Chain):
     before = deployed.transactions()
-    options = ["--genesis", str(deployed.genesis), "--profile", "public", "--nonce", "dry", "--dry-run"]
+    options = ["--unchecked", "--genesis", str(deployed.genesis), "--profile", "public", "--nonce", "dry", "--dry-run"]
     done = deployed.script("create_task", *options)
     assert "TaskFactory.createTask" in done.stdout
     assert "nothing was sent" in done.stdout
@@ -154,7 +154,7 @@ def test_on_a_terminal_it_asks_and_no_means_no(deployed: Chain):
     before = deployed.transactions()
     ours, theirs = pty.openpty()
     command = [sys.executable, str(ROOT / "scripts" / "create_task.py"), "--rpc", deployed.rpc, "--nonce", "asked"]
-    command += ["--deployments", str(deployed.folder), "--genesis", str(deployed.genesis)]
+    command += ["--deployments", str(deployed.folder), "--unchecked", "--genesis", str(deployed.genesis)]
     with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, text=True) as process:
         os.write(ours, b"n\n")
         said = process.communicate(timeout=60)[0]
@@ -237,7 +237,7 @@ def test_verify_finds_a_contract_that_is_not_ours(deployed: Chain, tmp_path: Pat
 
 def refused(chain: Chain, *options: str, rc: int, **env: str) -> str:
     before = chain.transactions()
-    done = chain.script("create_task", "--genesis", str(chain.genesis), *options, rc=rc, **env)
+    done = chain.script("create_task", "--unchecked", "--genesis", str(chain.genesis), *options, rc=rc, **env)
     assert chain.transactions() == before
     assert "next: " in done.stderr
     return done.stderr
@@ -283,3 +283,37 @@ def test_no_factory_yet(deployed: Chain, tmp_path: Path):
 
 def test_no_genesis_file(deployed: Chain, tmp_path: Path):
     assert "nothing.json cannot be read" in refused(deployed, "--genesis", str(tmp_path / "nothing.json"), rc=2)
+
+
+def test_a_task_that_no_node_could_begin_with_is_refused(deployed: Chain, tmp_path: Path):
+    """No card; no package to look at; a genesis that another key signed; a network that does not load."""
+    from pdfed_sdk.artifacts.identity import SigningIdentity
+    from pdfed_sdk.artifacts.provenance import build_package
+    from pdfed_sdk.ml.scoring import ScoringSettings
+    from pdfed_sdk.node.task_card import TaskCard
+    from tests.support.pipelines import folder_of, parts
+
+    def refusal(*options: str, rc: int) -> str:
+        before = deployed.transactions()
+        genesis = ("--genesis", str(tmp_path / "genesis.json"), "--from", str(deployed.keystore))
+        done = deployed.script("create_task", *genesis, *options, rc=rc, PDFED_PASSWORD=PASSWORD)
+        assert deployed.transactions() == before
+        return done.stderr
+
+    card = str(TaskCard(ScoringSettings()).write(tmp_path / "card.json"))
+    other = "0x" + "1" * 40
+    for wallet, name in ((other, "foreign.zip"), (deployed.sponsor, "broken.zip")):
+        made = build_package(
+            folder_of(tmp_path / name[:-4], parts()),
+            tmp_path / name,
+            identity=SigningIdentity.create("test"),
+            wallet=wallet,
+            training={},
+        )
+        write_genesis(tmp_path / "genesis.json", made.digests)
+        if wallet == other:
+            assert "no card was named" in refusal(rc=2)
+            assert "package.zip is not there" in refusal("--card", card, rc=2)
+            assert other in refusal("--card", card, "--package", str(tmp_path / name), rc=34)
+        else:
+            refusal("--card", card, "--package", str(tmp_path / name), rc=40)

@@ -30,6 +30,7 @@ from pdfed_sdk.node.task_card import TaskCard
 from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import Role, Status, SubmissionId
 from tests.support.anvil import ROOT
+from tests.support.cli_runner import runner
 from tests.support.federation import FAST, KEYS, UNIT, Federation
 
 EXAMPLES = ROOT / "examples"
@@ -167,3 +168,9 @@ def test_a_trainer_with_a_loop_of_its_own_submits_a_model_that_verifies(
     assert load_model(checked.folder).weights_digest() != load_model(genesis.folder).weights_digest()
     assert [parent.facts.title for parent in lineage(checked.package).parents] == ["genesis"]
     assert verify_package(checked.package).facts.wallet == federation.signers[FOREIGN].address
+
+    cli = runner(monkeypatch, capsys)  # and anyone samples from it
+    where = ("--rpc", words["--rpc"], "--task", words["--task"], "--store", words["--store"], "--count", 3)
+    done = cli("model", "sample", "1", "--out", folder / "samples", "--steps", 2, *where, "--json")
+    assert (done.code, done.json["model"]) == (0, 1), done.err
+    assert [Image.open(file).size for file in done.json["files"]] == [(8, 8)] * 3
