@@ -6,12 +6,15 @@ import json
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.anvil import ROOT
+from tests.support.browser import Seen, look
 
 SUMMARY = {
     *("schema", "seconds", "task", "best", "nodes", "submissions", "copies", "evaluations", "evaluations_with_pairs"),
@@ -39,15 +42,55 @@ PAYOUTS = {
 }
 
 
+VIEWS = {
+    "#/federation": "Where the models come from",
+    "#/submission/0": "The sponsor’s model that everything started from",
+    "#/money": "Where it came from and where it went",
+    "#/audit": "checks hold",
+}
+"""Views of the live page, and words that only each has."""
+
+
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, subprocess.Popen[str]]]:
+    """The demo while it plays."""
     folder = tmp_path_factory.mktemp("federation") / "run"
     command = [sys.executable, "-m", "tests.support.small_demo", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=400)
-    assert done.returncode == 0, done.stderr[-3000:]
-    summary = json.loads(done.stdout)
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as process:
+        yield folder, process
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def lived(demo: tuple[Path, subprocess.Popen[str]]) -> list[Seen]:
+    """Every view of the page, looked at while the nodes register, train and vote."""
+    folder, process = demo
+    address, until = folder / "page.txt", time.monotonic() + 200
+    while not address.exists():
+        assert process.poll() is None, process.communicate()[1][-3000:]
+        assert time.monotonic() < until, "the demo never said where its page is"
+        time.sleep(0.2)
+    url = address.read_text()
+    return look(*({"name": view, "url": url + view, "wait": "footer", "axe": False} for view in VIEWS))
+
+
+@pytest.fixture(scope="module")
+def played(demo: tuple[Path, subprocess.Popen[str]]) -> tuple[Path, dict[str, Any]]:
+    """How it ended."""
+    folder, process = demo
+    printed, told = process.communicate(timeout=400)
+    assert process.returncode == 0, told[-3000:]
+    summary = json.loads(printed)
     assert summary == json.loads((folder / "summary.json").read_text()), "--json prints what is kept"
     return folder, summary
+
+
+def test_every_view_is_there_while_the_demo_plays(lived: list[Seen]):
+    for found, words in zip(lived, VIEWS.values(), strict=True):
+        assert words in found["text"], found["name"]
+        assert found["errors"] == [], found["name"]
+        assert found["foreign"] == [], found["name"]
 
 
 def test_the_summary_has_its_documented_schema(played: tuple[Path, dict[str, Any]]):
