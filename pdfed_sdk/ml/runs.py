@@ -26,6 +26,7 @@ from pdfed_sdk.ml.diffusion.model import MAX_PARAMETERS, DiffusionModel, ModelCo
 from pdfed_sdk.ml.diffusion.sampling import sample
 from pdfed_sdk.ml.diffusion.train_config import stop_budget
 from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, TrainResult, train
+from pdfed_sdk.ml.diffusion.validation import seldom
 from pdfed_sdk.ml.scoring.page import grid_png
 from pdfed_sdk.ml.sources import Reading, load_pictures
 
@@ -33,6 +34,8 @@ GRID, GRID_STEPS = 64, 10
 """Pictures of a sample grid, and denoising steps (DPM-Solver++)."""
 GRIDS, LINES = 8, 400
 """Sample grids and lines of statistics that a run writes, about."""
+LEAST = 2_000
+"""Pictures between two grids at least: a grid costs as much as training on 200."""
 TOLD_EVERY = 5.0
 """Seconds between two messages about the progress."""
 MOST_HELDOUT = 500
@@ -135,7 +138,7 @@ def plan(options: RunOptions) -> Plan:
         bf16=options.bf16,
         mode=options.mode,
         save_every=max(1, budget // 20),
-        check_every=max(1, budget // 40),
+        check_every=seldom(budget // 40, len(heldout) if heldout else 0),
     )
     return Plan(config, network, parent, pictures, heldout)
 
@@ -269,7 +272,7 @@ class _Record:
         self._folder, self._tell, self._seed = folder, tell, ready.config.seed
         self._classes = ready.network.classes
         total = ready.config.pictures
-        self._line_every, self._grid_every = max(1, total // LINES), max(1, total // GRIDS)
+        self._line_every, self._grid_every = max(1, total // LINES), max(LEAST, total // GRIDS)
         self._next_line = self._next_grid = 0
         self._first: tuple[int, float] | None = None
         self._told = time.monotonic()

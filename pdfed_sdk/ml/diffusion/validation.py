@@ -27,6 +27,12 @@ SURE = 2.0
 """Standard errors of a difference that count."""
 
 
+def seldom(every: int, heldout: int) -> int:
+    """Pictures between two looks: ``every``, or more, so that looking takes no more than about a tenth of the time. A
+    look is ``DRAWS`` passes forward over the held-out pictures, and a training step costs three."""
+    return max(1, every, 10 * DRAWS * min(heldout, MOST) // 3)
+
+
 @dataclass(frozen=True)
 class Difference:
     """Mean of paired differences of losses, and its standard error."""
