@@ -20,6 +20,7 @@ from pdfed_sdk.ml.data import NodeSplit, PictureSet, split_nodes
 from pdfed_sdk.ml.diffusion.hidden_parents import PICTURES, Trace, relations, trace
 from pdfed_sdk.ml.diffusion.model import DiffusionModel
 from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
+from pdfed_sdk.ml.diffusion.validation import seldom
 from pdfed_sdk.ml.scoring.gate import publication_gate
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
 from pdfed_sdk.ml.sources import AS_IT_IS, Reading, load_pictures
@@ -173,7 +174,8 @@ class PictureTrainer:
             stepped = time.monotonic()
             return go_on
 
-        config = dataclasses.replace(self._config, pictures=pictures, seed=seed, check_every=max(1, pictures // LOOKS))
+        every = seldom(pictures // LOOKS, len(self._heldout) if self._heldout else 0)
+        config = dataclasses.replace(self._config, pictures=pictures, seed=seed, check_every=every)
         left_out = excluded if self._whole else ()
         result = train(
             config,
