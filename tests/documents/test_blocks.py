@@ -122,7 +122,7 @@ def test_the_readme_leaves_a_registered_node_of_a_funded_task(stage: Stage):
     assert client.account(alice).stake == 500 * UNIT
     funded = [event.amount for event in client.events.replay(from_block=0) if isinstance(event, Funded)]
     assert funded == [1_000_000 * UNIT]
-    assert "takes part" in (stage.folder / "said").read_text()
+    assert "takes part" in (stage.folder / "all-said").read_text()
 
 
 def test_the_readme_stays_short():

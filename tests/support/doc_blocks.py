@@ -29,6 +29,7 @@ until_said() {  # WORDS COMMAND...: a command without an end runs until it has s
   local pid=$!
   local end=$((SECONDS + 600))
   until grep -q "$words" said || ! kill -0 $pid || ((SECONDS > end)); do sleep 0.2; done
+  cat said >> all-said
   grep -q "$words" said || { kill -KILL $pid; cat said; return 1; }
   kill -TERM $pid
   wait $pid
