@@ -51,11 +51,11 @@ class DemoPlan:
     pictures: int = 4_500
     overtrain: int = 3_500
     genesis: int = 2_000
-    submissions: int = 7
+    submissions: int = 6
     most: int = 5
     close_from: float = 150.0
-    close_by: float = 225.0
-    windows: dict[str, int] = field(default_factory=lambda: {"commit_window": 30, "reveal_gap": 1, "reveal_window": 10})
+    close_by: float = 218.0
+    windows: dict[str, int] = field(default_factory=lambda: {"commit_window": 38, "reveal_gap": 1, "reveal_window": 14})
     promises: bool = True
 
     @staticmethod
@@ -363,7 +363,7 @@ class Supervisor:
         for event in events:
             if isinstance(event, event_types.Committed) and event.voter == address:
                 entry = self.view.entries[event.id]
-                if entry.windows.reveal_end - self.client.now() >= 20:
+                if entry.windows.reveal_end - self.client.now() >= 36:
                     self.run.notes["killed"] = {"node": name, "sealed_vote_on": event.id}
                     self.run.processes[name].kill()
                     self.restart_at = now + 2.0
@@ -377,6 +377,6 @@ class Supervisor:
         averaged = any(e.record and len(e.record.parents) > 1 for e in submitted)
         copyist = self.run.addresses["copyist"] in authors
         script = self.run.plan
-        shown = len(submitted) >= script.submissions and len(authors) >= 4 and averaged and copyist
+        shown = len(submitted) >= script.submissions and len(authors) >= 3 and averaged and copyist
         elapsed = now - self.run.started
         return (shown and elapsed > script.close_from) or elapsed > script.close_by

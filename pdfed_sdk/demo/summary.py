@@ -344,8 +344,8 @@ def promises(summary: Mapping[str, Any]) -> dict[str, bool]:
     by_name = {n["name"]: n for n in summary["nodes"]}
     copies, best = summary["copies"], summary["best"]
     return {
-        "fewer than 6 final submissions": len(final) >= 6,
-        "fewer than 4 authors": len({s["author"] for s in final}) >= 4,
+        "fewer than 5 final submissions": len(final) >= 5,
+        "fewer than 3 authors": len({s["author"] for s in final}) >= 3,
         "no final model has two parents": any(len(s["parents"]) > 1 for s in final),
         "a final model has votes of fewer than 3 nodes": all(len(s["votes"]) >= 3 for s in final),
         "fewer than 4 evaluations have verified pairs": summary["evaluations_with_pairs"] >= 4,
