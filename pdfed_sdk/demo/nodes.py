@@ -57,25 +57,26 @@ class DemoNode:
 
 WORTH = 3
 """Least own measurement, in grains, at which an honest trainer publishes: below the least step nothing is earned."""
+TURNS = "pdfed_sdk.node.strategies:TakeTurns"
+"""Nobody trains on from a best model of its own: of two models trained on the same one only the first is paid."""
+BEYOND_GENESIS, SECOND_STEP = 6.0, 23.0
+"""Levels, in grains, below which clinic and studio wait for a better model: one submission after genesis reaches about
+20, two about 28."""
 ARTWORK = 8
 """Pictures that the copyist, its honest twin and two more nodes hold alike, as duplicates of an artwork would be."""
 
 
 def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode]:
     """The five nodes; ``pictures`` a submission, ``overtrain`` for the copyist's one submission."""
+    honest = {"class": TURNS, "budget": pictures, "submissions": most, "least_own": WORTH}
     return [
-        DemoNode(
-            "atelier",
-            "both",
-            "fast; trains on from the best model",
-            strategy={"budget": pictures, "submissions": most, "least_own": WORTH},
-        ),
+        DemoNode("atelier", "both", "fast; begins from genesis, then takes turns with the others", strategy=honest),
         DemoNode(
             "clinic",
             "both",
-            "holds the artwork and honest pictures beside it: the copyist's honest twin; averages two models",
+            "holds the artwork and honest pictures beside it: the copyist's honest twin; builds on others; averages",
             holds_artwork=True,
-            strategy={"budget": pictures, "submissions": most, "average": 2, "least_own": WORTH},
+            strategy={**honest, "average": 2, "least_level": BEYOND_GENESIS},
         ),
         DemoNode(
             "studio",
@@ -84,13 +85,7 @@ def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode
             pace=0.8,
             joins_after=20.0,
             holds_artwork=True,
-            strategy={
-                "budget": pictures,
-                "submissions": most,
-                "average": 2,
-                "listen": "validators",
-                "least_own": WORTH,
-            },
+            strategy={**honest, "average": 2, "listen": "validators", "least_level": SECOND_STEP},
         ),
         DemoNode(
             "copyist",

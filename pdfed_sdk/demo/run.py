@@ -40,6 +40,8 @@ from pdfed_sdk.types import Address, Status
 MARK = ".pdfed-demo"
 LOG_WIDTH = 80
 """Columns of the tables where there is no terminal."""
+RESTART = 20
+"""Seconds a killed node needs at most until it opens a vote, with two seconds before it is started again."""
 POOL = 1_000_000
 """Whole tokens the sponsor puts into the pool."""
 
@@ -363,7 +365,7 @@ class Supervisor:
         for event in events:
             if isinstance(event, event_types.Committed) and event.voter == address:
                 entry = self.view.entries[event.id]
-                if entry.windows.reveal_end - self.client.now() >= 36:
+                if entry.windows.reveal_end - self.client.now() >= RESTART:
                     self.run.notes["killed"] = {"node": name, "sealed_vote_on": event.id}
                     self.run.processes[name].kill()
                     self.restart_at = now + 2.0

@@ -12,7 +12,7 @@ from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.rpc import Options
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
-from pdfed_sdk.errors import ConfigError, MlError
+from pdfed_sdk.errors import ConfigError, MlError, PdfedError
 from pdfed_sdk.ml.data import NodeSplit
 from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.lora.base_files import use_base
@@ -81,9 +81,19 @@ def withdrawn_places(split: NodeSplit, home: Path, config: NodeConfig) -> list[i
     return found
 
 
+def open_due(client: PdfedClient) -> None:
+    """Open the sealed votes whose window is there: a node that starts again may see it close before it has loaded its
+    pictures. What fails is told, and tried again."""
+    try:
+        for receipt in client.reveal_due():
+            log.info("revealed in block %d, gas %d", receipt.block, receipt.gas_used)
+    except PdfedError as error:
+        log.warning("reveal: %s", error)
+
+
 def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool = False) -> Node:
-    """Everything a node needs, ready to ``run``; with ``dry_run`` its client sends nothing. Takes a few seconds:
-    fingerprints, thresholds and calibration."""
+    """Everything a node needs, ready to ``run``; with ``dry_run`` its client sends nothing. Takes a few seconds
+    (fingerprints, thresholds and calibration), between which votes are opened that are due."""
     lock = None if dry_run else HomeLock(home)
     set_threads(config.node.threads)
     signer = LocalSigner.from_keystore(home / config.chain.keystore, password=password)
@@ -95,6 +105,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         from_block=config.chain.from_block,
         options=Options(dry_run=dry_run, confirmations=config.chain.confirmations),
     )
+    open_due(client)
     store = open_store(config.store.uri, home)
     if isinstance(store, IpfsStore) and not dry_run:
         store.start()
@@ -104,10 +115,13 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
     check_base(card, home, config)
     settings = card.scoring
     reading = Reading(config.node.fit, card.classes, config.node.unknown_classes)
-    split = load_class(config.parts.dataset)(home / config.node.data, settings, reading)
+    load = load_class(config.parts.dataset)
+    open_due(client)
+    split = load(home / config.node.data, settings, reading)
     role = ROLES[config.node.role]
     trainer = load_class(config.parts.trainer)(split, config) if Role.TRAINER in role else None
     identity = SigningIdentity.load_or_create(home / "identity.json", password)
+    open_due(client)
     node = Node(
         client=client,
         store=store,

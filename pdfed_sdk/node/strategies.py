@@ -99,6 +99,14 @@ class NotMyOwnTwice(TrainFromBest):
 
 
 @dataclass(frozen=True, slots=True)
+class TakeTurns(TrainFromBest):
+    """Wait while the best model known is one's own: the next step is another node's, on other pictures."""
+
+    def parents(self, ranked: Sequence[tuple[Candidate, float]]) -> list[Parent]:
+        return [] if ranked[0][0].own_run else TrainFromBest.parents(self, ranked)
+
+
+@dataclass(frozen=True, slots=True)
 class Explore(TrainFromBest):
     """With probability ``epsilon`` train on a model drawn from all that are known instead of the best. The draw depends
     on what is known alone, so a node that starts again chooses the same."""

@@ -157,3 +157,24 @@ def test_swapped_parts_vote(home: Path, world: World):
     assert node.view.refresh()
     assert node.view.entries[later].commits[node.me] > 0
     assert node.voter._records.own_improvement(later) == 6  # type: ignore[arg-type]
+
+
+def test_a_node_started_again_opens_its_vote_before_it_loads_its_pictures(home: Path, world: World):
+    from pdfed_sdk.config import load_config
+    from pdfed_sdk.node.assemble import build_node
+
+    world.client(6).register(BOTH)
+    world.client(6).deposit(STAKE)
+    world.to(world.client(0).now() + 3)
+    submission = world.submit(1)
+    node = build_node(home, load_config(home / "pdfed.toml"), PASSWORD)
+    node.tick()
+    world.to(node.view.entries[submission].windows.reveal_start)
+    node._held.release()  # type: ignore[attr-defined]
+    with Path("own_parts.py").open("a") as parts:
+        parts.write("\ndef no_data(*_): raise OSError('the disk is slow')\n")
+    sys.modules.pop("own_parts")
+    config = load_config(home / "pdfed.toml")
+    with pytest.raises(OSError, match="the disk is slow"):
+        build_node(home, replace(config, parts=replace(config.parts, dataset="own_parts:no_data")), PASSWORD)
+    assert world.client(6).vote(submission).revealed

@@ -9,7 +9,15 @@ import pytest
 from pdfed_sdk.buckets import LOWEST, WORST
 from pdfed_sdk.errors import ConfigError, UsageError
 from pdfed_sdk.node.dedup import DedupList
-from pdfed_sdk.node.strategies import Blend, Explore, NotMyOwnTwice, OwnScores, PessimisticThird, StakeWeighted
+from pdfed_sdk.node.strategies import (
+    Blend,
+    Explore,
+    NotMyOwnTwice,
+    OwnScores,
+    PessimisticThird,
+    StakeWeighted,
+    TakeTurns,
+)
 from pdfed_sdk.node.strategy import Candidate, TrainFromBest, choose_parents
 from pdfed_sdk.types import BPS, GENESIS, Address, Role, Status, SubmissionId
 
@@ -132,6 +140,13 @@ def test_no_strategy_trains_on_what_this_node_found_unusable(kind):
 def test_a_second_own_model_in_a_row_is_passed_over(kind):
     own, other = model(9, own_run=2, own_improvement=9), model(5, own_run=1, own_improvement=5)
     assert ids(kind(), own, other) == [5]
+
+
+def test_taking_turns_waits_until_another_node_has_built_on_the_own_model():
+    own, behind, ahead = model(9, own_run=1), model(5), model(12)
+    assert ids(TakeTurns()) == [0]
+    assert ids(TakeTurns(), own) == ids(TakeTurns(), own, behind) == []
+    assert ids(TakeTurns(), own, ahead) == [12]
 
 
 def test_exploring_is_seeded_by_what_is_known_and_as_frequent_as_asked():
