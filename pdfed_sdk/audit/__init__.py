@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import TypeVar
 
 from pdfed_sdk.audit.reducer import Reducer
 from pdfed_sdk.audit.state import ModelState, NodeState, TaskState
@@ -15,6 +17,7 @@ from pdfed_sdk.chain.actions import record_hash
 from pdfed_sdk.chain.calls import Submission
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.journal import opens
+from pdfed_sdk.chain.money import token_of
 from pdfed_sdk.checks import Check
 from pdfed_sdk.errors import ChainError, PdfedError
 from pdfed_sdk.types import Address, ModelRecord, Status, SubmissionId
@@ -68,8 +71,12 @@ def audit(
     return AuditReport(all(check.ok for check in checks), tuple(checks))
 
 
-def _equal(name: str, rebuilt: object, on_chain: object) -> Check:
-    return Check(name, rebuilt == on_chain, f"{rebuilt}" if rebuilt == on_chain else f"{rebuilt}, chain {on_chain}")
+Value = TypeVar("Value")
+
+
+def _equal(name: str, rebuilt: Value, on_chain: Value, said: Callable[[Value], str] = str) -> Check:
+    same = rebuilt == on_chain
+    return Check(name, same, said(rebuilt) if same else f"{said(rebuilt)} rebuilt, {said(on_chain)} on chain")
 
 
 def _money(client: PdfedClient, state: TaskState) -> list[Check]:
@@ -78,18 +85,24 @@ def _money(client: PdfedClient, state: TaskState) -> list[Check]:
     owners, division = client.balances(), client.division()
     gains = sum(model.gain for model in state.models.values())
     divided = sum(model.divided for model in state.models.values())
+    tokens = token_of(client).show
     return [
-        Check("solvency: the vault holds the sum of all ledgers", state.held <= balance, f"{state.held} of {balance}"),
-        _equal("the ledgers together", state.held, totals.held),
-        _equal("received less paid out is what is held", state.received - state.paid_out, state.held),
-        Check("no ledger is below zero", not negative, ", ".join(negative[:3])),
-        _equal("escrow", state.escrow, totals.escrow),
-        _equal("treasury", state.treasury, totals.treasury),
-        _equal("funds, commons and commitments", state.funds + state.commons + state.committed, state.treasury),
-        _equal("funds of the sponsor", state.funds, owners.unreleased + owners.allowance),
-        _equal("commons", state.commons, owners.commons),
-        _equal("committed to models", state.committed, owners.committed),
-        _equal("gains, and commons divided", (gains, divided), (division.grains, division.divided)),
+        Check(
+            "solvency: the vault holds the sum of all ledgers",
+            state.held <= balance,
+            f"{tokens(state.held)} of {tokens(balance)}",
+        ),
+        _equal("the ledgers together", state.held, totals.held, tokens),
+        _equal("received less paid out is what is held", state.received - state.paid_out, state.held, tokens),
+        Check("no ledger is below zero", not negative, ", ".join(negative[:3]) or f"{len(state.ledgers())} ledgers"),
+        _equal("escrow", state.escrow, totals.escrow, tokens),
+        _equal("treasury", state.treasury, totals.treasury, tokens),
+        _equal("funds, commons and commitments", state.funds + state.commons + state.committed, state.treasury, tokens),
+        _equal("funds of the sponsor", state.funds, owners.unreleased + owners.allowance, tokens),
+        _equal("commons", state.commons, owners.commons, tokens),
+        _equal("committed to models", state.committed, owners.committed, tokens),
+        _equal("gains of all best models", gains, division.grains, lambda grains: f"{grains} grains"),
+        _equal("commons divided", divided, division.divided, tokens),
     ]
 
 
@@ -122,21 +135,33 @@ def _models(client: PdfedClient, state: TaskState) -> list[Check]:
             wrong.append(view.id)
         ancestors = [model.reference_id, *(parent.id for parent in declared)] if view.id else []
         cycles += [view.id for ancestor in ancestors if ancestor >= view.id]
-    best, trend = client.best(), client.trend()
+    best, trend, paused = client.best(), client.trend(), client.many([client.calls.paused_until()])[0]
     return [
         _equal("number of submissions", len(state.models), len(views)),
         Check("submissions", not wrong, f"differ: {wrong[:5]}" if wrong else f"{len(views)} ids"),
         Check("lineage is acyclic", not cycles, f"{cycles[:5]}" if cycles else "every ancestor is earlier"),
-        _equal("best model and level", (state.best, state.models[state.best].level), (best.id, best.level)),
+        _equal(
+            "best model",
+            (state.best, state.models[state.best].level),
+            (best.id, best.level),
+            lambda found: f"#{found[0]}, level {found[1]}",
+        ),
         _equal(
             "threshold, majority rate and running weight",
             (state.tau, state.q, state.activity),
             (trend.tau, trend.q, trend.activity),
+            lambda found: f"τ = {found[0]}, q = {found[1] / 2**24:.4f}, Q = {found[2] / 2**16:.2f}",
         ),
         _shares(client, state),
-        _equal("closed", state.closed, client.closed()),
-        _equal("reservations paused until", state.paused_until, client.many([client.calls.paused_until()])[0]),
+        _equal("closed", state.closed, client.closed(), lambda closed: "yes" if closed else "no"),
+        _equal(
+            "reservations paused until", state.paused_until, paused, lambda until: _time(until) if until else "never"
+        ),
     ]
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(" ")
 
 
 def _same_model(model: ModelState, found: Submission) -> bool:

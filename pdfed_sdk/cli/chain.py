@@ -21,7 +21,7 @@ from pdfed_sdk.errors import AuditFailed, UsageError
 if TYPE_CHECKING:
     from pdfed_sdk.chain.calls import TaskParams
     from pdfed_sdk.chain.client import PdfedClient
-    from pdfed_sdk.node.money import Token
+    from pdfed_sdk.chain.money import Token
 
 Amount = Annotated[str, typer.Argument(help="Whole tokens, e.g. 100 or 0.5.")]
 
@@ -110,8 +110,8 @@ def _show_plan(steps: list[str], params: TaskParams, as_json: bool) -> None:
 @task.command("show")
 def task_show(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) -> None:
     """Parameters, best model, money."""
+    from pdfed_sdk.chain.money import token_of
     from pdfed_sdk.chain.parameters import params_table
-    from pdfed_sdk.node.money import token_of
 
     client = connect(rpc, task)
     best, totals, params, token = client.best(), client.totals(), client.params(), token_of(client)
@@ -233,7 +233,7 @@ def reward_explain(
     """Why each fee, bond, vote, reward and share of a submission is what it is, from the events alone."""
     from pdfed_sdk.audit.explain import explain
     from pdfed_sdk.chain.event_types import jsonable
-    from pdfed_sdk.node.money import token_of
+    from pdfed_sdk.chain.money import token_of
 
     client = connect(rpc, task)
     token = token_of(client)
@@ -277,8 +277,8 @@ def events_tail(
 ) -> None:
     """Print the task's events; with --json one JSON object a line."""
     from pdfed_sdk.chain.event_types import event_to_dict
+    from pdfed_sdk.chain.money import token_of
     from pdfed_sdk.chain.replay import Rewound
-    from pdfed_sdk.node.money import token_of
 
     client = connect(rpc, task)
     token = token_of(client)

@@ -181,8 +181,8 @@ def node_faucet(
     from web3 import Web3
     from web3.types import RPCEndpoint
 
+    from pdfed_sdk.chain.money import token_of
     from pdfed_sdk.config import load_config
-    from pdfed_sdk.node.money import token_of
 
     config = load_config(home / "pdfed.toml")
     client = connect(

@@ -177,7 +177,7 @@ def submit(
     from pdfed_sdk.artifacts.cid import cid_of
     from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.artifacts.provenance import digests_of
-    from pdfed_sdk.node.money import token_of
+    from pdfed_sdk.chain.money import token_of
     from pdfed_sdk.node.publishing import submit_model
 
     links = shares(parent)

@@ -34,7 +34,7 @@ from pdfed_sdk.errors import KeystoreError, UsageError
 
 if TYPE_CHECKING:
     from pdfed_sdk.chain.client import PdfedClient
-    from pdfed_sdk.node.money import Token
+    from pdfed_sdk.chain.money import Token
     from pdfed_sdk.node.runner import Node
 
 app = typer.Typer(help="Set up and run a node.", no_args_is_help=True)
@@ -152,8 +152,8 @@ def address_in(keystore: Path) -> str:
 
 
 def show_status(client: PdfedClient, node: str, unlocked: bool, as_json: bool) -> None:
+    from pdfed_sdk.chain.money import token_of
     from pdfed_sdk.chain.reads import address
-    from pdfed_sdk.node.money import token_of
     from pdfed_sdk.types import Role
 
     named = address(node, "node")
@@ -240,7 +240,7 @@ def expose(node: Node, address: str) -> None:
 
 
 def show_plan(node: Node, as_json: bool) -> None:
-    from pdfed_sdk.node.money import token_of
+    from pdfed_sdk.chain.money import token_of
 
     joining, token = node.to_join(), token_of(node.client)
     data = {"node": node.me, "register": joining.register, "deposit": joining.deposit}

@@ -130,7 +130,7 @@ def commit(
     }
 
     def show() -> None:
-        from pdfed_sdk.node.money import token_of
+        from pdfed_sdk.chain.money import token_of
 
         out.print(f"improvement {sealed.evaluation.improvement:+d}, evidence root 0x{sealed.evidence_root.hex()}")
         show_receipt(sealed.receipt, token_of(node.client))
@@ -196,7 +196,7 @@ def reveal(
     lost = [vote.id for vote in left if vote.state.name.lower() == "mismatch"]
 
     def show() -> None:
-        from pdfed_sdk.node.money import token_of
+        from pdfed_sdk.chain.money import token_of
 
         token = token_of(client)
         for receipt in receipts:

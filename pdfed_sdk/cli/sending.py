@@ -15,7 +15,7 @@ from pdfed_sdk.cli.output import emit, out, text
 
 if TYPE_CHECKING:
     from pdfed_sdk.chain.actions import Receipt
-    from pdfed_sdk.node.money import Token
+    from pdfed_sdk.chain.money import Token
 
 MONEY = "amount paid from_allowance from_commons to_author to_reference to_parents above held passed bond fee surcharge"
 MONEY += " released forfeited to_commons stake locked unbonding credit escrow treasury"
@@ -44,7 +44,7 @@ def sends(app: typer.Typer, name: str) -> Callable[[Act], Act]:
         own = [p.replace(kind=_KEYWORD, annotation=hints[p.name]) for p in asked]
 
         def command(**given: Any) -> None:
-            from pdfed_sdk.node.money import token_of
+            from pdfed_sdk.chain.money import token_of
 
             rpc, task, as_json = given.pop("rpc"), given.pop("task"), given.pop("as_json")
             options = {key: given.pop(key) for key in ("keystore", "password_file", "confirmations", "dry_run")}

@@ -79,7 +79,7 @@ def watch(
     token = read_token(token_file) if token_file else secrets.token_urlsafe(24)
     notifier = None
     if told_to:
-        from pdfed_sdk.node.money import token_of
+        from pdfed_sdk.chain.money import token_of
 
         least = watcher.about.params.min_stake
         wanted = token_of(watcher.follower.client).units(stake_below) if stake_below else least

@@ -9,6 +9,7 @@ from pdfed_sdk.artifacts.identity import SigningIdentity
 from pdfed_sdk.artifacts.ipfs import IpfsStore
 from pdfed_sdk.artifacts.open_store import open_store
 from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.money import token_of
 from pdfed_sdk.chain.rpc import Options
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
@@ -21,7 +22,6 @@ from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.entrusting import Entrusting
 from pdfed_sdk.node.home import HomeLock
 from pdfed_sdk.node.model_cache import ModelCache
-from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.packaging import SigningPackager
 from pdfed_sdk.node.records import Records
 from pdfed_sdk.node.runner import LoopSettings, Node

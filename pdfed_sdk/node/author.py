@@ -15,6 +15,7 @@ from typing import Any
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.buckets import MISSING, grains_of
 from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.money import token_of
 from pdfed_sdk.errors import (
     ChainError,
     ContentMissing,
@@ -29,7 +30,6 @@ from pdfed_sdk.errors import (
 from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.model_cache import CachedModel, ModelCache
-from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.parts import Evaluator, Heartbeat, StepHook, Trainer
 from pdfed_sdk.node.publishing import submit_model
 from pdfed_sdk.node.records import Attempt, Records

@@ -11,6 +11,7 @@ from typing import Any
 from pdfed_sdk.artifacts.ipfs import IpfsStore
 from pdfed_sdk.artifacts.open_store import open_store
 from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.money import Token, token_of
 from pdfed_sdk.errors import ConfigError, DataError, UsageError
 from pdfed_sdk.ml.data import split_nodes
 from pdfed_sdk.ml.sources import Reading, read_pictures
@@ -18,7 +19,6 @@ from pdfed_sdk.node.author import LEAST_FREE
 from pdfed_sdk.node.founding import seconds_to_score
 from pdfed_sdk.node.join_file import JoinFile
 from pdfed_sdk.node.model_cache import ModelCache
-from pdfed_sdk.node.money import Token, token_of
 from pdfed_sdk.node.task_card import TaskCard
 from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import GENESIS

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.chain.actions import MOST_AT_ONCE
 from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.money import token_of
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.node.author import Author
 from pdfed_sdk.node.dedup import DedupList
@@ -22,7 +23,6 @@ from pdfed_sdk.node.entrusting import Entrusting
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.keeping import Keeper
 from pdfed_sdk.node.model_cache import ModelCache
-from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.parts import Evaluator, Trainer
 from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import LocalStrategy

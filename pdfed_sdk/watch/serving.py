@@ -14,9 +14,9 @@ import uvicorn
 
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.chain.client import PdfedClient
+from pdfed_sdk.chain.money import token_of
 from pdfed_sdk.chain.reads import address
 from pdfed_sdk.errors import PdfedError, UsageError
-from pdfed_sdk.node.money import token_of
 from pdfed_sdk.node.task_card import TaskCard
 from pdfed_sdk.watch.chronicle import Chronicle
 from pdfed_sdk.watch.follower import Follower, identity_of
