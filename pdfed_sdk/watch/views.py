@@ -88,14 +88,24 @@ def head(seen: Seen) -> Json:
     }
 
 
+VOTED_DOWN: Final = "voted_down"
+
+
+def standing(model: ModelState) -> str:
+    """The status in the words of the page: a Final submission whose outcome is the lowest bucket is voted down."""
+    if model.status is Status.FINAL and model.outcome == LOWEST:
+        return VOTED_DOWN
+    return Status(model.status).name.lower()
+
+
 def row(seen: Seen, number: int) -> Json:
     """One submission in a list."""
     model, state = seen.state.models[number], seen.state
     return {
         "id": number,
         "author": model.author if number else "",
-        "status": Status(model.status).name.lower(),
-        "level": model.level if model.status is Status.FINAL else None,
+        "status": standing(model),
+        "level": model.level if standing(model) == "final" else None,
         "gain": model.gain,
         "best": number == state.best,
         "sealed": len(model.votes),
@@ -134,6 +144,9 @@ class Tally:
     counts: Counter[str] = field(default_factory=Counter)
     authored: Counter[Address] = field(default_factory=Counter)
     voted: Counter[Address] = field(default_factory=Counter)
+    doubts: deque[tuple[int, int, float]] = field(default_factory=lambda: deque(maxlen=POINTS))
+    """Of the newest Final models: id, time, and the share of the opened weight that voted the lowest bucket, which says
+    that a model copies the voter's pictures or cannot be used."""
     after: int = 1
     """The first id that is not counted for good."""
 
@@ -142,8 +155,12 @@ class Tally:
         if state is not self.state:
             self.state, self.after = state, 1
             self.counts, self.authored, self.voted = Counter(), Counter(), Counter()
+            self.doubts.clear()
         while self.after in state.models and state.models[self.after].status in (Status.FINAL, Status.VOID):
-            _count(state.models[self.after], self.counts, self.authored, self.voted)
+            model = state.models[self.after]
+            _count(model, self.counts, self.authored, self.voted)
+            if model.status is Status.FINAL:
+                self.doubts.append((self.after, model.reserved_at, _doubted(model)))
             self.after += 1
         found = Counter(self.counts), Counter(self.authored), Counter(self.voted)
         open_now = []
@@ -156,16 +173,22 @@ class Tally:
 
 
 def _count(model: ModelState, counts: Counter[str], authored: Counter[Address], voted: Counter[Address]) -> None:
-    counts[Status(model.status).name.lower()] += 1
+    counts[standing(model)] += 1
     authored[model.author] += 1
     voted.update(model.votes.keys())
+
+
+def _doubted(model: ModelState) -> float:
+    opened = [vote for vote in model.votes.values() if vote.improvement is not None]
+    whole = sum(vote.weight for vote in opened)
+    return sum(vote.weight for vote in opened if vote.improvement == LOWEST) / whole if whole else 0.0
 
 
 def federation(seen: Seen) -> Json:
     """Who is there, what is best, where it came from, what is open now."""
     state = seen.state
     found, authored, voted, open_now = seen.tally.of(state)
-    counts = dict.fromkeys((status.name.lower() for status in Status if status), 0) | found
+    counts = dict.fromkeys([*(status.name.lower() for status in Status if status), VOTED_DOWN], 0) | found
     ranked = nsmallest(NODES, state.nodes, key=lambda node: (-_held(state.nodes[node]), node))
     return {
         "head": head(seen),
@@ -180,6 +203,7 @@ def federation(seen: Seen) -> Json:
             for address in ranked
         ],
         "levels": levels(state),
+        "doubts": list(seen.tally.doubts),
         "open": [row(seen, number) for number in open_now[:LATEST]],
         "latest": [row(seen, number) for number in islice(reversed(state.models), LATEST)],
         "graph": graph(seen),
@@ -209,10 +233,15 @@ def node_row(seen: Seen, address: Address) -> Json:
 
 
 def levels(state: TaskState) -> Json:
-    """Levels of Final models by id: those that became best, and the newest others; at most ``POINTS`` of each."""
+    """Levels of Final models by id: those that became best, and the newest others that were not voted down; at most
+    ``POINTS`` of each."""
     final = [(number, model) for number, model in state.models.items() if model.status is Status.FINAL]
     best = [(number, model) for number, model in final if model.gain or number == GENESIS][-POINTS:]
-    others = [(number, model) for number, model in final if not model.gain and number != GENESIS][-POINTS:]
+    others = [
+        (number, model)
+        for number, model in final
+        if not model.gain and number != GENESIS and standing(model) != VOTED_DOWN
+    ][-POINTS:]
     return {
         "best": [[n, m.reserved_at, m.level, m.measured] for n, m in best],
         "others": [[n, m.reserved_at, m.level, m.measured] for n, m in others],

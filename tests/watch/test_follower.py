@@ -11,9 +11,11 @@ from pdfed_sdk.audit import audit
 from pdfed_sdk.audit.explain import explain
 from pdfed_sdk.audit.reducer import Reducer
 from pdfed_sdk.audit.state import TaskState
+from pdfed_sdk.buckets import LOWEST
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.types import Status
 from pdfed_sdk.watch.chronicle import Line
+from pdfed_sdk.watch.views import standing
 from pdfed_sdk.watch.watcher import Watcher
 from tests.support.federation import UNIT, Federation
 from tests.support.fuzzing import good_history
@@ -119,7 +121,7 @@ def test_counts_are_those_of_a_whole_count_at_every_step(tmp_path: Path) -> None
     client.waiting = [lambda block=block: block for block in good_history()]
     while watcher.follower.step() is not None and client.waiting:
         view, models = watcher.federation(), watcher.follower.reducer.state.models
-        whole = Counter(Status(model.status).name.lower() for number, model in models.items() if number)
+        whole = Counter(standing(model) for number, model in models.items() if number)
         assert Counter({name: count for name, count in view["counts"].items() if name != "nodes" and count}) == whole
         for node in view["nodes"]:
             assert node["submissions"] == sum(m.author == node["address"] for n, m in models.items() if n)
@@ -128,3 +130,27 @@ def test_counts_are_those_of_a_whole_count_at_every_step(tmp_path: Path) -> None
             watcher.follower.save()
             watcher.follower._restore(None)
     assert len(models) == 13
+
+
+def test_a_model_that_voters_put_into_the_lowest_class_is_voted_down(tmp_path: Path) -> None:
+    watcher, _ = build(tmp_path, 12, 7)
+    watcher.follower.catch_up()
+    state = watcher.follower.reducer.state
+    doubted, down = [n for n, m in state.models.items() if n and not m.gain and m.status is Status.FINAL][:2]
+    for number, outcome in ((doubted, 3), (down, LOWEST)):
+        model = state.models[number]
+        model.outcome = outcome
+        for place, vote in enumerate(model.votes.values()):
+            vote.improvement = LOWEST if place == 0 else outcome
+    view = watcher.federation()
+    votes = list(state.models[doubted].votes.values())
+    shares = {at: share for at, _, share in view["doubts"]}
+    assert shares[doubted] == votes[0].weight / sum(vote.weight for vote in votes) < 1
+    assert shares[down] == 1
+    assert view["counts"]["voted_down"] == sum(m.outcome == LOWEST for n, m in state.models.items() if n)
+    rows = {row["id"]: (row["status"], row["level"]) for row in view["latest"]}
+    assert rows[down] == ("voted_down", None)
+    assert rows[doubted] == ("final", state.models[doubted].level)
+    others = [point[0] for point in view["levels"]["others"]]
+    assert doubted in others
+    assert down not in others

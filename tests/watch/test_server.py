@@ -67,7 +67,14 @@ def changes(page: Page, until: int) -> Iterator[dict[str, object]]:
 def test_views_and_changes(page: Page, task: Federation) -> None:
     views = {name: page.json(f"/api/{name}") for name in ("federation", "submission/2", "money", "audit")}
     assert views["audit"]["ok"]
-    assert views["federation"]["counts"] == {"reserved": 0, "open": 0, "final": 3, "void": 2, "nodes": 5}
+    assert views["federation"]["counts"] == {
+        "reserved": 0,
+        "open": 0,
+        "final": 3,
+        "void": 2,
+        "voted_down": 0,
+        "nodes": 5,
+    }
     histogram = views["submission/2"]["histogram"]
     assert sum(histogram["weights"]) > 0  # type: ignore[index]
     assert page.json(f"/api/node/{task.signers[3].address}")["lines"]

@@ -34,6 +34,18 @@ export function Levels({ levels }: { levels: Federation["levels"] }) {
   );
 }
 
+/** How much of the votes found copies in each model. */
+export function Doubts({ doubts, down }: { doubts: Federation["doubts"]; down: number }) {
+  return (
+    <Plot
+      data={[doubts.map(([, time]) => time), doubts.map(([, , share]) => 100 * share)]}
+      told={words.federation.doubtsTold(doubts.length, down)}
+      axis={words.federation.doubtsAxis}
+      lines={[{ label: words.federation.doubtsLine, dots: true }]}
+    />
+  );
+}
+
 interface Shape {
   label: string;
   stepped?: boolean;

@@ -13,7 +13,7 @@ export interface Head {
   faults: number;
   rules: { kappa: number; least_step: number; lineage: number; voters: number; tau: number };
 }
-export type Status = "reserved" | "open" | "final" | "void";
+export type Status = "reserved" | "open" | "final" | "voted_down" | "void";
 export interface Windows {
   submit_end: number;
   commit_end: number;
@@ -69,6 +69,7 @@ export interface Federation {
   counts: Record<Status | "nodes", number>;
   nodes: (NodeRow & { submissions: number; votes: number })[];
   levels: { best: Point[]; others: Point[] };
+  doubts: [id: number, time: number, share: number][];
   open: Row[];
   latest: Row[];
   graph: Graph;

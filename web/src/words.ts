@@ -24,12 +24,13 @@ export const words = {
   paused: "Reservations are paused by the guardian.",
   untitled: "A task without a title",
 
-  status: { reserved: "reserved", open: "being voted on", final: "accepted", void: "void" },
-  statusSign: { reserved: "◌", open: "◐", final: "●", void: "✕" },
+  status: { reserved: "reserved", open: "being voted on", final: "accepted", voted_down: "voted down", void: "void" },
+  statusSign: { reserved: "◌", open: "◐", final: "●", voted_down: "▼", void: "✕" },
   statusTold: {
     reserved: "Its place is taken; the model itself is not submitted yet.",
     open: "Votes on it are sealed and opened now.",
     final: "The votes have decided; it has a level.",
+    voted_down: "The votes put it into the lowest class: it copies private pictures, or cannot be used.",
     void: "Too few votes, or never submitted: it does not count.",
   },
   best: "best",
@@ -65,6 +66,13 @@ export const words = {
     bestLine: "best model",
     others: "other accepted models",
     levelAxis: "level (grains)",
+    doubts: "Copies of private pictures",
+    doubtsNote:
+      "Of each model, the share of the votes’ weight that put it into the lowest class: those nodes found copies of their own pictures in it, or could not use it.",
+    doubtsTold: (count: number, down: number) =>
+      `Chart over time of the share of the votes that found copies: ${count} models, ${down} of them voted down.`,
+    doubtsAxis: "found copies (%)",
+    doubtsLine: "share of the votes",
     latest: "Latest models",
     noModels: "No model has been submitted yet. Nodes that train appear here with their first submission.",
     moreNodes: (count: number) => `${count.toLocaleString()} more ${count === 1 ? "node" : "nodes"} with less stake.`,
@@ -118,6 +126,8 @@ export const words = {
       open: "It is being voted on.",
       best: (gain: number) => `Accepted, and it became the best model: ${gain} grains above the one before.`,
       final: "Accepted, but not better than the best by the least step: it earns no reward of its own.",
+      voted_down:
+        "Voted down: nodes found copies of their own pictures in it, or could not use it. It earns nothing; where the median of the votes says the same, its author loses the bond.",
       void: "Void: it does not count, and its fee goes back.",
       first: "The sponsor’s model that everything started from. Its level is 0 by definition.",
     },

@@ -1,4 +1,4 @@
-import { Levels } from "../chart";
+import { Doubts, Levels } from "../chart";
 import { ofFirst } from "../format";
 import { Graph } from "../graph";
 import { Amount, Countdown, Figure, Model, Name, Rows, Samples, State, Table } from "../parts";
@@ -62,6 +62,14 @@ export function FederationView({ view }: { view: Federation }) {
         <section>
           <h2>{w.levels}</h2>
           <Levels levels={view.levels} />
+        </section>
+      )}
+
+      {view.doubts.length > 0 && (
+        <section>
+          <h2>{w.doubts}</h2>
+          <p class="note">{w.doubtsNote}</p>
+          <Doubts doubts={view.doubts} down={counts.voted_down} />
         </section>
       )}
 

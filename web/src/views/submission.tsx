@@ -108,7 +108,7 @@ function Votes({ view }: { view: Submission }) {
   const { head, votes } = view;
   const t = words.table;
   if (!votes.length) return <p class="empty">{words.submission.noVotes}</p>;
-  const ended = view.status === "final" || view.status === "void";
+  const ended = ["final", "voted_down", "void"].includes(view.status);
   return (
     <Table label={words.submission.votesTitle} heads={[t.node, t.vote, t.weight, t.usual, t.pay]}>
       {votes.map((vote) => (
