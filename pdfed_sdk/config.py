@@ -83,7 +83,8 @@ class TrainingSection:
     """``only``: train on the split's first so many shared pictures instead of all (0: all). ``dedup``: at most this
     share of the training pictures, the most copied by models that were scored, is left out (0: none). ``withdrawn``: a
     signed list of pictures that are no longer trained on (`node.withdrawal`). ``stop``: end a training when the loss on
-    the held-out pictures rises, and take the weights of its lowest point. ``ambient``: share of the noise schedule in
+    the held-out pictures rises, and take the weights of its lowest point. ``weigh``: average several parents with the
+    shares that have the lowest loss on them, instead of the strategy's. ``ambient``: share of the noise schedule in
     which clean pictures are seen (0: all of it)."""
 
     batch: int = 32
@@ -92,13 +93,14 @@ class TrainingSection:
     only: int = 0
     dedup: float = 0.05
     withdrawn: str = ""
-    stop: bool = False
+    stop: bool = True
+    weigh: bool = True
     ambient: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class PartsSection:
-    """Dotted paths of what makes a node's own parts; the signatures are those of the defaults in node/workbench.py."""
+    """Dotted paths of what makes a node's own parts; their signatures are those of the defaults."""
 
     dataset: str = "pdfed_sdk.node.picture_parts:load_split"
     evaluator: str = "pdfed_sdk.node.picture_parts:make_evaluator"

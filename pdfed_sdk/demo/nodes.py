@@ -45,7 +45,7 @@ class DemoNode:
                 "until_closed": True,
                 "rehearse": False,
             },
-            "training": {"only": ARTWORK, "batch": 2 * ARTWORK} if self.only_artwork else {},
+            "training": {"stop": False, **({"only": ARTWORK, "batch": 2 * ARTWORK} if self.only_artwork else {})},
             "strategy": self.strategy,
         }
         text = []

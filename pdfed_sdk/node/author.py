@@ -30,7 +30,7 @@ from pdfed_sdk.errors import (
 from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.model_cache import CachedModel, ModelCache
-from pdfed_sdk.node.parts import Evaluator, Heartbeat, StepHook, Trainer
+from pdfed_sdk.node.parts import Evaluator, Heartbeat, StepHook, Trainer, Weighing
 from pdfed_sdk.node.publishing import submit_model
 from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import Candidate, LocalStrategy, choose_parents
@@ -136,17 +136,20 @@ class Author:
         pictures = self.strategy.pictures(number)
         if pictures <= 0:
             return None
-        refused = self._refused()
-        clean = refused is not None and bool(refused.clean)
-        parents = list(refused.parents) if refused is not None and clean else self._fetched_parents()
-        if not parents or not self._affordable():
-            return None
-        own: dict[str, Any] = {}
+        refused, own = self._refused(), dict[str, Any]()
         if refused is not None:
             pictures = max(1, pictures // 2)
-            if clean:
-                own = {"start": refused.clean, "before": refused.before + refused.pictures // 2}
-                log.info("attempt %d goes on from the last state that passed the gate, %s", number, refused.clean)
+        if refused is not None and refused.clean:
+            parents = list(refused.parents)
+            own = {"start": refused.clean, "before": refused.before + refused.pictures // 2}
+        else:
+            parents = self._fetched_parents()
+        if not parents or not self._affordable():
+            return None
+        if own:
+            log.info("attempt %d goes on from the last state that passed the gate, %s", number, own["start"])
+        else:
+            parents = self._weighed(parents, pictures)
         seed = int.from_bytes(bytes.fromhex(self.me[2:])[:6], "big") ^ number
         excluded = self.dedup.excluded()
         told = " + ".join(f"#{p.id}" for p in parents)
@@ -174,6 +177,14 @@ class Author:
                     break
             else:
                 return parents
+
+    def _weighed(self, parents: list[Parent], pictures: int) -> list[Parent]:
+        """Several parents with the shares that suit this node's own pictures, where its trainer can tell."""
+        if len(parents) < 2 or not isinstance(self.trainer, Weighing):
+            return parents
+        folders = [(self.models.get(parent.id).folder, parent.weight_bps) for parent in parents]
+        shares = self.trainer.weigh(folders, pictures=pictures, heartbeat=self.heartbeat)
+        return [Parent(parent.id, share) for parent, share in zip(parents, shares, strict=True) if share]
 
     def _has_room(self) -> bool:
         free = shutil.disk_usage(self.records.root).free

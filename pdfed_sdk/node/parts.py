@@ -1,6 +1,6 @@
 """What a node needs of training and scoring, as protocols: an integrator swaps either by a dotted path.
 
-The real ones live in ``workbench.py`` and are wired by the command line; nothing here imports torch.
+The real ones live in ``picture_parts.py`` and are wired by the command line; nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +89,14 @@ class Trainer(Protocol):
         half of the pictures, for the gate; a trainer that cannot leaves it out. Returns the training facts for the
         manifest, JSON-ready; None if ``on_step`` ended it before the last picture. MlError abandons the attempt.
         """
+        ...
+
+
+@runtime_checkable
+class Weighing(Protocol):
+    """A trainer that can also say how several parents are best averaged; what it says is declared on chain."""
+
+    def weigh(self, parents: Sequence[tuple[Path, int]], *, pictures: int, heartbeat: Heartbeat) -> list[int]:
+        """Shares of ``parents`` (diffusers folders, basis points) for a training with so many ``pictures``, in basis
+        points that sum to 10,000; 0 for a parent that is better left out. MlError if they cannot be averaged."""
         ...

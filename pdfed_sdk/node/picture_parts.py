@@ -18,14 +18,16 @@ from pdfed_sdk.errors import MlError, StoreError
 from pdfed_sdk.family import Model, load_model
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, split_nodes
 from pdfed_sdk.ml.diffusion.hidden_parents import PICTURES, Trace, relations, trace
+from pdfed_sdk.ml.diffusion.mixing import LEAST_LOOKS, PARTS, affordable_looks, best_shares, in_parts
 from pdfed_sdk.ml.diffusion.model import DiffusionModel
 from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
-from pdfed_sdk.ml.diffusion.validation import seldom
+from pdfed_sdk.ml.diffusion.validation import LEAST_HELDOUT, MOST, Validation, seldom
 from pdfed_sdk.ml.scoring.gate import publication_gate
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
 from pdfed_sdk.ml.sources import AS_IT_IS, Reading, load_pictures
 from pdfed_sdk.node.curve import Curve
 from pdfed_sdk.node.parts import Evaluation, Evaluator, Heartbeat, StepHook, Trainer
+from pdfed_sdk.types import BPS
 
 MAX_PAIR_LEAVES = 255
 LOOKS = 20
@@ -128,8 +130,8 @@ class PictureEvaluator:
 
 class PictureTrainer:
     """Trains the class-conditional DDPM on a node's pictures; ``pace`` below 1 leaves the rest of the time idle.
-    ``whole``: these are all of the split's training pictures, so that the dedup list's indices are theirs. With
-    ``heldout`` pictures a training of a DDPM ends when the loss on them rises."""
+    ``whole``: these are all of the split's training pictures, so that the dedup list's indices are theirs. By the loss
+    on ``heldout`` pictures a training of a DDPM ends when it rises (``stop``), and parents are weighed (``weighs``)."""
 
     def __init__(
         self,
@@ -138,8 +140,11 @@ class PictureTrainer:
         pace: float = 1.0,
         whole: bool = True,
         heldout: PictureSet | None = None,
+        stop: bool = True,
+        weighs: bool = True,
     ) -> None:
-        self._heldout = heldout
+        self._heldout = heldout if stop else None
+        self._scale = heldout if weighs else None
         self._pictures, self._config, self._pace, self._whole = pictures, config, pace, whole
 
     def train(
@@ -189,6 +194,16 @@ class PictureTrainer:
         )
         return result.facts.to_dict() if result.finished else None
 
+    def weigh(self, parents: Sequence[tuple[Path, int]], *, pictures: int, heartbeat: Heartbeat) -> list[int]:
+        shares = [share for _, share in parents]
+        looks = affordable_looks(pictures, min(len(self._scale), MOST)) if self._scale else 0
+        models = [load_with_heartbeat(folder, heartbeat) for folder, _ in parents] if looks >= LEAST_LOOKS else []
+        ddpms = [model for model in models if isinstance(model, DiffusionModel)]
+        if self._scale is None or len(ddpms) < max(2, len(parents)):
+            return shares
+        found = best_shares(ddpms, Validation(self._scale), in_parts(shares), looks, heartbeat)
+        return shares if found == in_parts(shares) else [BPS // PARTS * share for share in found]
+
 
 # --- what [parts] of pdfed.toml names by default ----------------------------------------------------------------------
 
@@ -215,5 +230,13 @@ def make_trainer(split: NodeSplit, config: NodeConfig) -> Trainer:
     settings = TrainConfig(
         batch=wanted.batch, lr=wanted.lr, ema=wanted.ema, device=config.node.device, ambient=wanted.ambient
     )
-    heldout = split.heldout if wanted.stop else None
-    return PictureTrainer(pictures, settings, config.node.pace, whole=not wanted.only, heldout=heldout)
+    heldout = split.heldout if len(split.heldout) >= LEAST_HELDOUT else None
+    return PictureTrainer(
+        pictures,
+        settings,
+        config.node.pace,
+        whole=not wanted.only,
+        heldout=heldout,
+        stop=wanted.stop,
+        weighs=wanted.weigh,
+    )

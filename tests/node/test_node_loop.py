@@ -9,6 +9,7 @@ import dataclasses
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,27 @@ def test_two_trainers_build_on_each_other(world: World):
     entry = second_author.view.entries[max(second_author.view.entries)]
     assert entry.record
     assert [p.id for p in entry.record.parents] == [first]
+
+
+class WeighingStepper(Stepper):
+    """Gives everything but an eighth to the second parent, and nothing to a third."""
+
+    def weigh(self, parents: Sequence[tuple[Path, int]], *, pictures: int, heartbeat: Heartbeat) -> list[int]:
+        assert [share for _, share in parents] == [3_334, 3_333, 3_333]
+        return [1_250, 8_750, 0]
+
+
+def test_what_the_trainer_weighs_is_what_is_declared(world: World):
+    known = [world.submit(index) for index in (1, 3, 4)]
+    strategy = TrainFromBest(budget=10, average=3)
+    author = world.node(2, opinion=Opinion(5), trainer=WeighingStepper(), strategy=strategy)
+    author.tick()
+    assert author.author
+    author.author.work()
+    author.view.refresh()
+    record = author.view.entries[max(author.view.entries)].record
+    assert record
+    assert record.parents == (Parent(known[2], 1_250), Parent(known[1], 8_750))
 
 
 # --- joining ---

@@ -21,6 +21,8 @@ from pdfed_sdk.ml.snapshots import read_tensors, write_tensors
 
 MOST = 128
 """Pictures of a validation set that are used; more cost time and decide no better."""
+LEAST_HELDOUT = 2
+"""Pictures of a validation set without which nothing can be said."""
 DRAWS = 4
 """Times, and noises, at which each picture is looked at."""
 SURE = 2.0
@@ -54,8 +56,8 @@ class Validation:
     are compared under the same conditions, picture by picture."""
 
     def __init__(self, heldout: PictureSet, *, seed: int = 0, most: int = MOST) -> None:
-        if len(heldout) < 2:
-            raise DataError(f"heldout has {len(heldout)} pictures, a validation score needs at least 2")
+        if len(heldout) < LEAST_HELDOUT:
+            raise DataError(f"heldout has {len(heldout)} pictures, a validation score needs at least {LEAST_HELDOUT}")
         shown = heldout.take(range(min(len(heldout), most)))
         self.pictures = shown
         random = torch.Generator().manual_seed(seed)
