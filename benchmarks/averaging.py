@@ -1,9 +1,9 @@
 """What are searched shares of an average worth, beside equal ones? No training picture is spent on either.
 
-A seed is one small federation on MNIST: node 0 trains from genesis, node 1 from node 0's model, node 2 from genesis for a
-third of the time. Node 3 averages the three as a trainer would (LCSC, arXiv 2404.02241): equally, and with the shares that
-have the lowest validation loss on its held-out pictures. Both are measured on its other pictures: J by its own scorer, and
-the loss. The effect is 32·log2(J equal / J searched), in grains: above 0 the search helps. Its 95 % interval is a
+A seed is one small federation on MNIST: node 0 trains from genesis, node 1 from node 0's model, node 2 from genesis for
+a third of the time. Node 3 averages the three as a trainer would (LCSC, arXiv 2404.02241): equally, and with the shares
+that have the lowest validation loss on its held-out pictures. Both are measured on its other pictures: J by its own
+scorer, and the loss. The effect is 32·log2(J equal / J searched), in grains: above 0 the search helps. Its 95 % interval is a
 bootstrap over the seeds.
 
     python -m benchmarks.averaging [--seeds 5] [--pictures 6000] [--looks 24] [--json]
@@ -91,8 +91,8 @@ def main() -> None:
             shares = " ".join(f"{share / PARTS:.2f}" for share in row["shares"])
             one, two = row["equal"], row["searched"]
             print(
-                f"{seed:>4} {shares:>14} {one['objective']:>9.3f} {two['objective']:>11.3f} {one['loss']:>11.4f} "
-                f"{two['loss']:>9.4f} {row['grains']:>+7.1f}",
+                f"{seed:>4} {shares:>14} {one['objective']:>10.3f} {two['objective']:>10.3f} {one['loss']:>10.4f} "
+                f"{two['loss']:>10.4f} {row['grains']:>+10.1f}",
                 flush=True,
             )
     effects = [row["grains"] for row in rows]
