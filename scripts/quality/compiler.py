@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from pathlib import Path
@@ -53,6 +54,17 @@ class Compiler:
 
 def source_of(contract: str) -> str:
     return f"contracts/{contract}.sol"
+
+
+def digest_of(*places: str) -> str:
+    """A digest of all sources below these folders, or of these files."""
+    digest = hashlib.sha256()
+    for place in places:
+        path = ROOT / place
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.suffix in (".sol", ".py"):
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def creation_codes(answer: dict[str, Any]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from compiler import ROOT, Compiler, creation_codes, source_of
+from compiler import ROOT, Compiler, creation_codes, digest_of, source_of
 from killers import MATHS, Forge, Python
 from mutants import Mutant, shares, shuffled
 from report import OPEN, STAGES, Result, conclude, reasons
@@ -43,7 +43,7 @@ HOLDERS: dict[str, tuple[list[str], str]] = {
     "contracts/libraries/History.sol": (["StakeVault"], "HistoryTest"),
     "contracts/libraries/Models.sol": (["ModelRegistry"], "MathsTest"),
     "contracts/libraries/Power.sol": (["RewardPool"], "MathsTest"),
-    "contracts/libraries/Quorum.sol": (["ScoreBook"], ""),
+    "contracts/libraries/Quorum.sol": (["ScoreBook"], "MathsTest"),
     "contracts/libraries/Sealed.sol": (["ScoreBook"], ""),
     "contracts/libraries/Stakes.sol": (["StakeVault", "ScoreBook", "TaskFactory"], ""),
     "contracts/libraries/TaskAssembler.sol": (["TaskFactory"], ""),
@@ -117,17 +117,6 @@ def functions_by_test() -> dict[str, set[str]]:
     points = json.loads((folder / "points.json").read_text())
     touched = json.loads((folder / "touched.json").read_text())
     return {test: {points[n // 2]["function"] for n in numbers} for test, numbers in touched.items()}
-
-
-def digest_of(*places: str) -> str:
-    """A digest of all sources below these folders, or of these files."""
-    digest = hashlib.sha256()
-    for place in places:
-        path = ROOT / place
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.suffix in (".sol", ".py"):
-                digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def digest_of_code(compiler: Compiler) -> str:
