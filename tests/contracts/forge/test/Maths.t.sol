@@ -5,6 +5,7 @@ import {Parent} from "../../../../interfaces/PdfedTypes.sol";
 import {Histogram} from "../../../../contracts/libraries/Histogram.sol";
 import {Models} from "../../../../contracts/libraries/Models.sol";
 import {Power} from "../../../../contracts/libraries/Power.sol";
+import {Quorum} from "../../../../contracts/libraries/Quorum.sol";
 import {VoterPay} from "../../../../contracts/libraries/VoterPay.sol";
 
 /// @title Properties of the pure maths, for `forge test` (random inputs) and for symbolic execution (`check_` functions)
@@ -49,6 +50,45 @@ contract MathsTest {
         int256 step = int256(nextTau) - tau;
         assert(step >= -1 && step <= 1);
         if (median <= -7) assert(nextTau == tau && nextQ == q);
+    }
+
+    /// @dev A tie counts 0; each moves by one step and within its clamp.
+    function test_tau_and_q_move_by_one_step() public pure {
+        uint24 q = 1 << 23;
+        (int8 tau, uint24 next) = VoterPay.move(0, q, 3, 5, 10);
+        assert(tau == 1 && next == q - q / 50);
+        (tau, next) = VoterPay.move(3, q, 3, 6, 10);
+        assert(tau == 3 && next == q + ((1 << 24) - q) / 50);
+        (tau,) = VoterPay.move(-1, q, -6, 0, 10);
+        assert(tau == -2);
+        (tau,) = VoterPay.move(-2, q, -6, 0, 10);
+        assert(tau == -2);
+        (tau, next) = VoterPay.move(2, q, -7, 0, 10);
+        assert(tau == 2 && next == q);
+    }
+
+    /// @dev The majority of the others, without the voter's own weight; a tie counts 0.
+    function test_a_majority_is_of_the_others() public pure {
+        assert(VoterPay.majorityOfOthers(100, 60, 19, true) && !VoterPay.majorityOfOthers(100, 60, 20, true));
+        assert(VoterPay.majorityOfOthers(100, 40, 21, false) && !VoterPay.majorityOfOthers(100, 40, 20, false));
+    }
+
+    // --------------------------------------------------------------------------------------------------------- quorum
+
+    /// @dev max(floor, E / 6, min(E / 3, Q / 2)): each of them reached exactly is enough, a unit less is not.
+    function test_a_quorum_is_reached_exactly() public pure {
+        uint256 q = 120 << 16;
+        assert(Quorum.reached(20, 60, q, 3) && !Quorum.reached(20, 61, q, 3));
+        assert(Quorum.reached(12, 60, 24 << 16, 3) && !Quorum.reached(12, 60, (24 << 16) + 1, 3));
+        assert(Quorum.reached(10, 60, 1, 3) && !Quorum.reached(10, 61, 1, 3));
+        assert(Quorum.reached(20, 60, q, 20) && !Quorum.reached(20, 60, q, 21));
+    }
+
+    function test_what_is_usual_moves_by_a_thirty_second() public pure {
+        assert(Quorum.known(0, 7) == 7 << 16 && Quorum.known(5, 7) == 5);
+        assert(Quorum.move(33 << 16, 33) == 33 << 16 && Quorum.move(32 << 16, 0) == 31 << 16);
+        assert(Quorum.move(63, 1) == 63 - 1 + (1 << 11));
+        assert(Quorum.move(uint48(type(uint32).max) << 16, type(uint32).max) >> 16 == type(uint32).max);
     }
 
     // --------------------------------------------------------------------------------------------------------- powers

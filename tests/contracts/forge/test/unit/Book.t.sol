@@ -140,6 +140,36 @@ contract BookTest is World {
         vm.assertEq(book.voteOf(id, bob).weight, 13);
     }
 
+    /// @dev Not by a call of the key, nor in a batch.
+    function test_an_author_does_not_vote_through_its_key() public {
+        vm.prank(ann);
+        vault.setVotingKey(key);
+        bytes32 c = bytes32(uint256(1) << 64);
+        _no(abi.encodeWithSelector(IScoreBook.BookAuthorCannotVote.selector, id, ann), key, ann, c);
+        SealedVote[] memory list = new SealedVote[](1);
+        list[0] = _of(id, c);
+        vm.expectEmit(address(book));
+        emit IScoreBook.CommitSkipped(id, ann, IScoreBook.BookAuthorCannotVote.selector);
+        vm.prank(key);
+        book.commitMany(ann, list);
+    }
+
+    /// @dev All 24 bytes of a commitment are compared, and no more are kept.
+    function test_the_last_bit_of_a_commitment_counts() public {
+        bytes32 c = seal(vote(bob, id, 4));
+        v_ = _of(id, c ^ bytes32(uint256(1) << 64));
+        vm.prank(bob);
+        book.commit(bob, v_);
+        v_ = _of(id, seal(vote(cat, id, 4)) ^ bytes32(uint256(1) << 63));
+        vm.prank(cat);
+        book.commit(cat, v_);
+        toReveal(id);
+        bytes24 kept = bytes24(c ^ bytes32(uint256(1) << 64));
+        vm.expectRevert(abi.encodeWithSelector(IScoreBook.BookCommitmentMismatch.selector, id, bob, kept, c));
+        reveal(bob, id, 4);
+        reveal(cat, id, 4);
+    }
+
     // ----------------------------------------------------------------------------------------------------- batches
 
     function test_commit_many_skips_a_bad_entry() public {

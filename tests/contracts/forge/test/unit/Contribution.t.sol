@@ -183,8 +183,8 @@ contract ContributionTest is World {
         vm.assertEq(credit(bob), before + owed);
     }
 
-    /// @dev A copy that became best by showing what was pressed takes nothing of what later models earn, either.
-    function test_what_only_shows_takes_nothing_along_references() public {
+    /// @dev Another task, in which half of each author's part flows on along references.
+    function _lines() private {
         TaskParams memory p = defaults();
         (p.lineageBps, p.cardDigest) = (5_000, bytes32(uint256(7)));
         create(p);
@@ -197,6 +197,11 @@ contract ContributionTest is World {
         }
         fund(1_000 * UNIT);
         travel(5);
+    }
+
+    /// @dev A copy that became best by showing what was pressed takes nothing of what later models earn, either.
+    function test_what_only_shows_takes_nothing_along_references() public {
+        _lines();
         uint256 x = whole(ann, only(0), -8, 14);
         uint256 c = whole(thief, only(uint32(x)), 14, 14);
         uint256 d = whole(bob, only(uint32(c)), 4, 4);
@@ -206,5 +211,116 @@ contract ContributionTest is World {
         uint256 before = credit(thief);
         pool.pour(c, c);
         vm.assertEq(credit(thief), before, "nothing of the reward, nothing of the stream");
+    }
+
+    /// @dev Pressed to 3 of 24 grains, so paid for three: what flows along references stops at it by three as well.
+    function test_own_grains_are_at_most_the_gain() public {
+        _lines();
+        uint256 x = whole(ann, only(0), 3, 14);
+        pool.pour(x, x);
+        uint256 d = whole(bob, only(uint32(x)), 4, 4);
+        pool.pour(d, d);
+        uint256 stream = pool.pending(x);
+        uint256 before = credit(ann);
+        pool.pour(x, x);
+        vm.assertEq(credit(ann), before + stream * 271 / 1_000); // 1 - 0.9^3
+    }
+
+    // -------------------------------------------------------------------------- shares of shares, and whose base counts
+
+    uint32 private root; // M = 6
+    uint32 private left; // of root's, M = 10
+    uint32 private right; // of root's, M = 8
+    uint32 private trunk; // the best afterwards, L = M = 2
+
+    /// @dev Three models that are pressed, all against genesis, and one that becomes best.
+    function _pressed() private {
+        root = uint32(open(ann, only(0)));
+        left = uint32(open(bob, only(root)));
+        right = uint32(open(cy, only(root)));
+        trunk = uint32(open(thief, only(0)));
+        uint256[] memory ids = new uint256[](4);
+        int8[] memory low = new int8[](4);
+        int8[] memory high = new int8[](4);
+        (ids[0], ids[1], ids[2], ids[3]) = (root, left, right, trunk);
+        (low[0], low[1], low[2], low[3]) = (-8, -8, -8, 2);
+        (high[0], high[1], high[2], high[3]) = (6, 9, 8, 2); // index 9 is ten grains
+        _together(ids, low, high);
+        vm.assertEq(registry.submission(left).standing.measured, 10);
+        (uint256 best,) = registry.best();
+        vm.assertEq(best, trunk);
+    }
+
+    /// @dev Of what left and right hold of c the root gets what is below them, from both.
+    function _drawn(uint256 c, uint256 toLeft, uint256 toRight) private {
+        uint256 before = credit(bob);
+        pool.pour(left, c);
+        vm.assertEq(credit(bob), before + toLeft * 4 / 8, "of the 8 grains above the base 4 are its own");
+        before = credit(cy);
+        pool.pour(right, c);
+        vm.assertEq(credit(cy), before + toRight * 2 / 6, "of 6 grains 2");
+        before = credit(ann);
+        pool.pour(root, c);
+        vm.assertEq(credit(ann), before + toLeft - toLeft * 4 / 8 + toRight - toRight * 2 / 6, "the rest of both");
+    }
+
+    /// @dev c is 26, its base 2: 8 and 6 grains of the parents are above it, 2 of them of left alone.
+    function test_an_inherited_share_is_split_above_the_base_of_its_source() public {
+        _pressed();
+        uint256 c = whole(thief, two(left, 5_000, right), 14, 14);
+        uint256 owed = pool.owed(c);
+        uint256 below = owed - owed * 16 / 24;
+        pool.pour(c, c);
+        uint256 toLeft = below * 60 / 96;
+        vm.assertEq(pool.shareOf(left, c).above, toLeft);
+        vm.assertEq(pool.shareOf(right, c).above, below - toLeft);
+        _drawn(c, toLeft, below - toLeft);
+    }
+
+    /// @dev While c is open a rival becomes best, pressed to 3 of 24 grains: c's gain is 21, of which M backs 4. The other
+    ///      17 were held down, and are split above the reference of c, M = 2, not above the best, M = 26.
+    function test_an_inherited_held_part_is_split_above_the_reference_of_its_source() public {
+        _pressed();
+        uint256 rival = open(thief, only(0));
+        uint256 c = open(thief, two(left, 5_000, right));
+        _together(_two(rival, c), _pair(3, 15), _pair(14, 15));
+        vm.assertEq(registry.submission(c).standing.gain, 21);
+        vm.assertEq(registry.submission(c).standing.previousId, rival);
+        uint256 held = pool.owed(c) * 17 / 21;
+        pool.pour(c, c);
+        uint256 toLeft = held * 60 / 96;
+        vm.assertEq(pool.shareOf(left, c).held, toLeft);
+        vm.assertEq(pool.shareOf(right, c).held, held - toLeft);
+        _drawn(c, toLeft, held - toLeft);
+    }
+
+    /// @dev Its reference stays the base of a model that never was best, whatever was best when it was concluded.
+    function test_royalties_of_a_model_that_was_not_best_are_split_above_its_reference() public {
+        _pressed();
+        uint256 rival = open(thief, only(0));
+        uint256 y = open(cy, only(left));
+        _together(_two(rival, y), _pair(3, -8), _pair(14, 10)); // M of y is 2 + 12
+        vm.assertEq(registry.submission(y).standing.previousId, trunk);
+        give(stranger, 12_000);
+        vm.prank(stranger);
+        pool.payRoyalty(y, 12_000);
+        uint256 before = credit(cy);
+        pool.pour(y, y);
+        vm.assertEq(credit(cy), before + 4_000); // 14 - 10 of 14 - 2
+        vm.assertEq(pool.shareOf(left, y).above, 8_000);
+    }
+
+    /// @dev Left's reference is genesis: what flows on of its share is commons, not the reference's of c.
+    function test_a_part_of_a_share_flows_to_the_reference_of_who_holds_it() public {
+        _lines();
+        _pressed();
+        uint256 c = whole(thief, two(left, 5_000, right), 14, 14);
+        pool.pour(c, c);
+        uint256 waiting = pool.pending(trunk);
+        uint256 commons = pool.balances().commons;
+        uint256 own = pool.shareOf(left, c).above * 4 / 8;
+        pool.pour(left, c);
+        vm.assertEq(pool.pending(trunk), waiting);
+        vm.assertEq(pool.balances().commons, commons + own / 2);
     }
 }

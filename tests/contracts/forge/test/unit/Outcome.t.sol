@@ -130,6 +130,13 @@ contract OutcomeTest is World {
         holds(voters[1], 11 * UNIT, 0, 0, 0);
         holds(voters[2], 10.8e18, 0, 0, 0); // silence costs the whole bond
         owns(0, 0, 1.2e18, 0);
+        vm.assertEq(registry.trend().tau, 0); // what has no quorum teaches the task nothing but who votes
+        vm.assertEq(registry.trend().q, 1 << 23);
+        (uint16 yes, uint16 seen) = vault.history(voters[0]);
+        vm.assertEq(yes, 1); // an opened vote is one of its voter's, whatever became of the id
+        vm.assertEq(seen, 1);
+        (, seen) = vault.history(voters[2]);
+        vm.assertEq(seen, 0);
     }
 
     /// @notice Attack: junk. A median at the bottom costs the author its bond, pays nobody, teaches nothing.
@@ -343,6 +350,28 @@ contract OutcomeTest is World {
         _score(id, votes);
         vm.assertEq(registry.submission(id).result.outcome, -6);
         vm.assertEq(registry.trend().tau, 1);
+    }
+
+    /// @dev Who presses the outcome to the bottom neither keeps the others from their pay nor itself from its charge.
+    function test_pay_follows_the_median_and_not_the_outcome() public {
+        TaskParams memory p = defaults();
+        p.kappaBps = 2_000; // ten of 46 are a veto
+        _task(p);
+        uint256 id = open(ann, only(0));
+        int8[] memory votes = new int8[](4);
+        (votes[0], votes[1], votes[2], votes[3]) = (-8, 5, 5, 5);
+        _score(id, votes);
+        vm.assertEq(registry.submission(id).result.outcome, -8);
+        uint256 slice = 65_217_391_304_347_826;
+        holds(voters[3], 13 * UNIT, 0, 0, 13 * slice / 4);
+        holds(voters[0], 10 * UNIT - (10 * slice + 3) / 4, 0, 0, 0);
+        p.cardDigest = bytes32(uint256(2));
+        _task(p);
+        id = open(ann, only(0));
+        (votes[1], votes[2]) = (-8, -8); // 33 of 46: nothing was measured
+        _score(id, votes);
+        holds(voters[3], 13 * UNIT, 0, 0, 0);
+        holds(voters[0], 10 * UNIT, 0, 0, 0);
     }
 
     // ---------------------------------------------------------------------------------------------------- voters' pay

@@ -123,6 +123,50 @@ contract PoolTest is World {
         vm.assertEq(pool.balances().allowance, grown + whole * UNIT / 20); // for an author without stake
     }
 
+    /// @dev Forty could vote, thirty did.
+    function test_the_drip_counts_who_could_vote() public {
+        join(person(9), 10 * UNIT);
+        travel(5);
+        fund(1_000_000 * UNIT);
+        uint256 id = _model(only(0), 5);
+        vm.assertEq(registry.submission(id).terms.eligible, 40);
+        vm.assertEq(pool.owed(id), 2e18 * (UNIT - 903_920_796_800_000_000) / UNIT);
+    }
+
+    /// @notice Attack: flash stake in the moment of a funding, at which the meter looks and keeps what it sees.
+    function test_stake_of_the_moment_is_not_kept_at_a_funding() public {
+        fund(1_000_000 * UNIT);
+        _model(only(0), 5);
+        travel(1 days);
+        uint256 whole = vault.totalWeightAt(uint40(time()));
+        join(person(30), 1_000_000 * UNIT);
+        travel(4); // a warm-up is five
+        fund(UNIT);
+        uint256 left = pool.balances().allowance;
+        travel(1 days);
+        vm.assertEq(pool.balances().allowance, left + whole * UNIT / 20);
+    }
+
+    /// @dev Stake that leaves ends what is released, and takes back nothing of what was.
+    function test_what_was_released_stays_when_stake_leaves() public {
+        fund(1_000_000 * UNIT);
+        _model(only(0), 5);
+        travel(30 days);
+        fund(UNIT); // the meter looks
+        vm.assertEq(pool.balances().allowance, 7 * 1.5e18);
+        voters.push(ann);
+        for (uint256 i; i < 4; ++i) {
+            uint256 stake = vault.account(voters[i]).stake;
+            vm.prank(voters[i]);
+            vault.requestUnstake(stake);
+        }
+        travel(10);
+        vm.assertEq(vault.totalWeightAt(uint40(time())), 0);
+        vm.assertEq(pool.balances().allowance, 7 * 1.5e18);
+        fund(UNIT);
+        vm.assertEq(pool.balances().allowance, 7 * 1.5e18);
+    }
+
     // ------------------------------------------------------------------------------------------------------ commons
 
     function test_rewards_draw_on_the_commons_too() public {
@@ -138,6 +182,15 @@ contract PoolTest is World {
         (uint256 grains, uint256 divided) = pool.division();
         vm.assertEq(grains, 5);
         vm.assertEq(divided, 0);
+    }
+
+    /// @dev What the division of the fee among 30 leaves over is commons before the reward is taken of them.
+    function test_a_reward_draws_on_the_dust_of_its_own_fee() public {
+        TaskParams memory p = defaults();
+        p.scoringFee = uint128(3 * UNIT + 29);
+        _task(p);
+        uint256 id = _model(only(0), 23);
+        vm.assertEq(pool.owed(id), 26); // of 29: 1 - 0.98^128 is 0.92
     }
 
     /// @notice The end: the sponsor takes its own funds and nothing else; the commons go to all that became best.
@@ -275,6 +328,25 @@ contract PoolTest is World {
         vm.assertEq(vault.account(ann).credit, credit + 7_000 + 1_031 + 374);
         vm.assertEq(_commons(), commons + 1_595);
         vm.assertEq(pool.balances().committed, 0);
+    }
+
+    /// @dev What is owed and what is pending lie in one slot: a royalty and a division add to the one and leave the other.
+    function test_what_comes_in_leaves_what_is_pending() public {
+        fund(50 * UNIT);
+        uint256 a = _model(only(0), 2);
+        uint256 b = _model(only(uint32(a)), 4);
+        pool.pour(b, b);
+        uint256 line = pool.pending(a);
+        vm.assertTrue(line != 0);
+        give(stranger, 10_000);
+        vm.prank(stranger);
+        pool.payRoyalty(a, 10_000);
+        vm.assertEq(pool.pending(a), line);
+        vm.prank(sponsor);
+        pool.close();
+        travel(1_000);
+        vm.assertTrue(pool.divideCommons(a) != 0);
+        vm.assertEq(pool.pending(a), line);
     }
 
     function test_pouring_what_is_empty_or_unknown_does_nothing() public {
