@@ -3,8 +3,8 @@
 A seed is one small federation on MNIST: node 0 trains from genesis, node 1 from node 0's model, node 2 from genesis for
 a third of the time. Node 3 averages the three as a trainer would (LCSC, arXiv 2404.02241): equally, and with the shares
 that have the lowest validation loss on its held-out pictures. Both are measured on its other pictures: J by its own
-scorer, and the loss. The effect is 32·log2(J equal / J searched), in grains: above 0 the search helps. Its 95 % interval is a
-bootstrap over the seeds.
+scorer, and the loss. The effect is 32·log2(J equal / J searched), in grains: above 0 the search helps. Its 95 %
+interval is a bootstrap over the seeds.
 
     python -m benchmarks.averaging [--seeds 5] [--pictures 6000] [--looks 24] [--json]
 """
@@ -81,9 +81,8 @@ def main() -> None:
     set_threads(1)
     rows = []
     if not given.json:
-        print(
-            f"{'seed':>4} {'shares':>14} {'J equal':>9} {'J searched':>11} {'loss equal':>11} {'searched':>9} {'grains':>7}"
-        )
+        heads = ("J equal", "J searched", "loss equal", "searched", "grains")
+        print(f"{'seed':>4} {'shares':>14} " + " ".join(f"{head:>10}" for head in heads))
     for seed in range(given.seeds):
         row = play(seed, given.pictures, given.looks)
         rows.append(row)
