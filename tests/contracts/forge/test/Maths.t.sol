@@ -185,6 +185,33 @@ contract MathsTest {
         assert(2 * half > total && 2 * under <= total);
     }
 
+    /// @dev Any 32 bits of weight, beside full neighbours.
+    function testFuzz_a_bucket_reads_as_it_was_written(uint8 bucket, uint32 weight) public {
+        bucket %= 32;
+        for (uint8 i; i < 32; ++i) {
+            _votes.add(int8(i) - 8, i == bucket ? weight : type(uint32).max - i);
+        }
+        Histogram.Votes memory votes = _votes;
+        for (uint8 i; i < 32; ++i) {
+            assert(votes.weightOf(i) == (i == bucket ? weight : type(uint32).max - i));
+        }
+    }
+
+    /// @dev All 32 bits of a weight count, wherever it is and wherever the threshold.
+    function test_a_vote_of_all_the_weight_in_any_bucket() public pure {
+        uint256 whole = type(uint32).max;
+        for (uint256 bucket; bucket < 32; ++bucket) {
+            Histogram.Votes memory votes;
+            votes.words[bucket / 7] = (1 << 224) | (whole << (32 * (bucket % 7)));
+            int8 value = int8(int256(bucket)) - 8;
+            assert(votes.quantile(whole, 1_000) == value && votes.median(whole) == value);
+            for (int8 tau = -2; tau <= 23; ++tau) {
+                Histogram.Tally memory t = votes.count(tau);
+                assert(t.weight == whole && t.voters == 1 && t.yes == (value > tau ? whole : 0));
+            }
+        }
+    }
+
     function test_an_empty_histogram_reads_as_lowest() public view {
         Histogram.Votes memory votes = _votes;
         assert(votes.count(0).weight == 0 && votes.quantile(0, 3_333) == -8 && votes.quantile(0, 5_000) == -8);

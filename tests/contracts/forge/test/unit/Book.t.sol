@@ -312,6 +312,38 @@ contract BookTest is World {
         vm.assertEq(where, address(book));
     }
 
+    /// @dev An account with code answers for itself, be it the node's or its key's: what it says counts, and its plain key
+    ///      no longer does.
+    function test_an_account_with_code_answers_for_itself() public {
+        bytes memory yes = hex"7f1626ba7e000000000000000000000000000000000000000000000000000000005f5260205ff3";
+        bytes memory nothing = hex"5f5ff3";
+        bytes32 c = seal(vote(bob, id, 4));
+        uint40 end = opened + 1_000;
+        v_ = _of(id, c);
+        bytes memory ofNode = _sign(keyOf(1), bob, c, end);
+        bytes memory ofKey = _sign(keyOf(50), bob, c, end);
+        bytes memory ofNobody = _sign(keyOf(51), bob, c, end);
+        bytes memory no = abi.encodeWithSelector(IScoreBook.BookBadSignature.selector, bob);
+        vm.prank(bob);
+        vault.setVotingKey(key);
+        uint256 state = vm.snapshotState();
+
+        vm.etch(bob, nothing);
+        vm.expectRevert(no);
+        book.commitBySig(bob, v_, end, ofNode);
+        vm.etch(bob, yes);
+        book.commitBySig(bob, v_, end, ofNobody);
+        vm.assertEq(book.voteOf(id, bob).weight, 13);
+
+        vm.assertTrue(vm.revertToState(state));
+        vm.etch(key, nothing);
+        vm.expectRevert(no);
+        book.commitBySig(bob, v_, end, ofKey);
+        vm.etch(key, yes);
+        book.commitBySig(bob, v_, end, ofNobody);
+        vm.assertEq(book.voteOf(id, bob).weight, 13);
+    }
+
     // ------------------------------------------------------------------------------------------------------ reveal
 
     function _open(ScoreVote memory v) private pure returns (Opening memory) {

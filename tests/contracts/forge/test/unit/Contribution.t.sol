@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IRewardPool} from "../../../../../interfaces/IRewardPool.sol";
 import {Parent, Status, TaskParams} from "../../../../../interfaces/PdfedTypes.sol";
 import {World} from "../support/World.sol";
 
@@ -171,6 +172,30 @@ contract ContributionTest is World {
         vm.assertEq(pool.balances().committed, 0);
     }
 
+    function test_a_batch_pours_shares_of_parents_too() public {
+        uint256 x = whole(ann, only(0), -8, 14);
+        uint256 c = whole(thief, only(uint32(x)), 14, 14);
+        uint256 owed = pool.owed(c);
+        uint256 before = credit(ann);
+        IRewardPool.Hop[] memory hops = new IRewardPool.Hop[](2);
+        (hops[0], hops[1]) = (IRewardPool.Hop(c, c), IRewardPool.Hop(x, c));
+        pool.pourMany(hops);
+        vm.assertEq(credit(ann), before + owed);
+    }
+
+    /// @dev LIMIT: an independent model made at the same time. No parent of its own is above its reference, so what a veto
+    ///      on the rival had held down is its author's, like the rest.
+    function test_what_was_held_down_is_the_authors_without_a_lifted_parent() public {
+        uint256 x = open(ann, only(0));
+        uint256 c = open(bob, only(0));
+        _together(_two(x, c), _pair(3, 14), _pair(14, 14));
+        vm.assertEq(registry.submission(c).standing.gain, 24 - 3 - 4);
+        uint256 owed = pool.owed(c);
+        uint256 before = credit(bob);
+        pool.pour(c, c);
+        vm.assertEq(credit(bob), before + owed);
+    }
+
     /// @dev A void parent, or one that measured nothing, carries nothing: all is the author's.
     function test_a_void_parent_carries_nothing() public {
         uint256 dead = open(ann, only(0)); // nobody votes
@@ -211,6 +236,9 @@ contract ContributionTest is World {
         uint256 before = credit(thief);
         pool.pour(c, c);
         vm.assertEq(credit(thief), before, "nothing of the reward, nothing of the stream");
+        pool.pour(x, c);
+        pool.pour(x, x);
+        vm.assertEq(pool.balances().committed, 0, "what a pour that pays nobody left at genesis is commons");
     }
 
     /// @dev Pressed to 3 of 24 grains, so paid for three: what flows along references stops at it by three as well.
@@ -308,6 +336,20 @@ contract ContributionTest is World {
         pool.pour(y, y);
         vm.assertEq(credit(cy), before + 4_000); // 14 - 10 of 14 - 2
         vm.assertEq(pool.shareOf(left, y).above, 8_000);
+    }
+
+    /// @dev A model that is worse than its parent carried all it has: nothing of it is its author's.
+    function test_a_worse_child_takes_nothing() public {
+        _pressed();
+        uint256 y = whole(cy, only(left), -8, 4);
+        vm.assertEq(registry.submission(y).standing.measured, 6); // left has ten
+        give(stranger, 12_000);
+        vm.prank(stranger);
+        pool.payRoyalty(y, 12_000);
+        uint256 before = credit(cy);
+        pool.pour(y, y);
+        vm.assertEq(credit(cy), before);
+        vm.assertEq(pool.shareOf(left, y).above, 12_000);
     }
 
     /// @dev Left's reference is genesis: what flows on of its share is commons, not the reference's of c.

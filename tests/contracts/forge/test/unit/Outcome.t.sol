@@ -81,6 +81,11 @@ contract OutcomeTest is World {
         vm.assertEq(book.finalizeMany(5), 0); // a batch is no earlier than a single call
         vm.expectRevert(abi.encodeWithSelector(IScoreBook.BookNotTerminal.selector, a));
         book.settle(a, voters);
+        vm.warp(end + 1);
+        uint256 state = vm.snapshotState();
+        vm.assertEq(book.finalizeMany(1), 1); // no more than it is asked for, though both are due
+        vm.assertEq(registry.nextToFinalize(), b);
+        vm.assertTrue(vm.revertToState(state));
         vm.warp(end);
         vm.assertEq(book.finalizeMany(5), 1);
         vm.expectRevert(abi.encodeWithSelector(IScoreBook.BookTooEarly.selector, b, end + 1, end));
@@ -125,11 +130,21 @@ contract OutcomeTest is World {
         book.finalize(id);
         _is(id, Status.Void);
         vm.assertEq(registry.submission(id).result.revealedWeight, 21);
-        book.settle(id, voters);
+        address[] memory list = new address[](5);
+        (list[0], list[1]) = (stranger, voters[0]); // who has no vote is skipped, and no more than that
+        (list[2], list[3], list[4]) = (voters[1], voters[2], voters[0]);
+        vm.expectEmit(address(book));
+        emit IScoreBook.SettleSkipped(id, stranger);
+        vm.expectEmit(address(book));
+        emit IScoreBook.SettleSkipped(id, voters[0]); // nor is one twice
+        book.settle(id, list);
         holds(voters[0], 10 * UNIT, 0, 0, 0);
         holds(voters[1], 11 * UNIT, 0, 0, 0);
         holds(voters[2], 10.8e18, 0, 0, 0); // silence costs the whole bond
         owns(0, 0, 1.2e18, 0);
+        vm.assertEq(vault.weightNow(voters[2]), 10); // and its weight, in the whole as well
+        uint256 whole = vault.weightNow(ann) + vault.weightNow(voters[3]) + 10 + 11 + 10;
+        vm.assertEq(vault.totalWeightAt(uint40(time())), whole);
         vm.assertEq(registry.trend().tau, 0); // what has no quorum teaches the task nothing but who votes
         vm.assertEq(registry.trend().q, 1 << 23);
         (uint16 yes, uint16 seen) = vault.history(voters[0]);
@@ -255,6 +270,11 @@ contract OutcomeTest is World {
         vm.assertEq(s.result.median, 2);
         vm.assertEq(s.standing.level, 2);
         TaskParams memory p = defaults();
+        p.cardDigest = bytes32(uint256(3));
+        _task(p);
+        id = open(ann, only(0));
+        _score(id, _votes(2, -6, 9)); // eleven are not enough either
+        vm.assertEq(registry.submission(id).result.outcome, 2);
         p.kappaBps = 3_030;
         _task(p);
         id = open(ann, only(0));
@@ -350,6 +370,38 @@ contract OutcomeTest is World {
         _score(id, votes);
         vm.assertEq(registry.submission(id).result.outcome, -6);
         vm.assertEq(registry.trend().tau, 1);
+    }
+
+    /// @dev Threshold and rate of an id are those of its reservation; the result of another moves the task's own meanwhile.
+    function test_what_a_reservation_froze_counts() public {
+        uint256 a = open(ann, only(0));
+        _commits(a, _same(5));
+        travel(900);
+        uint256 b = open(ann, only(0));
+        toReveal(a);
+        _reveals(a, _same(5));
+        toEnd(a);
+        book.finalize(a);
+        uint256 q = 1 << 23;
+        q += q / 50;
+        vm.assertEq(registry.trend().tau, 1);
+        vm.assertEq(registry.trend().q, q);
+        _commits(b, _same(1));
+        vm.assertEq(book.voteOf(b, voters[0]).rate, 1 << 23);
+        toReveal(b);
+        _reveals(b, _same(1));
+        vm.assertEq(book.tally(b).yesWeight, 33);
+        toEnd(b);
+        book.finalize(b);
+        vm.assertEq(registry.submission(b).result.yesWeight, 33); // 1 is above 0, and not above 1
+        vm.assertEq(registry.trend().tau, 1);
+        vm.assertEq(registry.trend().q, q + ((1 << 24) - q) / 50);
+        book.settle(b, voters);
+        (uint16 yes, uint16 seen) = vault.history(voters[0]);
+        vm.assertEq(yes, 1);
+        vm.assertEq(seen, 1);
+        uint256 slice = 90_909_090_909_090_909;
+        holds(voters[0], 9 * UNIT, UNIT, 0, 10 * slice / 4); // the bond of the other vote is still locked
     }
 
     /// @dev Who presses the outcome to the bottom neither keeps the others from their pay nor itself from its charge.

@@ -133,6 +133,35 @@ contract RegistryTest is World {
         registry.submit(id, r, digest("salt", id));
     }
 
+    /// @dev Of lengths that are no multiples of each other: what is shown is what holds.
+    function test_windows_are_the_tasks_own() public {
+        TaskParams memory p = defaults();
+        (p.submitWindow, p.commitWindow, p.revealGap, p.revealWindow) = (101, 1_009, 13, 503);
+        create(p);
+        join(ann, 20 * UNIT);
+        travel(5);
+        uint40 start = uint40(time());
+        uint256 id = reserve(ann);
+        IModelRegistry.Windows memory w = registry.windows(id);
+        vm.assertEq(w.submitEnd, start + 101);
+        vm.assertEq(w.commitEnd, start + 1_009);
+        vm.assertEq(w.revealStart, start + 1_022);
+        vm.assertEq(w.revealEnd, start + 1_525);
+        travel(60);
+        uint256 late = reserve(ann);
+        travel(40);
+        submit(late, ann, only(0)); // windows run from the reservation all the same
+        vm.assertEq(registry.windows(late).commitEnd, start + 60 + 1_009);
+        vm.assertEq(registry.submission(late).terms.reservedAt, start + 60);
+        vm.warp(start + 101);
+        ModelRecord memory r = record(id, only(0));
+        vm.expectRevert(
+            abi.encodeWithSelector(IModelRegistry.RegistrySubmitWindowOver.selector, id, start + 101, start + 101)
+        );
+        vm.prank(ann);
+        registry.submit(id, r, digest("salt", id));
+    }
+
     function test_submit_window_ends_to_the_second() public {
         uint256 id = reserve(ann);
         uint40 end = registry.windows(id).submitEnd;
@@ -342,6 +371,22 @@ contract RegistryTest is World {
         registry.reserve(bytes32(uint256(1)), type(uint256).max);
         vm.warp(until);
         reserve(ann);
+    }
+
+    /// @dev What was reserved before is submitted, voted on and concluded while reservations stand still.
+    function test_a_pause_lets_reserved_ids_go_on() public {
+        uint256 id = reserve(ann);
+        vm.prank(guardian);
+        registry.pause(14 days);
+        submit(id, ann, only(0));
+        commit(bob, id, 3);
+        toReveal(id);
+        reveal(bob, id, 3);
+        toEnd(id);
+        book.finalize(id);
+        settle(id, bob);
+        vm.assertTrue(time() < registry.pausedUntil());
+        holds(bob, 13 * UNIT, 0, 0, 0);
     }
 
     function test_close_is_the_pools_and_once() public {

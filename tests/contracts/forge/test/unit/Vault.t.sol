@@ -252,6 +252,8 @@ contract VaultTest is World {
         vm.prank(ann);
         vault.withdraw(bob);
         vm.warp(end);
+        vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultUnbondingPending.selector, ann, 4 * UNIT, end));
+        _unstake(ann, 1); // matured, but not taken out
         vm.expectRevert(abi.encodeWithSelector(IStakeVault.VaultBadRecipient.selector, address(0)));
         vm.prank(ann);
         vault.withdraw(address(0));
