@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {IModelRegistry} from "../../../../../interfaces/IModelRegistry.sol";
 import {IScoreBook} from "../../../../../interfaces/IScoreBook.sol";
 import {IStakeVault} from "../../../../../interfaces/IStakeVault.sol";
-import {Opening, ScoreVote, SealedVote} from "../../../../../interfaces/PdfedTypes.sol";
+import {Opening, ScoreVote, SealedVote, TaskParams} from "../../../../../interfaces/PdfedTypes.sol";
 import {World} from "../support/World.sol";
 
 /// @title ScoreBook: commit, batches, signatures, reveal, and their windows
@@ -128,6 +128,20 @@ contract BookTest is World {
             cat,
             bytes32(uint256(1) << 200)
         );
+    }
+
+    /// @dev 33 basis points of thirteen times 10^18 + 1 are no whole number.
+    function test_a_bond_is_rounded_up() public {
+        TaskParams memory p = defaults();
+        (p.minStake, p.voteBondBps) = (uint128(UNIT + 1), 33);
+        create(p);
+        join(ann, 30 * UNIT);
+        join(bob, 13 * UNIT + 13);
+        travel(5);
+        id = open(ann, only(0));
+        commit(bob, id, 1);
+        vm.assertEq(book.voteOf(id, bob).weight, 13);
+        holds(bob, 13 * UNIT + 13 - 0.0429e18 - 1, 0.0429e18 + 1, 0, 0);
     }
 
     function test_the_voting_key_votes_for_its_node() public {
