@@ -2,6 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { moments } from "./format";
 import type { Federation, Point } from "./types";
 import { words } from "./words";
 
@@ -80,7 +81,8 @@ export function Plot(wanted: { data: uPlot.AlignedData; told: string; axis: stri
 function options(element: HTMLElement, wanted: { axis: string; lines: Shape[]; counts?: string }): uPlot.Options {
   const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
-  const x = wanted.counts ? { ...axis, label: wanted.counts, labelSize: 20 } : axis;
+  const times: uPlot.Axis = { ...axis, space: 90, values: (_plot, splits) => moments(splits) };
+  const x = wanted.counts ? { ...axis, label: wanted.counts, labelSize: 20 } : times;
   return {
     width: element.clientWidth,
     height: HEIGHT,

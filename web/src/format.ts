@@ -89,3 +89,13 @@ export function factors(sum: string): { text: string; units: boolean }[] {
 export function pieces(text: string): string[] {
   return text.split(/(0x[0-9a-fA-F]{40}|#\d+)/).filter((piece) => piece !== "");
 }
+
+/** Times on an axis, in the viewer's zone: as exact as their distance asks for, and the day only where days pass. */
+export function moments(seconds: number[], locale?: string, timeZone?: string): string[] {
+  const span = (seconds.at(-1) ?? 0) - (seconds[0] ?? 0);
+  const clock = { hour: "2-digit", minute: "2-digit" } as const;
+  const day = { month: "short", day: "numeric" } as const;
+  const shown = span < 600 ? { ...clock, second: "2-digit" as const } : span < 86_400 ? clock : span < 604_800 ? { ...day, ...clock } : day;
+  const format = new Intl.DateTimeFormat(locale, { ...shown, timeZone, hourCycle: "h23" });
+  return seconds.map((second) => format.format(1000 * second));
+}

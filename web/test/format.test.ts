@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { bytes, duration, exact, factors, ofFirst, pieces, short, tokens } from "../src/format";
+import { bytes, duration, exact, factors, moments, ofFirst, pieces, short, tokens } from "../src/format";
 
 describe("amounts are never rounded up, and keep their sign", () => {
   const cases: [string, string, string][] = [
@@ -55,4 +55,13 @@ it("arithmetic is cut at its amounts", () => {
 
 it("sizes", () => {
   expect([5, 1500, 2_500_000, 512_000_000].map(bytes)).toEqual(["5 B", "1.5 kB", "2.5 MB", "512 MB"]);
+});
+
+it("times on an axis are as exact as their distance asks for", () => {
+  const start = Date.UTC(2026, 0, 2, 3, 4, 5) / 1000;
+  const shown = (...after: number[]) => moments(after.map((seconds) => start + seconds), "en-GB", "UTC");
+  expect(shown(0, 30)).toEqual(["03:04:05", "03:04:35"]);
+  expect(shown(0, 3600)).toEqual(["03:04", "04:04"]);
+  expect(shown(0, 90_000)).toEqual(["2 Jan, 03:04", "3 Jan, 04:04"]);
+  expect(shown(0, 864_000)).toEqual(["2 Jan", "12 Jan"]);
 });
