@@ -130,7 +130,7 @@ test-ml: setup  ## data, training, scoring
 
 .PHONY: test-lora
 test-lora: setup  ## adapters of text-to-image models: family, averaging, captions, node, manifest, examples, page
-	$(PYTEST) tests/ml/test_lora.py tests/ml/test_family.py tests/node/test_adapters.py tests/node/test_withdrawal.py \
+	$(PYTEST) tests/ml/test_lora.py tests/ml/test_family.py tests/node/test_adapters.py tests/node/test_adapter_task.py tests/node/test_withdrawal.py \
 	  tests/artifacts/test_base_ingredient.py tests/examples/test_lora_example.py tests/documents/test_text_to_image.py
 
 .PHONY: test-docs

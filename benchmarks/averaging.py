@@ -51,7 +51,7 @@ def play(seed: int, pictures: int, looks: int) -> dict[str, Any]:
     unseen = Validation(judge.test)
     equal = in_parts([1, 1, 1])
     began = time.process_time()
-    found = best_shares(ddpms, Validation(judge.heldout), equal, looks)
+    found = best_shares(ddpms, Validation(judge.heldout).losses, equal, looks)
     searched = time.process_time() - began
     row: dict[str, Any] = {"seed": seed, "shares": found, "search_seconds": searched}
     singles = [tuple(PARTS * (place == at) for place in range(3)) for at in range(3)]

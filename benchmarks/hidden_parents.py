@@ -5,6 +5,7 @@ averages, an unrelated model; and copies of one of them: the same bytes, permute
 step to two. Each is compared as a node would: beside every other submission from the same reference.
 
     python -m benchmarks.hidden_parents [--json] [--pictures 8000] [--nodes 5] [--seed 1] [--device cpu]
+    python -m benchmarks.hidden_parents --family latent-lora --base FOLDER --emoji FOLDER [--pictures 1000] [--json]
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import statistics
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -81,7 +83,7 @@ def rows_of(generation: int, reference: DiffusionModel, honest: list[DiffusionMo
     seed = b"hidden_parents" + bytes([args.seed])
 
     def seen(model: DiffusionModel) -> hidden_parents.Trace:
-        return hidden_parents.trace(model, shown.images, shown.labels, seed)
+        return hidden_parents.trace(model, shown, seed)
 
     traces = {number: seen(model) for number, model in enumerate(honest)}
     start = seen(reference)
@@ -121,7 +123,7 @@ def measure(args: Any) -> list[Row]:
     everything = splits[args.nodes].train
     reference = trained(new_model(ModelConfig(), seed=args.seed), everything, args.pictures // 4, 1, args.device)
     rows: list[Row] = []
-    for generation in (1, 2, 3):
+    for generation in range(1, args.generations + 1):
         honest = [
             trained(reference, split.train, args.pictures, 100 * generation + number, args.device)
             for number, split in enumerate(splits[: args.nodes])
@@ -151,13 +153,22 @@ def table(rows: list[Row]) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--family", choices=["ddpm", "latent-lora"], default="ddpm")
+    parser.add_argument("--base", type=Path, help="latent-lora: folder of the base")
+    parser.add_argument("--emoji", type=Path, help="latent-lora: folder of the npm package emoji-datasource-google")
+    parser.add_argument("--generations", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=8_000)
     parser.add_argument("--nodes", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     set_threads(1)
-    found = table(measure(args))
+    if args.family == "latent-lora":
+        from benchmarks import hidden_parents_lora
+
+        found = table(hidden_parents_lora.measure(args))
+    else:
+        found = table(measure(args))
     if args.json:
         json.dump(found, sys.stdout, indent=1)
         return

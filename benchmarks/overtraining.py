@@ -144,7 +144,7 @@ class Arm:
             resamples=0,
         )
         self.scorer = Scorer(split, settings, device=device)
-        self.watch = Watch(Validation(split.heldout), 1)
+        self.watch = Watch(Validation(split.heldout).losses, 1)
         self.run = Run(len(split.train))
         self.next = float(preset.first * len(split.train))
 

@@ -35,6 +35,9 @@ Forward = Callable[..., Any]
 Examples = Callable[["Tensor"], "tuple[Tensor, Tensor]"]
 """From indices (B,) of training pictures to what a loss takes as images and labels, all on one device."""
 
+Losses = Callable[[Any], "Tensor"]
+"""From a model to its losses (n,) float64, on the CPU, on pictures that it is never trained on."""
+
 
 @dataclass(frozen=True, slots=True)
 class PackageRules:
@@ -162,6 +165,19 @@ class ModelFamily(Protocol):
         """The training loss, a scalar, on a batch of ``examples``, by ``forward``. It draws from ``random`` for the
         whole batch; with ``rows`` the mean is over these rows (several processes share a batch). It reads no value back
         to the host."""
+        ...
+
+    def validation(self, model: Any, heldout: Any, place: device) -> Losses:
+        """The losses of models of this one's configuration on a PictureSet, always under the same noise. What can be
+        computed once is computed here, on ``place``. Errors: DataError."""
+        ...
+
+    def activations(
+        self, model: Any, pictures: Any, seed: bytes, moments: Sequence[float]
+    ) -> list[tuple[Tensor, list[Tensor]]]:
+        """For each of the ``moments``, shares of the noise schedule: what the network predicts for a PictureSet of n
+        under the noise of ``seed``, (n, D), and what each of its blocks hands on, (n, d); float32, on the CPU. Errors:
+        RuntimeError where the model does not run."""
         ...
 
     def on_forward(self, model: Any, act: Callable[[], None]) -> None:

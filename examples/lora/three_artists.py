@@ -5,7 +5,8 @@
 
 No chain plays here: rounds of training and exact averaging, as nodes do it between votes. What is printed: the Fréchet
 distance of each adapter's pictures to each category's held-out pictures, and what the publication gate says of an
-artist who trains on six pictures for too long. The grid of pictures by prompt is written to `run/grid.png`.
+artist who trains on six pictures for too long, and of one who stops when the loss on unseen pictures rises. The grid of
+pictures by prompt is written to `run/grid.png`, a row an adapter: the base, each artist alone, the federation.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import torch
 from PIL import Image
 from train_base import ARTISTS, emoji
 
+from pdfed_sdk.artifacts.identity import SigningIdentity
+from pdfed_sdk.artifacts.provenance import build_package
 from pdfed_sdk.errors import PublicationRefused
 from pdfed_sdk.ml.data import NodeSplit, PictureSet
 from pdfed_sdk.ml.device import set_threads
@@ -32,8 +35,12 @@ from pdfed_sdk.ml.scoring import ScoringSettings
 from pdfed_sdk.ml.scoring.gate import publication_gate
 from pdfed_sdk.ml.scoring.scorer import Scorer
 from pdfed_sdk.ml.training import TrainConfig, train
+from pdfed_sdk.node.model_card import write_card
+from pdfed_sdk.types import Address
 
 SEED = b"three artists"
+NOBODY = Address("0x" + "00" * 20)
+"""No wallet publishes this model."""
 
 
 def splits(found: PictureSet, own: int, heldout: int) -> list[tuple[PictureSet, PictureSet]]:
@@ -62,14 +69,23 @@ def setup_of(base: Path, parts: list[tuple[PictureSet, PictureSet]], options: ar
 
 
 def trained(
-    model: AdapterModel, data: PictureSet, pictures: int, seed: int, options: argparse.Namespace
+    model: AdapterModel,
+    data: PictureSet,
+    pictures: int,
+    seed: int,
+    options: argparse.Namespace,
+    unseen: PictureSet | None = None,
 ) -> AdapterModel:
+    """With ``unseen`` pictures the training ends when the loss on them rises."""
     config = TrainConfig(
-        pictures=pictures, batch=options.batch, lr=options.lr, seed=seed, label_dropout=0.1, device=options.device
-    )
-    found = train(config, data, parent=model).model
-    assert isinstance(found, AdapterModel)
-    return found
+        pictures=pictures, batch=options.batch, lr=options.lr, seed=seed, label_dropout=0.1, device=options.device,
+        check_every=max(1, pictures // 20),
+    )  # fmt: skip
+    found = train(config, data, parent=model, heldout=unseen)
+    if unseen is not None:
+        print(f"the loss on unseen pictures was lowest after {found.facts.kept} of {pictures} pictures", flush=True)
+    assert isinstance(found.model, AdapterModel)
+    return found.model
 
 
 def federation(start: AdapterModel, artists: list[PictureSet], options: argparse.Namespace) -> AdapterModel:
@@ -121,6 +137,15 @@ def grid(models: list[AdapterModel], out: Path, options: argparse.Namespace) -> 
     Image.fromarray(pixels.reshape(rows_ * height, columns_ * width, 3).numpy()).save(out)
 
 
+def packed(model: AdapterModel, out: Path) -> int:
+    """Bytes of the signed package, which is written beside its folder."""
+    folder = save_adapter(model, out / "adapter")
+    identity = SigningIdentity.load_or_create(out / "identity.json", "three artists")
+    write_card(folder, family=model.family, title="three artists", wallet=NOBODY, facts={})
+    built = build_package(folder, out / "package.zip", identity=identity, wallet=NOBODY, training={})
+    return built.size
+
+
 def play(found: PictureSet, options: argparse.Namespace) -> dict[str, object]:
     """The whole example; returns what it printed."""
     parts = splits(found, options.own, options.heldout)
@@ -138,15 +163,16 @@ def play(found: PictureSet, options: argparse.Namespace) -> dict[str, object]:
         print(f"{name:28}" + "".join(f"{value:20.1f}" for value in [*row, sum(row) / len(row)]), flush=True)
     few = artists[0].take(range(min(6, len(artists[0]))))
     over = trained(start, few, options.over, 99, options)
+    wise = trained(start, few, options.over, 99, options, heldout[0])
     verdicts = {
         "an artist who trains on six pictures": gate(over, few, heldout[0], options),
+        "the same, stopped in time": gate(wise, few, heldout[0], options),
         "the federation, at the first artist": gate(shared, artists[0], heldout[0], options),
     }
     for name, verdict in verdicts.items():
         print(f"{name}: gate {verdict}")
-    folder = save_adapter(shared, options.out / "adapter")
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    print(f"the adapter to publish: {size / 1e6:.2f} MB in {folder}")
+    size = packed(shared, options.out)
+    print(f"the package to publish: {size / 1e6:.2f} MB")
     grid([start, *singles, shared], options.out / "grid.png", options)
     answer: dict[str, object] = {"distances": table, "gate": verdicts, "bytes": size}
     (options.out / "run.json").write_text(json.dumps(answer, indent=1), encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli import chain, founding, host, model, node, relay, score, store, training, watch
+from pdfed_sdk.cli import chain, founding, host, model, node, relay, score, store, training, watch, withdrawing
 from pdfed_sdk.cli.output import err, out
 from pdfed_sdk.errors import EnvironmentProblem, PdfedError
 
@@ -26,6 +26,7 @@ app = typer.Typer(
 )
 host.add_to(app)
 founding.add_to(chain.task, node.app)
+withdrawing.add_to(node.app)
 app.add_typer(chain.task, name="task")
 app.add_typer(chain.stake, name="stake")
 app.add_typer(chain.reward, name="reward")

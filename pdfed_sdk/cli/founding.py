@@ -6,7 +6,7 @@ import sys
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -17,7 +17,14 @@ from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFil
 from pdfed_sdk.cli.output import emit, err, out, show_table
 from pdfed_sdk.errors import ConfigError, UsageError
 
+if TYPE_CHECKING:
+    from pdfed_sdk.ml.data import PictureSet
+    from pdfed_sdk.ml.lora.setup import AdapterSetup
+
 Fit = Annotated[str, typer.Option(help='Pictures that are not square: "pad" on white, or "crop".')]
+BaseFolder = Annotated[
+    Path | None, typer.Option("--base", help="Folder of a Stable Diffusion base: the models are adapters over it.")
+]
 Data = Annotated[Path, typer.Option(help="A folder of pictures, or any source of them.")]
 
 
@@ -46,6 +53,12 @@ def task_init(
     fit: Fit = "pad",
     widths: Annotated[str, typer.Option(help="Channels of each level of the network.")] = "32,64",
     layers: Annotated[int, typer.Option(help="Residual blocks a level.")] = 1,
+    base: BaseFolder = None,
+    prompts: Annotated[
+        Path | None, typer.Option(help="For adapters: a prompt a line (default: captions of --data).")
+    ] = None,
+    rank: Annotated[int, typer.Option(help="For adapters: their rank.")] = 8,
+    guidance: Annotated[float, typer.Option(help="For adapters: weight of the prompt; 1: none.")] = 3.0,
     pictures: Annotated[int, typer.Option(help="Training pictures of the genesis.")] = 1500,
     samples: Annotated[int, typer.Option(help="Pictures an evaluation samples.")] = 128,
     extractor: Annotated[str, typer.Option(help="Features of FID.")] = "efficientnet-lite0",
@@ -70,9 +83,11 @@ def task_init(
     overrides = _overrides(settings or [])
     if (folder / "task.pdfed").exists():
         raise UsageError(f"{folder} holds a task already", hint="choose another --out; nothing was changed")
-    network = ModelConfig(size=size, channels=channels, widths=_numbers(widths), layers=layers)
-    wishes = founding.Wishes(title, network, pictures, samples, extractor, nodes, profile.value)
     public = load_pictures(data, size=size, channels=channels, reading=Reading(fit))
+    network: Any = ModelConfig(size=size, channels=channels, widths=_numbers(widths), layers=layers)
+    if base is not None:
+        network = adapters(public, base, prompts, rank, guidance)
+    wishes = founding.Wishes(title, network, pictures, samples, extractor, nodes, profile.value)
     founding.check(public, wishes)
     folder.mkdir(parents=True, exist_ok=True)
     made = founding.prepare(folder, public, wishes, signer, password, tell)
@@ -109,6 +124,14 @@ def task_init(
     emit(plan, as_json, lambda: show_table([*plan.items(), ("next", then)]))
 
 
+def adapters(public: PictureSet, base: Path, prompts: Path | None, rank: int, guidance: float) -> AdapterSetup:
+    """The setup that a task of adapters over ``base`` freezes."""
+    from pdfed_sdk.ml.lora.prompts import read_prompts, setup_for
+
+    written = () if prompts is None else read_prompts(prompts)
+    return setup_for(public, base, written, rank=rank, guidance=guidance)
+
+
 def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
@@ -132,6 +155,7 @@ def node_join(
     home: Annotated[Path, typer.Option(help="The node's folder, made here.")] = Path("node"),
     role: RoleName = "both",
     stake: Annotated[float, typer.Option(help="Whole tokens to join with.")] = 400.0,
+    base: BaseFolder = None,
     fit: Fit = "pad",
     unknown: Annotated[str, typer.Option(help='Classes the task lacks: "refuse" or "ignore".')] = "refuse",
     password_file: PasswordFile = None,
@@ -149,12 +173,12 @@ def node_join(
     if (home / "pdfed.toml").exists():
         raise UsageError(f"{home / 'pdfed.toml'} exists already", hint="choose another --home; nothing was changed")
     with tempfile.TemporaryDirectory(prefix="pdfed-join-") as scratch:
-        found = examine(join, data, Path(scratch), reading, stake)
+        found = examine(join, data, Path(scratch), reading, stake, base)
     result: dict[str, Any] = {"task": join.task, "joined": False, "address": None, **asdict(found)}
     if not dry_run:
         password = read_password(password_file, new=True)
         signer = LocalSigner.create_keystore(home / "keystore.json", password)
-        write_home(home, join, data, role, reading, stake)
+        write_home(home, join, data, role, reading, stake, base)
         result |= {"joined": True, "address": signer.address}
     for caution in found.cautions:
         err.print(f"caution: {escape(caution)}")

@@ -23,6 +23,7 @@ EXTRAS = {
     "datasets": ("pyarrow",),
     "gpus": ("accelerate",),
     "demo": ("mlxtend",),
+    "lora": ("peft", "transformers"),
 }
 """Modules that each extra of the wheel brings; the plain wheel talks to the chain alone."""
 

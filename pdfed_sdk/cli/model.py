@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -233,18 +234,40 @@ def list_models(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) 
 
 
 @app.command("lineage")
-def show_lineage(path: Annotated[Path, typer.Argument(help="A package file.")], as_json: Json = False) -> None:
-    """The family tree in a package's manifest."""
+def show_lineage(
+    path: Annotated[Path, typer.Argument(help="A package file.")],
+    data_root: Annotated[str, typer.Option("--trained-on", help="Root of a training set, as manifests name it.")] = "",
+    as_json: Json = False,
+) -> None:
+    """The family tree in a package's manifest; with --trained-on also which models saw that training set."""
     from pdfed_sdk.artifacts.provenance import lineage
+    from pdfed_sdk.node.withdrawal import trained_on
 
+    if data_root and not re.fullmatch(r"(0x)?[0-9a-f]{64}", data_root):
+        raise UsageError(f'--trained-on is "{data_root}"', hint="a root is 64 hex digits; pdfed model verify shows it")
     root = lineage(path)
+    touched = trained_on(root, data_root) if data_root else None
+    told = {
+        "direct": "trained on it",
+        "descended": "descends from a model that was",
+        "spared": "trained on it without the pictures withdrawn until then",
+    }
 
     def show() -> None:
         tree = Tree(describe(root))
         grow(root, tree, set())
         out.print(tree)
+        for name, words in told.items():
+            for facts in getattr(touched, name, ()):
+                out.print(escape(f"{facts.title or 'model'} by {facts.wallet}: {words}"))
 
-    emit(family(root, set()), as_json, show)
+    def digests(name: str) -> list[str]:
+        return [facts.manifest_digest.hex() for facts in getattr(touched, name)]
+
+    found = family(root, set())
+    if touched is not None:
+        found["trained_on"] = {name: digests(name) for name in told}
+    emit(found, as_json, show)
 
 
 def describe(node: LineageNode) -> str:

@@ -13,11 +13,10 @@ from pdfed_sdk.chain.money import token_of
 from pdfed_sdk.chain.rpc import Options
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
-from pdfed_sdk.errors import ConfigError, MlError, PdfedError
-from pdfed_sdk.ml.data import NodeSplit
+from pdfed_sdk.errors import ConfigError, PdfedError
 from pdfed_sdk.ml.device import set_threads
-from pdfed_sdk.ml.lora.base_files import use_base
 from pdfed_sdk.ml.sources import Reading
+from pdfed_sdk.node.base_check import check_base, check_own_captions
 from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.entrusting import Entrusting
 from pdfed_sdk.node.home import HomeLock
@@ -28,7 +27,7 @@ from pdfed_sdk.node.runner import LoopSettings, Node
 from pdfed_sdk.node.strategy import LocalStrategy
 from pdfed_sdk.node.task_card import TaskCard
 from pdfed_sdk.node.task_view import TaskView
-from pdfed_sdk.node.withdrawal import Withdrawal
+from pdfed_sdk.node.withdrawing import in_force
 from pdfed_sdk.types import Role
 
 log = logging.getLogger("pdfed.node")
@@ -44,41 +43,6 @@ def make_strategy(config: NodeConfig) -> LocalStrategy:
     if not isinstance(strategy, LocalStrategy):
         raise ConfigError(f"[strategy] {name} is no LocalStrategy", hint="subclass node.strategy.LocalStrategy")
     return strategy
-
-
-def check_base(card: TaskCard, home: Path, config: NodeConfig) -> None:
-    """Let this process find the base that the card's adapters are applied to. ConfigError: missing, or other bytes."""
-    if card.adapter is None:
-        return
-    if not config.node.base:
-        raise ConfigError(
-            f"the task's adapters need the base {card.adapter.base}",
-            hint='fetch it, and name its folder: base = "…" in [node] of pdfed.toml',
-        )
-    try:
-        found = use_base(home / config.node.base)
-    except MlError as error:
-        raise ConfigError(f"[node] base: {error.message}", hint=error.hint) from error
-    if found != card.adapter.base:
-        raise ConfigError(
-            f"[node] base {config.node.base} has the digest {found}, the task's card says {card.adapter.base}",
-            hint="fetch the very base that the card names; equal names are not equal bytes",
-        )
-
-
-def withdrawn_places(split: NodeSplit, home: Path, config: NodeConfig) -> list[int]:
-    """Where the training pictures stand whose owner withdrew consent. Raises ConfigError."""
-    if not config.training.withdrawn:
-        return []
-    path = home / config.training.withdrawn
-    found = Withdrawal.read(path).places(split.train.leaves())
-    log.info("%d of %d training pictures are withdrawn and left out", len(found), len(split.train))
-    if not found:
-        raise ConfigError(
-            f"[training] withdrawn {path} names no training picture of this node",
-            hint="leaves depend on the task's size and class names: sign a list for this task",
-        )
-    return found
 
 
 def open_due(client: PdfedClient) -> None:
@@ -112,12 +76,13 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
     view = TaskView(client)
     models = ModelCache(home / "models", store, view, view.params.sponsor)
     card = TaskCard.fetch(store, view.params.card_digest)
-    check_base(card, home, config)
+    check_base(card, home, config.node.base)
     settings = card.scoring
     reading = Reading(config.node.fit, card.classes, config.node.unknown_classes)
     load = load_class(config.parts.dataset)
     open_due(client)
     split = load(home / config.node.data, settings, reading)
+    check_own_captions(card, split)
     role = ROLES[config.node.role]
     trainer = load_class(config.parts.trainer)(split, config) if Role.TRAINER in role else None
     identity = SigningIdentity.load_or_create(home / "identity.json", password)
@@ -132,7 +97,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
         trainer=trainer,
         package=SigningPackager(identity, signer.address),
         strategy=make_strategy(config),
-        dedup=DedupList(home / "dedup.json", config.training.dedup, withdrawn_places(split, home, config)),
+        dedup=DedupList(home / "dedup.json", config.training.dedup, in_force(split, home, config)),
         entrusting=Entrusting(client, config.relay.url, config.relay.key) if config.relay.url else None,
         settings=LoopSettings(
             role=role,

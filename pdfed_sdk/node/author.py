@@ -35,6 +35,7 @@ from pdfed_sdk.node.publishing import submit_model
 from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import Candidate, LocalStrategy, choose_parents
 from pdfed_sdk.node.task_view import Entry, TaskView
+from pdfed_sdk.node.withdrawal import IN_FORCE
 from pdfed_sdk.types import BPS, GENESIS, Address, Parent, Status
 
 log = logging.getLogger("pdfed.node")
@@ -95,6 +96,10 @@ class Author:
             if attempt.stage == "training":
                 with doing.during("training", attempt.number):
                     attempt = self._train(attempt)
+            if attempt.stage in ("trained", "packaged") and self._outdated(attempt):
+                log.warning("attempt %d abandoned: pictures it was trained on are withdrawn", attempt.number)
+                self.records.keep_attempt(replace(attempt, stage="abandoned"))
+                return False
             if attempt.stage == "trained" and self.between_steps(attempt.pictures, attempt.pictures):  # votes go first
                 with doing.during("measuring", attempt.number):
                     attempt = self._pass_gate(attempt)
@@ -139,7 +144,7 @@ class Author:
         refused, own = self._refused(), dict[str, Any]()
         if refused is not None:
             pictures = max(1, pictures // 2)
-        if refused is not None and refused.clean:
+        if refused is not None and refused.clean and not self._outdated(refused):
             parents = list(refused.parents)
             own = {"start": refused.clean, "before": refused.before + refused.pictures // 2}
         else:
@@ -268,7 +273,13 @@ class Author:
             return attempt
         if attempt.before:
             facts = {**facts, "pictures_before": attempt.before}
+        if self.dedup.list_digest:
+            facts = {**facts, IN_FORCE: self.dedup.list_digest}
         return self.records.keep_attempt(replace(attempt, stage="trained", facts=dict(facts)))
+
+    def _outdated(self, attempt: Attempt) -> bool:
+        """Whether the list of withdrawn pictures has changed since an attempt was trained."""
+        return bool((attempt.facts or {}).get(IN_FORCE, "") != self.dedup.list_digest)
 
     def _pass_gate(self, attempt: Attempt) -> Attempt:
         yardstick, name = self._yardstick(attempt)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pdfed_sdk.errors import ConfigError
 from pdfed_sdk.files import write_durably
+from pdfed_sdk.node.withdrawing import NO_LIST, InForce
 
 DEFAULT_SHARE = 0.05
 """At most this share of the training pictures is left out."""
@@ -18,13 +19,14 @@ DEFAULT_SHARE = 0.05
 
 class DedupList:
     """Counts by the name of the evaluation they come from. ``share`` 0 leaves no picture out for being copied.
-    ``withdrawn`` are training pictures whose owner withdrew consent (`withdrawal`): they are always left out and do not
-    count towards the share."""
+    Pictures whose owner withdrew consent are always left out and do not count towards the share; ``list_digest`` is the
+    digest, in hex, of their list."""
 
-    def __init__(self, path: Path, share: float = DEFAULT_SHARE, withdrawn: Sequence[int] = ()) -> None:
+    def __init__(self, path: Path, share: float = DEFAULT_SHARE, withdrawal: InForce = NO_LIST) -> None:
         if not 0 <= share <= 1:
             raise ConfigError(f"[training] dedup is {share}, not within 0 … 1", hint="0 leaves no picture out")
-        self._path, self._share, self.withdrawn = path, share, frozenset(withdrawn)
+        self._path, self._share = path, share
+        self.withdrawn, self.list_digest = frozenset(withdrawal.places), withdrawal.digest
 
     def keep(self, evaluation: str, counts: Sequence[int]) -> None:
         """Remember the copies of one evaluation, instead of what it had before; none at all is not written."""

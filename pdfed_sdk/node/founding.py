@@ -25,6 +25,7 @@ from pdfed_sdk.errors import ConfigError, DataError, UsageError
 from pdfed_sdk.family import load_model
 from pdfed_sdk.ml.data import NodeSplit, PictureSet
 from pdfed_sdk.ml.diffusion.model import ModelConfig
+from pdfed_sdk.ml.lora.setup import AdapterSetup
 from pdfed_sdk.ml.scoring.reports import ScoringSettings
 from pdfed_sdk.ml.scoring.scorer import Scorer, pinned
 from pdfed_sdk.node.genesis import Genesis, genesis_of
@@ -39,10 +40,11 @@ LEAST_PICTURES = 40
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a sponsor chooses. ``nodes`` is how many are expected; ``pictures`` is the genesis' training budget."""
+    """What a sponsor chooses. ``model`` is a network of pixels, or the setup of adapters over a base at hand; ``nodes``
+    is how many are expected; ``pictures`` is the genesis' training budget."""
 
     title: str = ""
-    model: ModelConfig = field(default_factory=ModelConfig)
+    model: ModelConfig | AdapterSetup = field(default_factory=ModelConfig)
     pictures: int = 1_500
     samples: int = 128
     extractor: str = ScoringSettings.extractor
@@ -82,7 +84,9 @@ def prepare(
     scoring = ScoringSettings(
         samples=wishes.samples, size=public.size, channels=public.channels, extractor=wishes.extractor
     )
-    card = TaskCard(pinned(scoring), wishes.title, classes=genesis.classes)
+    adapter = wishes.model if isinstance(wishes.model, AdapterSetup) else None
+    family = load_model(folder / "model").family.name
+    card = TaskCard(pinned(scoring), wishes.title, family=family, classes=genesis.classes, adapter=adapter)
     card_file = card.write(folder / "card.json")
     seconds = seconds_to_score(folder / "model", NodeSplit.whole(public), card.scoring)
     windows = propose_windows(seconds, wishes.profile)
@@ -107,12 +111,15 @@ def check(public: PictureSet, wishes: Wishes) -> None:
 
 
 def seconds_to_score(model: Path, split: NodeSplit, scoring: ScoringSettings) -> float:
-    """Seconds of one vote: candidate and reference, sampled and scored, after the node's one-time preparation."""
+    """Seconds of one vote: candidate and reference, sampled and scored, and the candidate once more by the node's own
+    captions, if it has any; after the node's one-time preparation."""
     scorer = Scorer(split, scoring)
     loaded = load_model(model)  # refuses a network that the trainer cannot load
+    looks = [loaded, loaded, loaded.family.captioned(loaded, split.train)]
     started = time.perf_counter()
-    for number in range(2):
-        scorer.evaluate(loaded, bytes([number]) * 32)
+    for number, look in enumerate(looks):
+        if look is not None:
+            scorer.evaluate(look, bytes([number]) * 32)
     return time.perf_counter() - started
 
 

@@ -14,9 +14,14 @@ from pdfed_sdk.family import Shape
 from pdfed_sdk.ml.data import PictureSet, partition
 from pdfed_sdk.ml.diffusion.model import ModelConfig
 from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
+from pdfed_sdk.ml.lora.setup import AdapterSetup
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.model_card import write_card
 from pdfed_sdk.types import Address
+
+ADAPTER_LR, ADAPTER_DROPOUT = 3e-4, 0.1
+"""Learning rate and share of captions left out, for adapters: the rate of pixel models would undo their base, and
+guidance needs the dropout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +46,15 @@ def genesis_of(
     folder: Path,
     public: PictureSet,
     *,
-    model: ModelConfig,
+    model: ModelConfig | AdapterSetup,
     pictures: int,
     identity: SigningIdentity,
     wallet: Address,
     seed: int = 0,
     tell: Callable[[str], None] = lambda _text: None,
 ) -> Genesis:
-    """The same from pictures that are all public; size, channels and classes of ``model`` follow them. ``tell`` hears
-    how far training is and how long it will take."""
-    config = dataclasses.replace(model, size=public.size, channels=public.channels, classes=len(public.classes))
+    """The same from pictures that are all public; size, channels and classes of a ``model`` of pixels follow them, an
+    adapter keeps its setup. ``tell`` hears how far training is and how long it will take."""
     told = time.monotonic()
 
     def progress(now: Progress) -> None:
@@ -60,7 +64,15 @@ def genesis_of(
             left = now.seconds / max(now.pictures, 1) * (now.total - now.pictures)
             tell(f"genesis: {now.pictures} of {now.total} pictures, about {left:.0f} s left")
 
-    result = train(TrainConfig(pictures=pictures, seed=seed), public, model=config, on_step=progress)
+    config = TrainConfig(pictures=pictures, seed=seed)
+    if isinstance(model, AdapterSetup):
+        from pdfed_sdk.ml.lora.adapter import new_adapter
+
+        config = dataclasses.replace(config, lr=ADAPTER_LR, label_dropout=ADAPTER_DROPOUT)
+        result = train(config, public, parent=new_adapter(model, seed), on_step=progress)
+    else:
+        shape = dataclasses.replace(model, size=public.size, channels=public.channels, classes=len(public.classes))
+        result = train(config, public, model=shape, on_step=progress)
     family = result.model.family
     family.save(result.model, folder / "model")
     write_card(folder / "model", family=family, title="genesis", wallet=wallet, facts=result.facts.to_dict())
@@ -72,4 +84,4 @@ def genesis_of(
         training=result.facts.to_dict(),
         title="genesis",
     )
-    return Genesis(built, config, public.classes)
+    return Genesis(built, result.model.config, public.classes)

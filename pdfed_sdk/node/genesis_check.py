@@ -41,7 +41,15 @@ def check_genesis(package: Path, digests: ModelDigests, sponsor: Address, card: 
             f"{scoring.size} and {scoring.channels}",
             hint="use the card that was made with this genesis",
         )
-    if card.classes and len(card.classes) != shape.classes:
+    if card.adapter is not None and card.adapter.to_json() != shape.to_json():
+        raise ConfigError(
+            "the genesis has another setup than the adapter of the card", hint="use the card that was made with it"
+        )
+    if card.adapter is not None:
+        from pdfed_sdk.ml.lora.prompts import check_prompts
+
+        check_prompts(card.adapter)
+    if card.classes and card.adapter is None and len(card.classes) != shape.classes:
         raise ConfigError(
             f"the genesis has {shape.classes} classes, the card names {len(card.classes)}",
             hint="use the card that was made with this genesis",

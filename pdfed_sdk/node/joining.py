@@ -13,10 +13,12 @@ from pdfed_sdk.artifacts.open_store import open_store
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.money import Token, token_of
 from pdfed_sdk.errors import ConfigError, DataError, UsageError
-from pdfed_sdk.ml.data import split_nodes
+from pdfed_sdk.ml.data import PictureSet, split_nodes
 from pdfed_sdk.ml.sources import Reading, read_pictures
 from pdfed_sdk.node.author import LEAST_FREE
+from pdfed_sdk.node.base_check import check_base, check_own_captions
 from pdfed_sdk.node.founding import seconds_to_score
+from pdfed_sdk.node.genesis import ADAPTER_DROPOUT, ADAPTER_LR
 from pdfed_sdk.node.join_file import JoinFile
 from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.task_card import TaskCard
@@ -39,6 +41,12 @@ fit = {fit}
 unknown_classes = {unknown}
 stake = {stake}  # whole tokens to join with
 """
+ADAPTERS = """base = {base}
+
+[training]
+lr = {lr}
+label_dropout = {dropout}  # share of the captions left out, which guidance needs
+"""
 
 
 @dataclass(frozen=True)
@@ -56,7 +64,9 @@ class Findings:
     cautions: list[str]
 
 
-def examine(join: JoinFile, data: Path, scratch: Path, reading: Reading, stake: float) -> Findings:
+def examine(
+    join: JoinFile, data: Path, scratch: Path, reading: Reading, stake: float, base: Path | None = None
+) -> Findings:
     """Fetch card and genesis, read the pictures as the task wants them, measure a scoring. Sends nothing, makes nothing
     but ``scratch``. Raises what a node would meet: ConfigError, DataError, StoreError, ChainError."""
     client = PdfedClient.connect(join.rpc, task=join.task, from_block=join.from_block)
@@ -68,6 +78,7 @@ def examine(join: JoinFile, data: Path, scratch: Path, reading: Reading, stake: 
     store = open_store(join.store_of_node(), scratch)
     try:
         card = TaskCard.fetch(store, params.card_digest)
+        check_base(card, Path(), str(base or ""), "--base")
         view = TaskView(client)
         view.refresh()
         genesis = ModelCache(scratch / "models", store, view, params.sponsor).get(GENESIS)
@@ -79,6 +90,7 @@ def examine(join: JoinFile, data: Path, scratch: Path, reading: Reading, stake: 
     split = split_nodes(pictures, 1)[0]
     if min(len(split.test), len(split.heldout)) < 2:
         raise DataError(f"{data} holds {len(pictures)} pictures, at least 10 are needed", hint="add some")
+    check_own_captions(card, split)
     seconds = seconds_to_score(genesis.folder, split, card.scoring)
     counts = {name: int((pictures.labels == number).sum()) for number, name in enumerate(pictures.classes)}
     return Findings(
@@ -90,7 +102,7 @@ def examine(join: JoinFile, data: Path, scratch: Path, reading: Reading, stake: 
         commit_window=params.commit_window,
         stake=token.show(params.min_stake),
         bonds=token.show(params.submission_bond + params.scoring_fee),
-        cautions=list(_cautions(seconds, params, stake, token, scratch)),
+        cautions=[*_cautions(seconds, params, stake, token, scratch), *_repeated(pictures, card)],
     )
 
 
@@ -110,8 +122,21 @@ def _cautions(seconds: float, params: Any, stake: float, token: Token, place: Pa
     return found
 
 
-def write_home(home: Path, join: JoinFile, data: Path, role: str, reading: Reading, stake: float) -> Path:
-    """The node's pdfed.toml. UsageError if there is one."""
+def _repeated(pictures: PictureSet, card: TaskCard) -> list[str]:
+    """What an adapter would memorise first."""
+    if card.adapter is None:
+        return []
+    from pdfed_sdk.ml.lora.learning import repeated
+
+    found = repeated(pictures, card.adapter)
+    told = [(found.pictures, "repeat another picture"), (found.captions, "share their caption with another picture")]
+    return [f"{n} of {len(pictures)} pictures {what}: what is repeated is memorised first" for n, what in told if n]
+
+
+def write_home(
+    home: Path, join: JoinFile, data: Path, role: str, reading: Reading, stake: float, base: Path | None = None
+) -> Path:
+    """The node's pdfed.toml, with ``base`` for a task of adapters. UsageError if there is one."""
     path = home / "pdfed.toml"
     if path.exists():
         raise UsageError(f"{path} exists already", hint="choose another --home; nothing was changed")
@@ -128,5 +153,8 @@ def write_home(home: Path, join: JoinFile, data: Path, role: str, reading: Readi
     home.mkdir(parents=True, exist_ok=True)
     title = json.dumps(join.title)[1:-1]  # one line, whatever a stranger wrote
     text = CONFIG.format(title=title, from_block=join.from_block, stake=float(stake), **shown)
+    if base is not None:
+        shown_base = json.dumps(str(base.resolve()))
+        text += ADAPTERS.format(base=shown_base, lr=ADAPTER_LR, dropout=ADAPTER_DROPOUT)
     path.write_text(text, encoding="utf-8")
     return path

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 
 from pdfed_sdk.config import NodeConfig
-from pdfed_sdk.errors import MlError, StoreError
+from pdfed_sdk.errors import DataError, MlError, StoreError
 from pdfed_sdk.family import Model, load_model
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, split_nodes
+from pdfed_sdk.ml.device import device_of
 from pdfed_sdk.ml.diffusion.hidden_parents import PICTURES, Trace, relations, trace
 from pdfed_sdk.ml.diffusion.mixing import LEAST_LOOKS, PARTS, affordable_looks, best_shares, in_parts
-from pdfed_sdk.ml.diffusion.model import DiffusionModel
 from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
-from pdfed_sdk.ml.diffusion.validation import LEAST_HELDOUT, MOST, Validation, seldom
+from pdfed_sdk.ml.diffusion.validation import LEAST_HELDOUT, MOST, seldom
 from pdfed_sdk.ml.scoring.gate import publication_gate
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
 from pdfed_sdk.ml.sources import AS_IT_IS, Reading, load_pictures
@@ -85,7 +85,10 @@ class PictureEvaluator:
     def _by_own_captions(self, model: Model, seed: bytes) -> QNReport | None:
         """The model as an attacker who knows this node's captions would sample it; None without captions. Private."""
         attacked = model.family.captioned(model, self._scorer.split.train)
-        return None if attacked is None else self._scorer.evaluate(attacked, seed)
+        try:
+            return None if attacked is None else self._scorer.evaluate(attacked, seed)
+        except DataError as error:  # a caption of this node: no fault of the model
+            raise StoreError(f"this node's captions cannot be used: {error.message}") from error
 
     def hidden_parents(
         self,
@@ -99,7 +102,7 @@ class PictureEvaluator:
         try:
             own, start = (self._trace(folder, seed, heartbeat) for folder in (candidate, reference))
         except MlError:
-            return []  # another family than this check knows, or unusable: that is the score's matter
+            return []  # unusable, or too few test pictures: that is the score's matter
         known: dict[int, Trace] = {}
         usual: list[Trace] = []
         for number, folder in [*suspects.items(), *((-1, folder) for folder in others)]:
@@ -113,12 +116,10 @@ class PictureEvaluator:
         return sorted(number for number, relation in found.items() if relation.made_from_it)
 
     def _trace(self, folder: Path, seed: bytes, heartbeat: Heartbeat) -> Trace:
-        """What a model computes on pictures of this node's test part; MlError for what is no diffusion model."""
+        """What a model computes on pictures of this node's test part. Raises MlError."""
         model, test = load_with_heartbeat(folder, heartbeat), self._scorer.split.test
-        if not isinstance(model, DiffusionModel):
-            raise MlError(f"models of the family {model.family.name} are not compared")
-        shown = test.take(range(min(len(test), PICTURES)))
-        return trace(model, shown.images, shown.labels, seed)
+        model.network.to(self._scorer.device)
+        return trace(model, test.take(range(min(len(test), PICTURES))), seed)
 
     def gate(self, evaluation: Evaluation) -> None:
         """By the task's prompts and, where there are captions, by this node's own: the worse decides."""
@@ -129,9 +130,9 @@ class PictureEvaluator:
 
 
 class PictureTrainer:
-    """Trains the class-conditional DDPM on a node's pictures; ``pace`` below 1 leaves the rest of the time idle.
+    """Trains on a node's pictures, whatever the parents' family; ``pace`` below 1 leaves the rest of the time idle.
     ``whole``: these are all of the split's training pictures, so that the dedup list's indices are theirs. By the loss
-    on ``heldout`` pictures a training of a DDPM ends when it rises (``stop``), and parents are weighed (``weighs``)."""
+    on ``heldout`` pictures a training ends when it rises (``stop``), and parents are weighed (``weighs``)."""
 
     def __init__(
         self,
@@ -189,7 +190,7 @@ class PictureTrainer:
             excluded=left_out,
             on_step=between,
             state_file=resume,
-            heldout=self._heldout if isinstance(start, DiffusionModel) else None,
+            heldout=self._heldout,
             save=lambda model: family.save(model, out),
         )
         return result.facts.to_dict() if result.finished else None
@@ -197,11 +198,13 @@ class PictureTrainer:
     def weigh(self, parents: Sequence[tuple[Path, int]], *, pictures: int, heartbeat: Heartbeat) -> list[int]:
         shares = [share for _, share in parents]
         looks = affordable_looks(pictures, min(len(self._scale), MOST)) if self._scale else 0
-        models = [load_with_heartbeat(folder, heartbeat) for folder, _ in parents] if looks >= LEAST_LOOKS else []
-        ddpms = [model for model in models if isinstance(model, DiffusionModel)]
-        if self._scale is None or len(ddpms) < max(2, len(parents)):
+        if self._scale is None or looks < LEAST_LOOKS or len(parents) < 2:
             return shares
-        found = best_shares(ddpms, Validation(self._scale), in_parts(shares), looks, heartbeat)
+        models = [load_with_heartbeat(folder, heartbeat) for folder, _ in parents]
+        if any(model.family is not models[0].family for model in models):
+            return shares
+        losses = models[0].family.validation(models[0], self._scale, device_of(self._config.device))
+        found = best_shares(models, losses, in_parts(shares), looks, heartbeat)
         return shares if found == in_parts(shares) else [BPS // PARTS * share for share in found]
 
 
@@ -228,7 +231,12 @@ def make_trainer(split: NodeSplit, config: NodeConfig) -> Trainer:
     wanted = config.training
     pictures = split.train.take(split.shared[: wanted.only]) if wanted.only else split.train
     settings = TrainConfig(
-        batch=wanted.batch, lr=wanted.lr, ema=wanted.ema, device=config.node.device, ambient=wanted.ambient
+        batch=wanted.batch,
+        lr=wanted.lr,
+        ema=wanted.ema,
+        label_dropout=wanted.label_dropout,
+        device=config.node.device,
+        ambient=wanted.ambient,
     )
     heldout = split.heldout if len(split.heldout) >= LEAST_HELDOUT else None
     return PictureTrainer(

@@ -2,8 +2,9 @@
 
 A leaf (`PictureSet.leaves`) shows nothing of its picture to anyone who does not have it already. The list is signed by
 the owner's wallet for one task, whose size and labels the leaves depend on; its sha-256 goes on chain as the node's
-metadata. The owner's own trainer leaves the pictures out from then on, and still searches for copies of them. What was
-trained before cannot be undone: no model forgets by a signature. `trained_on` says which models those are.
+metadata, and into the manifest of every model that the node trains from then on. The owner's own trainer leaves the
+pictures out, and still searches for copies of them. What was trained before cannot be undone: no model forgets by a
+signature. `trained_on` says which models those are.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from pdfed_sdk.files import write_durably
 from pdfed_sdk.types import Address
 
 MOST_BYTES: Final = 64 << 20
+IN_FORCE: Final = "withdrawn"
+"""Name, in the training facts of a manifest, of the digest of the list in force."""
 HINT: Final = "ask the owner for the list again; a list is written by Withdrawal.signed"
 
 
@@ -108,10 +111,13 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Models of a lineage that were trained on a data set. ``direct``: on it; ``descended``: on a model that was."""
+    """Models of a lineage and a data set. ``direct`` were trained on all of it; ``descended`` are no such models, but
+    one of their ancestors is; ``spared`` were trained on it while a list of withdrawn pictures was in force, whose
+    digest their manifests state, and have no such ancestor."""
 
     direct: tuple[ModelFacts, ...]
     descended: tuple[ModelFacts, ...]
+    spared: tuple[ModelFacts, ...]
 
 
 def trained_on(model: LineageNode, data_root: str) -> Touched:
@@ -120,6 +126,7 @@ def trained_on(model: LineageNode, data_root: str) -> Touched:
     seen: dict[int, bool] = {}
     direct: list[ModelFacts] = []
     descended: list[ModelFacts] = []
+    spared: list[ModelFacts] = []
     todo = [(model, False)]
     while todo:
         node, ready = todo.pop()
@@ -128,14 +135,14 @@ def trained_on(model: LineageNode, data_root: str) -> Touched:
         if not ready:
             todo += [(node, True), *((parent, False) for parent in node.parents)]
             continue
-        own = str(node.facts.training.get("dataset_digest", "")).removeprefix("0x") == data_root.removeprefix("0x")
+        facts = node.facts.training
+        there = str(facts.get("dataset_digest", "")).removeprefix("0x") == data_root.removeprefix("0x")
+        own = there and not facts.get(IN_FORCE)
         inherited = any(seen[id(parent)] for parent in node.parents)
         seen[id(node)] = own or inherited
-        if own:
-            direct.append(node.facts)
-        elif inherited:
-            descended.append(node.facts)
-    return Touched(tuple(direct), tuple(descended))
+        if own or inherited or there:
+            (direct if own else descended if inherited else spared).append(node.facts)
+    return Touched(tuple(direct), tuple(descended), tuple(spared))
 
 
 def _checked(leaves: Iterable[bytes], subject: str) -> tuple[bytes, ...]:

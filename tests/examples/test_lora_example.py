@@ -92,7 +92,7 @@ def test_three_artists(scripts: Any, emoji: Path, base: Path, tmp_path: Path) ->
     assert list(table) == ["base alone", *(f"{name} alone" for name in three.ARTISTS), "federation"]
     assert all(value > 0 for row in table.values() for value in row)
     assert len({tuple(row) for row in table.values()}) == 5
-    assert len(found["gate"]) == 2
+    assert len(found["gate"]) == 3
     assert all(found["gate"].values())
     assert found["bytes"] < 4_000_000
     assert load_model(tmp_path / "adapter").config.size == 32

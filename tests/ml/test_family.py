@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from pdfed_sdk import family as seam
 from pdfed_sdk.artifacts.package import open_package, pack_folder
 from pdfed_sdk.errors import MlError, PackageInvalid
 from pdfed_sdk.family import CARD, families, family_in, family_named, family_of, load_model
 from pdfed_sdk.ml.copies import detector
+from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.diffusion import ddpm
 from tests.support.pipelines import folder_of
 
@@ -40,6 +42,14 @@ FAMILY = Toy()
 """
 
 
+def shown(model):
+    """Eight pictures of the model's shape."""
+    config = model.config
+    random = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (8, config.channels, config.size, config.size), generator=random, dtype=torch.uint8)
+    return PictureSet(images, torch.zeros(8, dtype=torch.int64), ("cat",))
+
+
 def test_every_entry_is_a_whole_family(tiny, adapter, tmp_path):
     """Each method of the protocol does its work on a model of the family."""
     models = {"ddpm": tiny, "latent-lora": adapter}
@@ -55,6 +65,8 @@ def test_every_entry_is_a_whole_family(tiny, adapter, tmp_path):
         assert (len(images), len(labels), len(beats)) == (3, 3, 2)
         assert family.usage
         family.check_beside(tiny, loaded)
+        assert family.activations(loaded, shown(loaded), b"seed", [0.5])[0][0].shape[0] == 8
+        assert len(family.validation(loaded, shown(loaded), torch.device("cpu"))(loaded)) == 8
 
 
 def test_a_second_family_needs_one_module_and_one_entry(tmp_path, monkeypatch):

@@ -31,8 +31,7 @@ def family(splits: list[NodeSplit]) -> dict[int, DiffusionModel]:
 
 
 def seen(model: DiffusionModel, splits: list[NodeSplit]) -> Trace:
-    shown = splits[1].test.take(range(32))
-    return trace(model, shown.images, shown.labels, SEED)
+    return trace(model, splits[1].test.take(range(32)), SEED)
 
 
 def beside(model: DiffusionModel, family: dict[int, DiffusionModel], splits: list[NodeSplit]) -> dict[int, Relation]:
@@ -120,7 +119,7 @@ def test_models_and_pictures_that_do_not_fit_are_named(
         distances(seen(other, splits), seen(family[0], splits))
     shown = splits[1].test.take(range(7))
     with pytest.raises(DataError, match="cannot be compared"):
-        trace(family[0], shown.images, shown.labels, SEED)
+        trace(family[0], shown, SEED)
     broken = copy.deepcopy(family[0])
     with torch.no_grad():
         next(broken.network.parameters()).fill_(torch.nan)

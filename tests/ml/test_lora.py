@@ -22,6 +22,7 @@ from pdfed_sdk.ml.lora.base_files import VARIABLE, BaseMissing, base_digest, fin
 from pdfed_sdk.ml.lora.family import FAMILY, SETUP, WEIGHTS
 from pdfed_sdk.ml.lora.learning import captions_of, repeated
 from pdfed_sdk.ml.lora.new_base import vocabulary_of
+from pdfed_sdk.ml.lora.prompts import prompts_from, read_prompts, setup_for
 from pdfed_sdk.ml.lora.setup import AdapterSetup
 from pdfed_sdk.ml.training import TrainConfig, train
 from tests.support.tiny_base import TEXTS, tiny_adapter, tiny_pictures, tiny_setup
@@ -314,6 +315,34 @@ def test_a_caption_longer_than_the_base_reads_is_named(adapter: AdapterModel):
     data = dataclasses.replace(tiny_pictures(2), captions=("a cat", "zx " * 60))
     with pytest.raises(DataError, match="tokens with its ends, the base reads 24"):
         train(TrainConfig(pictures=8, batch=8), data, parent=adapter)
+
+
+def test_prompts_are_captions_of_each_class_in_turn_or_lines_of_a_file(base_folder: Path, tmp_path: Path):
+    data = tiny_pictures()
+    assert set(prompts_from(data, "{}")[::2]) == {TEXTS[0], TEXTS[2]}
+    assert prompts_from(data, "{}", 1)[0] in TEXTS[::2]
+    assert prompts_from(tiny_pictures(captions=False), "a {}") == ("a cat", "a dog")
+    bare = dataclasses.replace(data, classes=(), labels=torch.full((12,), -1))
+    assert sorted(prompts_from(bare, "{}")) == sorted(TEXTS)
+    with pytest.raises(DataError, match="no picture of 'no class' has a caption"):
+        prompts_from(dataclasses.replace(bare, captions=()), "{}")
+    written = tmp_path / "prompts.txt"
+    written.write_text("a red dog\n\n  a blue cat \n")
+    assert read_prompts(written) == ("a red dog", "a blue cat")
+    setup = setup_for(data, base_folder, read_prompts(written), rank=2)
+    assert (setup.prompts, setup.classes, setup.resolution) == (("a red dog", "a blue cat"), 2, 32)
+    for text, words in (
+        ("a\x07cat", "line 1 holds the control character"),
+        ("x" * 2_001, "2001 letters"),
+        ("", "0 prompts, limits 1 and 256"),
+        ("cat\n" * 257, "257 prompts"),
+        ("x" * (1 << 21), "more than 1048576 bytes"),
+    ):
+        written.write_text(text)
+        with pytest.raises(DataError, match=words):
+            read_prompts(written)
+    with pytest.raises(DataError, match=r"prompt 1, 'zx .* the base reads 24"):
+        setup_for(data, base_folder, ("a cat", "zx " * 60))
 
 
 def test_one_rank_below_zero_layers_stays_finite(adapter: AdapterModel):

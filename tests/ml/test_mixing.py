@@ -30,7 +30,7 @@ def trained(splits: list[NodeSplit]) -> DiffusionModel:
 def test_a_spoilt_model_loses_its_share(splits: list[NodeSplit], trained: DiffusionModel) -> None:
     spoilt = new_model(trained.config, seed=9)
     validation = Validation(splits[1].heldout)
-    found = best_shares([spoilt, trained], validation, (10, 10), looks=12)
+    found = best_shares([spoilt, trained], validation.losses, (10, 10), looks=12)
     assert found == (0, 20)
 
 
@@ -39,14 +39,16 @@ def test_equally_good_models_keep_their_shares(splits: list[NodeSplit], trained:
     twin.network.load_state_dict(trained.network.state_dict())
     with torch.no_grad():
         next(twin.network.parameters()).mul_(1 + 1e-6)
-    assert best_shares([trained, twin], Validation(splits[1].heldout), (13, 7), looks=12) == (13, 7)
+    assert best_shares([trained, twin], Validation(splits[1].heldout).losses, (13, 7), looks=12) == (13, 7)
 
 
 def test_no_more_looks_than_were_granted(splits: list[NodeSplit], tiny: DiffusionModel) -> None:
     seen: list[None] = []
     others = [new_model(tiny.config, seed=seed) for seed in (1, 2)]
-    best_shares([tiny, *others], Validation(splits[0].heldout), (8, 6, 6), looks=5, heartbeat=lambda: seen.append(None))
+    best_shares(
+        [tiny, *others], Validation(splits[0].heldout).losses, (8, 6, 6), looks=5, heartbeat=lambda: seen.append(None)
+    )
     assert len(seen) == 5
     assert affordable_looks(pictures=14_000, heldout=128) == 8
     with pytest.raises(DataError, match="sum to 20"):
-        best_shares([tiny, *others], Validation(splits[0].heldout), (8, 6, 5), looks=5)
+        best_shares([tiny, *others], Validation(splits[0].heldout).losses, (8, 6, 5), looks=5)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdfed_sdk.errors import PackageInvalid
-from pdfed_sdk.family import SOLVERS, Examples, Forward, PackageRules
+from pdfed_sdk.family import SOLVERS, Examples, Forward, Losses, PackageRules
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, device
@@ -94,6 +94,18 @@ unet = DDPMPipeline.from_pretrained("this folder").unet  # forward with class_la
         from pdfed_sdk.ml.diffusion.model import denoising_loss
 
         return denoising_loss(model.config, forward, images, labels, random, label_dropout, rows, ambient)
+
+    def validation(self, model: DiffusionModel, heldout: PictureSet, place: device) -> Losses:
+        from pdfed_sdk.ml.diffusion.validation import Validation
+
+        return Validation(heldout).losses
+
+    def activations(
+        self, model: DiffusionModel, pictures: PictureSet, seed: bytes, moments: Sequence[float]
+    ) -> list[tuple[Tensor, list[Tensor]]]:
+        from pdfed_sdk.ml.diffusion.activations import activations
+
+        return activations(model, pictures, seed, moments)
 
     def on_forward(self, model: DiffusionModel, act: Callable[[], None]) -> None:
         model.network.register_forward_pre_hook(lambda *_: act())

@@ -16,17 +16,18 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.utils.hooks import RemovableHandle
 
 from pdfed_sdk.errors import DataError, MlError
-from pdfed_sdk.ml.diffusion.model import DiffusionModel, training_scheduler
-from pdfed_sdk.ml.diffusion.sampling import seeded_normal
+from pdfed_sdk.family import Model
+from pdfed_sdk.ml.data import PictureSet
 
 PREDICTION_FACTOR: Final = 0.3
 HIDDEN_FACTOR: Final = 0.6
 """Nearer than this part of the usual distance: made from it. Calibrated by benchmarks/hidden_parents.py."""
 PICTURES: Final = 64
 """Pictures on which models are compared."""
+LEAST_PICTURES: Final = 8
+"""Fewer tell too little."""
 LEAST_OTHERS: Final = 2
 """Models to compare with, beside suspect and reference: one alone may be the odd one."""
 TIMES: Final = (0.1, 0.3, 0.5, 0.7)
@@ -63,48 +64,24 @@ class Relation:
 
 
 @torch.no_grad()
-def trace(model: DiffusionModel, images: Tensor, labels: Tensor, seed: bytes) -> Trace:
-    """Run a model on uint8 pictures (n, C, S, S) noised with ``seed`` at every time of ``TIMES``; labels (n,).
+def trace(model: Model, pictures: PictureSet, seed: bytes) -> Trace:
+    """Run a model on pictures noised with ``seed`` at every time of ``TIMES``.
 
     DataError for pictures of another shape or fewer than 8, MlError if the model does not run or gives no numbers.
     """
     config = model.config
-    if tuple(images.shape[1:]) != (config.channels, config.size, config.size) or len(images) < 8:
-        raise DataError(f"pictures of shape {tuple(images.shape)} cannot be compared on a model of {config.size}")
-    scheduler, unet = training_scheduler(config), model.network.eval()
-    device = next(unet.parameters()).device
-    clean = images.float() / 127.5 - 1
-    noise = torch.stack([seeded_normal(seed, index, tuple(clean.shape[1:])) for index in range(len(clean))])
-    classes = labels.to(device) if config.classes else None
-    outputs: list[Tensor] = []
-    hidden: list[list[Tensor]] = []
-    for part in TIMES:
-        times = torch.full((len(clean),), int(part * (config.timesteps - 1)), dtype=torch.int64)
-        noised = scheduler.add_noise(clean, noise, times).to(device)
-        seen: list[Tensor] = []
-        handles = _listen(model, seen)
-        try:
-            outputs.append(unet(noised, times.to(device), class_labels=classes).sample.flatten(1).cpu())
-        except RuntimeError as error:
-            raise MlError(f"the model does not run: {str(error).splitlines()[0][:200]}") from error
-        finally:
-            for handle in handles:
-                handle.remove()
-        hidden.append(seen)
-    predictions = torch.cat(outputs, 1)
+    if (pictures.channels, pictures.size) != (config.channels, config.size) or len(pictures) < LEAST_PICTURES:
+        raise DataError(
+            f"pictures of shape {tuple(pictures.images.shape)} cannot be compared on a model of {config.size}"
+        )
+    try:
+        seen = model.family.activations(model, pictures, seed, TIMES)
+    except RuntimeError as error:
+        raise MlError(f"the model does not run: {str(error).splitlines()[0][:200]}") from error
+    predictions = torch.cat([predicted for predicted, _ in seen], 1)
     if not bool(torch.isfinite(predictions).all()):
         raise MlError("the model predicts values that are not finite numbers")
-    return Trace(predictions, tuple(_gram(layer) for layers in hidden for layer in layers))
-
-
-def _listen(model: DiffusionModel, seen: list[Tensor]) -> list[RemovableHandle]:
-    blocks = [*model.network.down_blocks, model.network.mid_block, *model.network.up_blocks]
-
-    def keep(_module: object, _given: object, output: Tensor | tuple[Tensor, ...]) -> None:
-        first = output[0] if isinstance(output, tuple) else output
-        seen.append(first.detach().flatten(1).float().cpu())
-
-    return [block.register_forward_hook(keep) for block in blocks if block is not None]
+    return Trace(predictions, tuple(_gram(layer) for _, layers in seen for layer in layers))
 
 
 def _gram(features: Tensor) -> Tensor:

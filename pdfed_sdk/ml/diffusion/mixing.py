@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError
-from pdfed_sdk.ml.diffusion.model import DiffusionModel, average
-from pdfed_sdk.ml.diffusion.validation import DRAWS, Validation, difference
+from pdfed_sdk.family import Losses, Model
+from pdfed_sdk.ml.diffusion.validation import DRAWS, difference
 
 PARTS = 20
 """A share is so many twentieths."""
@@ -42,13 +42,13 @@ def in_parts(shares: Sequence[int]) -> tuple[int, ...]:
 
 
 def best_shares(
-    models: Sequence[DiffusionModel],
-    validation: Validation,
+    models: Sequence[Model],
+    measure: Losses,
     start: Sequence[int],
     looks: int,
     heartbeat: Callable[[], None] = lambda: None,
 ) -> tuple[int, ...]:
-    """Shares of 2 to 4 models in twentieths, 0 included, with the lowest validation loss that at most ``looks`` looks
+    """Shares of 2 to 4 models in twentieths, 0 included, with the lowest loss by ``measure`` that at most ``looks``
     found, by moving share between two models; ``start`` itself unless the found ones are better beyond doubt.
 
     Deterministic. DataError for other numbers of models or shares that do not sum to ``PARTS``; MlError for models of
@@ -57,12 +57,13 @@ def best_shares(
     first = tuple(start)
     if not 2 <= len(models) <= 4 or len(first) != len(models) or sum(first) != PARTS or min(first) < 0:
         raise DataError(f"shares are {first} of {len(models)} models, expected 2 to 4 that sum to {PARTS}")
+    average = models[0].family.average
     known: dict[tuple[int, ...], Tensor] = {}
 
     def losses(shares: tuple[int, ...]) -> Tensor:
         if shares not in known:
             heartbeat()
-            known[shares] = validation.losses(average(models, shares))
+            known[shares] = measure(average(models, [float(share) for share in shares]))
         return known[shares]
 
     best = first

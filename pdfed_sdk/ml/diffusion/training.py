@@ -22,14 +22,14 @@ from pdfed_sdk.family import Model, Shape
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.diffusion.execution import Execution
 from pdfed_sdk.ml.diffusion.learner import Learner
-from pdfed_sdk.ml.diffusion.model import DiffusionModel, ModelConfig, new_model
+from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
 from pdfed_sdk.ml.diffusion.processes import Processes
 from pdfed_sdk.ml.diffusion.train_config import OnStep as OnStep
 from pdfed_sdk.ml.diffusion.train_config import Progress as Progress
 from pdfed_sdk.ml.diffusion.train_config import TrainConfig as TrainConfig
 from pdfed_sdk.ml.diffusion.train_config import TrainFacts as TrainFacts
 from pdfed_sdk.ml.diffusion.train_config import TrainResult as TrainResult
-from pdfed_sdk.ml.diffusion.validation import Validation, Watch
+from pdfed_sdk.ml.diffusion.validation import Watch
 
 log = logging.getLogger("pdfed.training")
 
@@ -66,9 +66,9 @@ def train(
     origin = parent.weights_digest().hex() if parent is not None else "fresh"
     key = json.dumps([asdict(config), shape.to_json(), digest, sorted(excluded), origin], sort_keys=True)
     learner = Learner(config, fresh, data, usable, Processes(config.device))
-    if heldout is not None and not isinstance(fresh, DiffusionModel):
-        raise MlError(f"no validation loss is known of {fresh.family.name} models", hint="train without heldout")
-    watch = None if heldout is None else Watch(Validation(heldout), config.check_every)
+    watch = None
+    if heldout is not None:
+        watch = Watch(fresh.family.validation(fresh, heldout, learner.device), config.check_every)
     keeper = _Keeper(learner, watch, state_file, key)
     keeper.load()
     try:
@@ -113,9 +113,7 @@ class _Keeper:
         looks = watch is not None and watch.due(learner.seen, learner.config.pictures)
         if watch is not None and looks:
             learner.check()
-            model = learner.averaged()
-            assert isinstance(model, DiffusionModel)
-            watch.look(model, learner.seen)
+            watch.look(learner.averaged(), learner.seen)
             if self._lowest is not None and not learner.processes.rank:
                 watch.save(self._lowest, self._key)
         if self._state is not None and (looks or learner.seen - self._saved >= learner.config.save_every):

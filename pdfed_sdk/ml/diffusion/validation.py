@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError
+from pdfed_sdk.family import Losses, Model
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.diffusion.model import DiffusionModel, squares
 from pdfed_sdk.ml.snapshots import read_tensors, write_tensors
@@ -51,18 +52,36 @@ class Difference:
         return self.mean < -SURE * self.error
 
 
-class Validation:
-    """Losses on held-out pictures. Noise and times are fixed, and times are spread evenly over the schedule: two models
-    are compared under the same conditions, picture by picture."""
+@dataclass(frozen=True)
+class Draws:
+    """The conditions under which ``pictures`` are looked at, always the same: ``noise`` (DRAWS, n, …), and times that
+    are spread evenly over the schedule, so that two models are compared picture by picture."""
 
-    def __init__(self, heldout: PictureSet, *, seed: int = 0, most: int = MOST) -> None:
+    pictures: PictureSet
+    noise: Tensor
+    places: Tensor
+
+    @staticmethod
+    def of(heldout: PictureSet, shape: tuple[int, ...] = (), *, seed: int = 0, most: int = MOST) -> Draws:
+        """For pictures, or for what is noised in their place, of ``shape`` each. DataError: too few."""
         if len(heldout) < LEAST_HELDOUT:
             raise DataError(f"heldout has {len(heldout)} pictures, a validation score needs at least {LEAST_HELDOUT}")
         shown = heldout.take(range(min(len(heldout), most)))
-        self.pictures = shown
         random = torch.Generator().manual_seed(seed)
-        self._noise = torch.randn(DRAWS, *shown.images.shape, generator=random)
-        self._places = torch.rand(len(shown), generator=random)
+        noise = torch.randn(DRAWS, len(shown), *(shape or shown.images.shape[1:]), generator=random)
+        return Draws(shown, noise, torch.rand(len(shown), generator=random))
+
+    def times(self, draw: int, timesteps: int) -> Tensor:
+        """(n,) int64: the same stratum of the schedule for all pictures, each at its own place in it."""
+        return ((draw + self.places) / DRAWS * timesteps).long()
+
+
+class Validation:
+    """Losses of a class-conditional DDPM on held-out pictures."""
+
+    def __init__(self, heldout: PictureSet, *, seed: int = 0, most: int = MOST) -> None:
+        self._draws = Draws.of(heldout, seed=seed, most=most)
+        self.pictures = self._draws.pictures
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -83,9 +102,9 @@ class Validation:
         training = model.network.training
         model.network.eval()
         found = torch.zeros(len(self), dtype=torch.float64)
-        for draw in range(DRAWS):  # the same stratum of the schedule for all pictures, each at its own place in it
-            times = ((draw + self._places) / DRAWS * config.timesteps).long().to(device)
-            found += squares(config, model.network, clean, labels, self._noise[draw].to(device), times).double().cpu()
+        for draw, noise in enumerate(self._draws.noise):
+            times = self._draws.times(draw, config.timesteps).to(device)
+            found += squares(config, model.network, clean, labels, noise.to(device), times).double().cpu()
         model.network.train(training)
         return found / DRAWS
 
@@ -97,11 +116,11 @@ def difference(after: Tensor, before: Tensor) -> Difference:
 
 
 class Watch:
-    """The lowest point of a run, with its weights. `over` once the losses have been above it, beyond doubt, at two
-    looks in a row."""
+    """The lowest point of a run by the losses that ``measure`` takes (`ModelFamily.validation`), with its weights.
+    `over` once the losses have been above it, beyond doubt, at two looks in a row."""
 
-    def __init__(self, validation: Validation, every: int) -> None:
-        self.validation, self.every = validation, every
+    def __init__(self, measure: Losses, every: int) -> None:
+        self.measure, self.every = measure, every
         self.losses: Tensor | None = None
         self.weights: dict[str, Tensor] = {}
         self.pictures = self.looked = self.rises = 0
@@ -111,9 +130,9 @@ class Watch:
         """Whether it is time for a look, ``pictures`` of ``total`` into the run."""
         return pictures != self.looked and (pictures - self.looked >= self.every or pictures >= total)
 
-    def look(self, model: DiffusionModel, pictures: int) -> None:
+    def look(self, model: Model, pictures: int) -> None:
         """Take the score of a model that has seen so many pictures."""
-        losses = self.validation.losses(model)
+        losses = self.measure(model)
         self.looked, self.last = pictures, float(losses.mean())
         if self.losses is None or self.last < float(self.losses.mean()):
             self.losses, self.pictures, self.rises = losses, pictures, 0

@@ -37,11 +37,15 @@ class AdaptedUNet(nn.Module):
 
     def forward(self, latents: Tensor, times: Tensor, text: Tensor) -> Tensor:
         """What the UNet predicts for latents (B, C, h, w), times (B,) and text (B, L, D); float32."""
-        unet = self.base.unet(self._rank, self._targets, latents.device)
+        unet = self.unet(latents.device)
         own = {_place(name): matrix for name, matrix in self.matrices().items()}
         arguments = (latents.to(unet.dtype), times, text.to(unet.dtype))
         found: Tensor = torch.func.functional_call(unet, own, arguments, {"return_dict": False})[0]
         return found.float()
+
+    def unet(self, device: torch.device) -> Any:
+        """The UNet on ``device`` that all adapters of this rank and these targets share."""
+        return self.base.unet(self._rank, self._targets, device)
 
     def matrices(self) -> dict[str, Tensor]:
         """LoRA matrices by their names in the package."""
@@ -117,13 +121,13 @@ def new_adapter(setup: AdapterSetup, seed: int = 0) -> AdapterModel:
 
 
 def wanted_shapes(base: Base, setup: AdapterSetup) -> dict[str, tuple[int, ...]]:
-    """Every LoRA matrix that the base takes under this setup, in order of name."""
-    unet = base.unet(setup.rank, setup.targets, torch.device("cpu"))
-    found = {
-        "unet." + name.replace(f".{ADAPTER}.", "."): tuple(weight.shape)
-        for name, weight in unet.named_parameters()
-        if ".lora_" in name
-    }
+    """Every LoRA matrix that the base takes under this setup, in order of name. No network is made for it: a stranger
+    may ask for any rank."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name, (outputs, inputs) in base.linears.items():
+        if any(name.endswith(f".{target}") for target in setup.targets):
+            found[f"unet.{name}.lora_A.weight"] = (setup.rank, inputs)
+            found[f"unet.{name}.lora_B.weight"] = (outputs, setup.rank)
     for target in setup.targets:
         if not any(f".{target}.lora_A." in name for name in found):
             raise MlError(f"the UNet of the base {base.folder} has no module {target}", hint="choose other targets")

@@ -36,6 +36,9 @@ class Base:
             self._vae = _frozen(AutoencoderKL, folder / "vae", torch_dtype=torch.float32)
             self.schedule = dict(DDPMScheduler.load_config(str(folder / "scheduler"), local_files_only=True))
             self.training_schedule = DDPMScheduler.from_config(self.schedule)
+            self.linears = _linears(folder / "unet")
+            """Outputs and inputs of the UNet's linear layers, by name; what an adapter fits is known before one is
+            made."""
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             told = (str(error).splitlines() or [""])[0][:200]
             raise MlError(f"the base {folder} cannot be loaded: {told}", hint="fetch the base again") from error
@@ -75,17 +78,23 @@ class Base:
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str], device: torch.device) -> Tensor:
         """(n, L, D) float32 on ``device``. DataError names a text that is longer than the encoder reads."""
-        encoder, rows = self._text.to(device), []
+        encoder, rows = self._text.to(device), self.check_texts(texts)
+        parts = [encoder(torch.tensor(part, device=device))[0] for part in _blocks(rows)]
+        return torch.cat(parts).float()
+
+    def check_texts(self, texts: Sequence[str], what: str = "text") -> list[list[int]]:
+        """Tokens of each, all equally many. DataError names ``what`` of them is longer than the encoder reads."""
+        rows = []
         for number, text in enumerate(texts):
             ids = self.tokenizer(text, padding="max_length", max_length=self.tokens, truncation=False)["input_ids"]
             if len(ids) > self.tokens:
                 raise DataError(
-                    f"text {number}, {text[:60]!r}…, has {len(ids)} tokens with its ends, the base reads {self.tokens}",
+                    f"{what} {number}, {text[:60]!r}…, has {len(ids)} tokens with its ends, the base reads "
+                    f"{self.tokens}",
                     hint="write it shorter",
                 )
             rows.append(ids)
-        parts = [encoder(torch.tensor(part, device=device))[0] for part in _blocks(rows)]
-        return torch.cat(parts).float()
+        return rows
 
     def empty_text(self, device: torch.device) -> Tensor:
         """What the encoder makes of no text (1, L, D); kept, since every training step may ask."""
@@ -118,6 +127,16 @@ def base_named(digest: str) -> Base:
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, digest: str) -> Base:
     return Base(folder)
+
+
+def _linears(folder: Path) -> dict[str, tuple[int, int]]:
+    with torch.device("meta"):  # shapes without memory
+        unet = UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(str(folder), local_files_only=True))
+    return {
+        name: (part.out_features, part.in_features)
+        for name, part in unet.named_modules()
+        if isinstance(part, nn.Linear)
+    }
 
 
 def _frozen(kind: Any, folder: Path, **options: Any) -> Any:

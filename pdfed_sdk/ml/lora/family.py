@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdfed_sdk.errors import MlError, PackageInvalid
-from pdfed_sdk.family import SOLVERS, Examples, Forward, PackageRules
+from pdfed_sdk.family import SOLVERS, Examples, Forward, Losses, PackageRules
 from pdfed_sdk.ml.lora.setup import AdapterSetup
 
 if TYPE_CHECKING:
@@ -100,6 +100,18 @@ pipeline.load_lora_weights("this folder")
         from pdfed_sdk.ml.lora.learning import denoising_loss
 
         return denoising_loss(model, forward, images, labels, random, label_dropout, rows)
+
+    def validation(self, model: AdapterModel, heldout: PictureSet, place: device) -> Losses:
+        from pdfed_sdk.ml.lora.looking import validation
+
+        return validation(model, heldout, place)
+
+    def activations(
+        self, model: AdapterModel, pictures: PictureSet, seed: bytes, moments: Sequence[float]
+    ) -> list[tuple[Tensor, list[Tensor]]]:
+        from pdfed_sdk.ml.lora.looking import activations
+
+        return activations(model, pictures, seed, moments)
 
     def on_forward(self, model: AdapterModel, act: Callable[[], None]) -> None:
         model.network.register_forward_pre_hook(lambda *_: act())

@@ -44,7 +44,7 @@ def repeated(data: PictureSet, setup: AdapterSetup) -> Repeated:
     return Repeated(sum(n - 1 for n in pixels.values()), sum(n for n in texts.values() if n > 1))
 
 
-def examples(model: AdapterModel, data: PictureSet, place: torch.device) -> Examples:
+def encoded(model: AdapterModel, data: PictureSet, place: torch.device) -> Examples:
     """From indices (B,) to posteriors (B, 2C, h, w) of the VAE and text embeddings (B, L, D), all on ``place``.
     DataError names a caption that is too long for the base."""
     texts = captions_of(data, model.setup)
@@ -54,16 +54,21 @@ def examples(model: AdapterModel, data: PictureSet, place: torch.device) -> Exam
         table = model.base.encode_text(distinct, place)
     except DataError as error:
         raise DataError(f"a caption cannot be used: {error.message}", hint=error.hint) from error
-    model.base.empty_text(posteriors.device)  # now, not in the middle of a step
     number = {text: index for index, text in enumerate(distinct)}
     rows = torch.tensor([number[text] for text in texts], device=place)
+    return lambda part: (posteriors[part], table[rows[part]])
+
+
+def examples(model: AdapterModel, data: PictureSet, place: torch.device) -> Examples:
+    """The same, to be trained on: what is repeated is told."""
+    model.base.empty_text(place)  # now, not in the middle of a step
     found = repeated(data, model.setup)
     if found.pictures or found.captions:
         log.warning(
             "of %d pictures %d repeat another one, and %d share their caption: what is repeated is memorised first",
             len(data), found.pictures, found.captions,
         )  # fmt: skip
-    return lambda part: (posteriors[part], table[rows[part]])
+    return encoded(model, data, place)
 
 
 def denoising_loss(
@@ -91,10 +96,18 @@ def denoising_loss(
         labels = torch.where(dropped[:, None, None], model.base.empty_text(place), labels)
     if rows is not None:
         latents, labels, noise, times = latents[rows], labels[rows], noise[rows], times[rows]
-    noisy = schedule.add_noise(latents, noise, times)
+    found, target = prediction_and_target(model, forward, latents, labels, noise, times)
+    return F.mse_loss(found, target)
+
+
+def prediction_and_target(
+    model: AdapterModel, forward: Forward, latents: Tensor, texts: Tensor, noise: Tensor, times: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What the network makes of latents (B, C, h, w) under this noise at these times, and what it should."""
+    schedule = model.base.training_schedule
     kind = schedule.config.prediction_type
     if kind == "v_prediction":
         target = schedule.get_velocity(latents, noise, times)
     else:
         target = noise if kind == "epsilon" else latents
-    return F.mse_loss(forward(noisy, times, labels), target)
+    return forward(schedule.add_noise(latents, noise, times), times, texts), target
