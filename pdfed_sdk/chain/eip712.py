@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from eth_abi.abi import encode
@@ -19,6 +20,7 @@ _DOMAIN_FIELDS: Final = (
 _DOMAIN_TYPE: Final = keccak(text="EIP712Domain(" + ",".join(f"{kind} {name}" for name, kind in _DOMAIN_FIELDS) + ")")
 
 
+@lru_cache(64)
 def domain_separator(name: str, version: str, chain_id: int, contract: Address) -> bytes:
     """EIP-712 separator of a domain with these four fields."""
     kinds = ["bytes32", "bytes32", "bytes32", "uint256", "address"]
