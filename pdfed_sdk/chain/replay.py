@@ -19,6 +19,8 @@ from pdfed_sdk.errors import ChainError
 from pdfed_sdk.files import write_durably
 from pdfed_sdk.types import Address
 
+_FEW = 1_000
+"""Events below which a narrowed range is widened again."""
 _REMEMBERED = 256
 """Blocks whose hashes a cursor keeps: how deep a reorg it can trace exactly."""
 
@@ -32,10 +34,12 @@ class Rewound:
 
 @dataclass(slots=True)
 class Cursor:
-    """Position in a task's events: the next block to read, and the (number, hash) pairs of blocks passed."""
+    """Position in a task's events: the next block to read, and the (number, hash) pairs of blocks passed. ``width``:
+    blocks that the next query asks for (0: the options' chunk); less than that after an endpoint refused a range."""
 
     next_block: int = 0
     passed: list[tuple[int, str]] = field(default_factory=list)
+    width: int = 0
 
     @classmethod
     def load(cls, path: Path, *, from_block: int = 0) -> Cursor:
@@ -99,16 +103,26 @@ class EventFlows:
             return [rewound]
         if last < cursor.next_block:
             return []
-        first, last = cursor.next_block, min(last, cursor.next_block + self.chain.options.chunk - 1)
-        for _ in range(self.chain.options.retries + 1):
+        first, last = cursor.next_block, min(last, cursor.next_block + (cursor.width or self.chain.options.chunk) - 1)
+        tries = 0
+        while tries <= self.chain.options.retries:
             before, found, after = yield from self.chain.batch(
                 [_header(last), self._query(first, last, ()), _header(last)]
             )
-            events = (yield from self.logs(first, last)) if isinstance(found, Fault) else self._typed(found)
+            if isinstance(found, Fault):
+                if first == last:
+                    raise self.chain.error(found, "eth_getLogs")
+                last = (first + last) // 2
+                cursor.width = last - first + 1
+                continue
+            events = self._typed(found)
             at_last = {event.where.block_hash for event in events if event.where.block == last}
             if _hash(before) is not None and {_hash(before), _hash(after)} | at_last == {_hash(before)}:
                 cursor.advance(last, before["hash"])
+                if len(events) < _FEW:
+                    cursor.width = min(2 * cursor.width, self.chain.options.chunk)
                 return list(events)
+            tries += 1
             yield Sleep(self.chain.options.poll)
         raise ChainError(f"{self.chain.name}: block {last} keeps changing", hint="raise the number of confirmations")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, overload
 
@@ -28,6 +28,8 @@ B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 _DEPTH = 64
+_TOO_LARGE = -32005
+"""What endpoints answer themselves when a limit is exceeded."""
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 BATCH = 100
 """Most requests sent in one JSON-RPC batch."""
@@ -109,10 +111,11 @@ class Provider(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Flows over one endpoint. ``name`` is how errors call it."""
+    """Flows over one endpoint. ``name`` is how errors call it, ``amounts`` how they show token units."""
 
     name: str
     options: Options
+    amounts: Callable[[int], str] = "{:,} units".format
 
     def batch(self, asked: Sequence[Request]) -> Flow[list[Any]]:
         """Results and faults of requests, retried while the endpoint does not answer. RpcUnavailable in the end."""
@@ -179,7 +182,7 @@ class Chain:
         """A fault as the error a user should see: a decoded revert where there is one."""
         data = revert_data(fault)
         if data is not None:
-            return decode_revert(data, subject)
+            return decode_revert(data, subject, self.amounts)
         return ChainError(f"{self.name}: {subject} was refused: {fault.message[:500]} (code {fault.code})")
 
     def block(self, tag: str | int) -> Flow[dict[str, Any]]:
@@ -224,9 +227,14 @@ def _shallow(data: bytes) -> bool:
     return True
 
 
-def _unpack(data: bytes, count: int, limit: int) -> list[Any]:
+def _unpack(data: bytes, asked: Sequence[Request], limit: int) -> list[Any]:
+    """Answers in order. Of logs that are too large each request gets a fault: who asked may ask for fewer blocks."""
+    count = len(asked)
     if len(data) > limit:
-        raise Unreachable(f"the reply is larger than {limit} bytes", final=True)
+        told = f"the reply is larger than {limit} bytes"
+        if any(request.method == "eth_getLogs" for request in asked):
+            return [Fault(_TOO_LARGE, told)] * count
+        raise Unreachable(told, final=True)
     if not _shallow(data):
         raise Unreachable(f"the reply is nested deeper than {_DEPTH} levels", final=True)
     try:
@@ -340,7 +348,7 @@ class Wire:
                         break
         except requests.RequestException as error:
             raise Unreachable(_reason(error)) from None
-        return _unpack(bytes(data), len(batch.requests), limit)
+        return _unpack(bytes(data), batch.requests, limit)
 
     def close(self) -> None:
         self._session.close()
@@ -398,7 +406,7 @@ class AsyncWire:
                         break
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unreachable(_reason(error)) from None
-        return _unpack(bytes(data), len(batch.requests), limit)
+        return _unpack(bytes(data), batch.requests, limit)
 
     async def close(self) -> None:
         if self._session is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -233,3 +234,18 @@ def test_events_as_json(federation: Federation) -> None:
     assert shown["reservation"] == "0x" + event.reservation.hex()
     assert shown["where"]["block"] == event.where.block
     assert event.where.timestamp == author.submission(event.id).terms.reserved_at
+
+
+def test_logs_that_are_too_many_for_one_reply_are_asked_for_in_smaller_ranges(federation: Federation) -> None:
+    federation.open_submission(federation.client(1), 31)
+    whole = list(federation.reader().events.replay())
+    client = federation.reader(max_reply=9_000, check_code=False)
+    whole_reply = federation.anvil.ask(
+        "eth_getLogs", {"address": list(client.flows.at.log.contracts), "fromBlock": "0x0"}
+    )
+    assert len(json.dumps(whole_reply)) > 9_000
+    assert list(client.events.replay()) == whole
+    selected = [event for event in whole if isinstance(event, NodeRegistered)]
+    assert client.wire.run(client.flows.at.log.select(NodeRegistered, 0)) == selected
+    with pytest.raises(ChainError, match="larger than 3500 bytes"):
+        list(federation.reader(max_reply=3_500, check_code=False).events.replay(from_block=whole[-1].where.block))
