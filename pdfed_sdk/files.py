@@ -1,10 +1,12 @@
-"""Files that survive a power cut."""
+"""Files that survive a power cut, and files of strangers, of which no more is read than is allowed."""
 
 from __future__ import annotations
 
 import os
 import secrets
 from pathlib import Path
+
+from pdfed_sdk.errors import ConfigError
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -26,3 +28,15 @@ def write_durably(path: Path, data: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def read_bounded(path: Path, most: int, what: str) -> bytes:
+    """A file's bytes. ConfigError if it cannot be read or has more than ``most``; ``what`` it should be is named."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(most + 1)
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=f"name {what}") from error
+    if len(data) > most:
+        raise ConfigError(f"{path} is longer than {most:,} bytes", hint=f"name {what}")
+    return data

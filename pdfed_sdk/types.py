@@ -25,6 +25,13 @@ class Role(IntFlag):
     VALIDATOR = 2
 
 
+def role_words(roles: int) -> str:
+    """Roles as people read them; bits that are none by number."""
+    names = [str(role.name).lower() for role in Role if roles & role]
+    rest = roles & ~int(Role.TRAINER | Role.VALIDATOR)
+    return " and ".join([*names, *([str(rest)] if rest else [])]) or "nothing"
+
+
 class Status(IntEnum):
     """Status of a submission; only ever moves forward (invariant one_way_status)."""
 

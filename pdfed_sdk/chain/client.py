@@ -13,6 +13,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
 from pdfed_sdk.chain.calls import TaskCalls
 from pdfed_sdk.chain.connecting import connection
+from pdfed_sdk.chain.money import Token
 from pdfed_sdk.chain.reads import Connection
 from pdfed_sdk.chain.replay import AsyncEventStream, EventStream
 from pdfed_sdk.chain.rpc import AsyncWire, Chain, Flow, Options, Provider, Wire
@@ -69,6 +70,11 @@ class _Client:
     @property
     def chain_id(self) -> int:
         return self.flows.at.chain_id
+
+    @property
+    def token(self) -> Token:
+        """The task's token: its symbol and decimals, to read and show amounts."""
+        return self.flows.at.token
 
     @property
     def voter(self) -> Address | None:

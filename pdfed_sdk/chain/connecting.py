@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from pdfed_sdk.chain.calls import ZERO_ADDRESS, TaskCalls
 from pdfed_sdk.chain.codec import Artifact, artifact, blob, quantity
+from pdfed_sdk.chain.erc20 import TokenCalls
+from pdfed_sdk.chain.money import UNITS, Token
 from pdfed_sdk.chain.parameters import confirmations_of
 from pdfed_sdk.chain.reads import Connection, address
 from pdfed_sdk.chain.replay import EventFlows
 from pdfed_sdk.chain.rpc import Chain, Flow, Request
-from pdfed_sdk.errors import ChainError, ProtocolRevert, WrongChain
+from pdfed_sdk.errors import ChainError, ProtocolRevert, RpcUnavailable, WrongChain
 from pdfed_sdk.types import Address, Task
 
 _CLONE_HEAD = bytes.fromhex("363d3d373d3d3d363d73")
@@ -37,9 +39,23 @@ def connection(chain: Chain, registry: str, voter: str | None, chain_id: int | N
     params = yield from chain.one(calls.params())
     if not chain.options.confirmations:
         chain = replace(chain, options=replace(chain.options, confirmations=confirmations_of(params)))
+    token = yield from _token(chain, params.token)
+    chain = replace(chain, amounts=token.show)
     contracts = (task.vault, task.registry, task.book, task.pool)
     node = None if voter is None else address(voter, "voter")
-    return Connection(chain, found_id, task, calls, EventFlows(chain, contracts), node, start, [params])
+    return Connection(chain, found_id, task, calls, EventFlows(chain, contracts), node, start, token, [params])
+
+
+def _token(chain: Chain, place: Address) -> Flow[Token]:
+    """The task's token; amounts of one that does not name itself are shown in units."""
+    calls = TokenCalls(place)
+    try:
+        decimals, symbol = yield from chain.read(calls.decimals(), calls.symbol())
+    except (ProtocolRevert, ChainError) as error:
+        if isinstance(error, RpcUnavailable):
+            raise
+        return UNITS
+    return Token(symbol[:16], decimals)
 
 
 def _siblings(chain: Chain, registry: Address) -> Flow[Task]:

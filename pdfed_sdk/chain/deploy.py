@@ -33,6 +33,8 @@ from pdfed_sdk.types import Address, ModelDigests, Task
 PARTS = ("StakeVault", "ModelRegistry", "ScoreBook", "RewardPool")
 TEST_TOKEN = ("PDFed test token", "PDF", 18)
 DEFAULTS = Options()
+DEPLOYMENTS = Path("deployments")
+"""Where manifests are kept, below the working folder."""
 
 
 # --- manifest --------------------------------------------------------------------------------------------------------
@@ -89,16 +91,19 @@ class Manifest:
         return self if known else replace(self, tasks=(*self.tasks, entry))
 
     def save(self, folder: Path | None = None) -> Path:
-        """Write ``<folder>/<chain id>.json`` durably."""
-        path = (folder or deployments()) / f"{self.chain_id}.json"
+        """Write ``<folder>/<chain id>.json`` durably; the folder is DEPLOYMENTS of the working folder by default."""
+        path = (folder or DEPLOYMENTS) / f"{self.chain_id}.json"
         write_durably(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
         path.chmod(0o644)
         return path
 
     @classmethod
     def load(cls, chain_id: int, folder: Path | None = None) -> Manifest | None:
-        """The manifest of a chain; None if there is none, ConfigError if it is damaged."""
-        path = (folder or deployments()) / f"{chain_id}.json"
+        """The manifest of a chain; None if there is none, ConfigError if it is damaged. Without a folder, that of the
+        working folder, else the one that is shipped with the package."""
+        path = (folder or DEPLOYMENTS) / f"{chain_id}.json"
+        if folder is None and not path.exists():
+            path = shipped() / path.name
         try:
             kept = json.loads(path.read_text())
             tasks = tuple(fill(TaskEntry, item) for item in kept["tasks"])
@@ -110,8 +115,8 @@ class Manifest:
             raise ConfigError(f"manifest {path} cannot be read ({error!r})", hint="deploy again") from None
 
 
-def deployments() -> Path:
-    """Folder of the manifests that are shipped with the package."""
+def shipped() -> Path:
+    """Folder of the manifests that are shipped with the package; nothing is ever written there."""
     return Path(str(files("pdfed_sdk.chain"))) / "deployments"
 
 

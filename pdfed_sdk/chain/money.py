@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING
 
-from pdfed_sdk.chain.client import PdfedClient
-from pdfed_sdk.chain.erc20 import TokenCalls
-from pdfed_sdk.errors import ChainError, UsageError
+from pdfed_sdk.errors import UsageError
+
+if TYPE_CHECKING:
+    from pdfed_sdk.chain.client import PdfedClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +38,10 @@ class Token:
         return f"{text.rstrip('0').rstrip('.') if '.' in text else text} {self.symbol}"
 
 
+UNITS = Token("units", 0)
+"""What amounts are shown in where the token is not known."""
+
+
 def token_of(client: PdfedClient) -> Token:
     """The task's token. One without ``symbol`` or ``decimals`` is shown in units."""
-    calls = TokenCalls(client.params().token)
-    try:
-        decimals, symbol = client.many([calls.decimals()]), client.many([calls.symbol()])
-    except ChainError:
-        return Token("units", 0)
-    return Token(symbol[0][:16], decimals[0])
+    return client.token

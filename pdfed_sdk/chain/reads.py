@@ -28,6 +28,7 @@ from pdfed_sdk.chain.calls import (
 from pdfed_sdk.chain.codec import quantity
 from pdfed_sdk.chain.erc20 import TokenCalls
 from pdfed_sdk.chain.event_types import Committed, Submitted
+from pdfed_sdk.chain.money import UNITS, Token
 from pdfed_sdk.chain.replay import EventFlows
 from pdfed_sdk.chain.rpc import Chain, Flow, Request
 from pdfed_sdk.errors import ChainError, UsageError
@@ -76,6 +77,7 @@ class Connection:
     log: EventFlows
     voter: Address | None
     start: int = 0
+    token: Token = UNITS
     kept_params: list[TaskParams] = field(default_factory=list)
 
 

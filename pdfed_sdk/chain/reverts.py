@@ -6,6 +6,7 @@ an interface gains an error without one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -15,7 +16,7 @@ from eth_abi.exceptions import DecodingError
 
 from pdfed_sdk.chain.codec import CONTRACTS, Param, artifact, decode, selector, snake
 from pdfed_sdk.errors import ChainError, ProtocolRevert
-from pdfed_sdk.types import Status
+from pdfed_sdk.types import Status, role_words
 
 ERROR_STRING = bytes.fromhex("08c379a0")
 PANIC = bytes.fromhex("4e487b71")
@@ -23,6 +24,15 @@ _TIMES = (
     *("submit_end", "commit_end", "reveal_start", "reveal_end"),
     *("now", "until", "next", "deadline", "withdrawable_at"),
 )
+_OF_MONEY = (
+    *("VaultInsufficientStake", "VaultUnbondingPending", "VaultTokenTookFee", "RegistryFeeTooHigh"),
+    *("FactoryBondsAboveStake", "ERC20InsufficientAllowance", "ERC20InsufficientBalance"),
+)
+_AMOUNTS = (
+    *("available", "needed", "amount", "received", "expected", "fee", "most", "bonds", "stake"),
+    *("allowance", "balance"),
+)
+"""Errors about the task's token, and those of their arguments that are amounts of it."""
 _PANICS = {0x01: "assertion failed", 0x11: "overflow", 0x12: "division by zero", 0x21: "bad enum", 0x32: "bad index"}
 _EARLIEST_TIME = 10**9
 """An argument in ``_TIMES`` below this is no time: ``next`` may be an id."""
@@ -33,7 +43,7 @@ ADVICE: dict[str, tuple[str, str]] = {
     # StakeVault
     "VaultAlreadyRegistered": ("node {node} is registered already", "go on: roles are fixed at registration"),
     "VaultNotRegistered": ("node {node} is not registered", "register it first"),
-    "VaultBadRoles": ("roles {roles} are not a non-empty subset of TRAINER (1) and VALIDATOR (2)", "choose 1, 2 or 3"),
+    "VaultBadRoles": ("the roles are {roles}", "choose trainer, validator or both"),
     "VaultZeroAmount": ("the amount is zero", "give an amount above zero"),
     "VaultBadRecipient": ("{to} cannot receive tokens of the vault", "give the receiver's own address"),
     "VaultInsufficientStake": (
@@ -194,8 +204,9 @@ def _errors() -> dict[bytes, Param]:
     return found
 
 
-def decode_revert(data: bytes, subject: str) -> ProtocolRevert:
-    """The error a contract answered to ``subject`` (a call's name), decoded as far as it can be."""
+def decode_revert(data: bytes, subject: str, amounts: Callable[[int], str] = str) -> ProtocolRevert:
+    """The error a contract answered to ``subject`` (a call's name), decoded as far as it can be. ``amounts`` shows
+    token units."""
     head, body = data[:4], data[4:]
     if head == ERROR_STRING:
         return _text_revert(body, subject)
@@ -209,7 +220,7 @@ def decode_revert(data: bytes, subject: str) -> ProtocolRevert:
         return ProtocolRevert(
             "Unknown", {"data": data}, f"{subject}: refused, {shown}", hint="check the addresses and the SDK's version"
         )
-    return _custom_revert(entry, body, subject)
+    return _custom_revert(entry, body, subject, amounts)
 
 
 def _text_revert(body: bytes, subject: str) -> ProtocolRevert:
@@ -220,7 +231,7 @@ def _text_revert(body: bytes, subject: str) -> ProtocolRevert:
     return ProtocolRevert("Error", {"reason": text}, f"{subject}: {text[:500]}", hint="see the reason given")
 
 
-def _custom_revert(entry: Param, body: bytes, subject: str) -> ProtocolRevert:
+def _custom_revert(entry: Param, body: bytes, subject: str, amounts: Callable[[int], str]) -> ProtocolRevert:
     name = str(entry["name"])
     try:
         values = decode(entry["inputs"], body, name)
@@ -228,7 +239,8 @@ def _custom_revert(entry: Param, body: bytes, subject: str) -> ProtocolRevert:
         return ProtocolRevert(name, {"data": body}, f"{subject}: {name} with unreadable arguments", hint=_BUG)
     args = {snake(str(part["name"])): value for part, value in zip(entry["inputs"], values, strict=True)}
     template, hint = ADVICE.get(name, (name, "see the contract's documentation"))
-    shown = {key: show(key, value) for key, value in args.items()}
+    money = _AMOUNTS if name in _OF_MONEY else ()
+    shown = {key: amounts(value) if key in money else show(key, value) for key, value in args.items()}
     return ProtocolRevert(name, args, f"{subject}: {template.format_map(shown)}", hint=hint)
 
 
@@ -238,4 +250,6 @@ def show(name: str, value: Any) -> str:
         return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC ({value})"
     if name == "status" and isinstance(value, int) and value in set(Status):
         return Status(value).name.capitalize()
+    if name == "roles" and isinstance(value, int):
+        return role_words(value)
     return "0x" + value.hex() if isinstance(value, bytes) else str(value)

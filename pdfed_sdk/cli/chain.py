@@ -13,7 +13,17 @@ import typer
 from rich.markup import escape
 
 from pdfed_sdk.cli.common import connect, read_password
-from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, Rpc, StoreUri, TaskAddress
+from pdfed_sdk.cli.options import (
+    LOCAL_RPC,
+    Deployments,
+    DryRun,
+    Json,
+    Keystore,
+    PasswordFile,
+    Rpc,
+    StoreUri,
+    TaskAddress,
+)
 from pdfed_sdk.cli.output import emit, err, out, show_table
 from pdfed_sdk.cli.sending import event_text, sends
 from pdfed_sdk.errors import AuditFailed, UsageError
@@ -53,11 +63,17 @@ def task_create(
     profile: Annotated[Profile, typer.Option(help="Parameter defaults.")] = Profile.DEVELOPMENT,
     settings: Annotated[list[str] | None, typer.Option("--set", help="One parameter, NAME=VALUE; repeatable.")] = None,
     former: Annotated[list[str] | None, typer.Option("--param", hidden=True, help="The former name of --set.")] = None,
+    package: Annotated[Path | None, typer.Option(help="The genesis (default: package.zip beside --genesis).")] = None,
+    unchecked: Annotated[
+        bool, typer.Option("--unchecked", help="Take digests and card as they are: the genesis is not opened.")
+    ] = False,
+    deployments: Deployments = Path("deployments"),
     password_file: PasswordFile = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Deploy the contracts where they are missing, publish the card, and create a task."""
+    """Deploy the contracts where they are missing, publish the card, and create a task. A genesis that another key has
+    signed, that does not load, or that the card is not about, is refused: no node could begin with it."""
     from pdfed_sdk.artifacts.cid import cid_of
     from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.chain import deploy
@@ -66,25 +82,32 @@ def task_create(
 
     signer = LocalSigner.from_keystore(keystore, password=read_password(password_file))
     digests = deploy.read_genesis(genesis)
-    overrides: dict[str, Any] = {"card_digest": cid_of(card).digest, **_overrides([*(settings or []), *(former or [])])}
+    if not unchecked:
+        from pdfed_sdk.node.genesis_check import PACKAGE, check_genesis
+        from pdfed_sdk.node.task_card import TaskCard
+
+        check_genesis(package or genesis.with_name(PACKAGE), digests, signer.address, TaskCard.read(card))
+    changed = overrides_of([*(settings or []), *(former or [])])
+    overrides: dict[str, Any] = {"card_digest": cid_of(card).digest, **changed}
     if dry_run:
         test_token = token or "0x" + "11" * 20
         params = deploy.task_params(test_token, signer.address, profile=profile.value, **overrides)
         steps = [step.contract for step in deploy.plan_factory(token=not token)]
         _show_plan(steps, params, as_json)
         return
-    manifest = deploy.deploy_factory(rpc, signer, token=not token)
+    manifest = deploy.deploy_factory(rpc, signer, token=not token, folder=deployments)
     open_store(store).put(card)
     address = token or manifest.token or ZERO_ADDRESS
     params = deploy.task_params(address, signer.address, profile=profile.value, **overrides)
-    made = deploy.create_task(rpc, signer, params, digests, manifest)
+    made = deploy.create_task(rpc, signer, params, digests, manifest, folder=deployments)
     rows = [(name, getattr(made, name)) for name in ("registry", "vault", "book", "pool", "token", "sponsor", "block")]
     emit(
         {"created": True, **dict(rows)}, as_json, lambda: show_table(rows, title="task created; its registry is --task")
     )
 
 
-def _overrides(items: list[str]) -> dict[str, int]:
+def overrides_of(items: list[str]) -> dict[str, int]:
+    """Parameters of a task from ``--set NAME=VALUE``."""
     found = {}
     for item in items:
         name, _, value = item.partition("=")

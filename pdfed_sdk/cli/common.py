@@ -54,6 +54,7 @@ def connect(
     confirmations: int = 0,
     dry_run: bool = False,
     state: Path | None = None,
+    from_block: int = 0,
 ) -> PdfedClient:
     """A client of the task; with a keystore it signs. ``confirmations`` 0: by the task's profile."""
     from pdfed_sdk.chain.client import PdfedClient
@@ -64,7 +65,7 @@ def connect(
         raise UsageError("no task named", hint="give --task ADDRESS (the ModelRegistry), or set PDFED_TASK")
     signer = LocalSigner.from_keystore(keystore, password=read_password(password_file)) if keystore else None
     options = Options(dry_run=dry_run, confirmations=confirmations)
-    return PdfedClient.connect(rpc, task=task, signer=signer, state=state, options=options)
+    return PdfedClient.connect(rpc, task=task, signer=signer, state=state, from_block=from_block, options=options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class AtHome:
     password_file: Path | None
     state: Path | None
     confirmations: int = 0
+    from_block: int = 0
 
 
 def at_home(
@@ -92,7 +94,9 @@ def at_home(
         password_file = home / chain.password_file
     keystore = keystore or home / chain.keystore
     place = home / "state"
-    return AtHome(task or chain.task, rpc or chain.rpc, keystore, password_file, place, chain.confirmations)
+    return AtHome(
+        task or chain.task, rpc or chain.rpc, keystore, password_file, place, chain.confirmations, chain.from_block
+    )
 
 
 def roles(name: str) -> Role:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli.chain import Profile, _overrides
+from pdfed_sdk.cli.answers import Answers
+from pdfed_sdk.cli.chain import Profile, overrides_of
 from pdfed_sdk.cli.common import connect, read_password, roles
-from pdfed_sdk.cli.options import LOCAL_RPC, DryRun, Json, Keystore, PasswordFile, RoleName, Rpc, TaskAddress
+from pdfed_sdk.cli.options import LOCAL_RPC, Deployments, DryRun, Json, PasswordFile, RoleName, Rpc, TaskAddress
 from pdfed_sdk.cli.output import emit, err, out, show_table
 from pdfed_sdk.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pdfed_sdk.ml.data import PictureSet
+    from pdfed_sdk.ml.diffusion.model import ModelConfig
     from pdfed_sdk.ml.lora.setup import AdapterSetup
 
 Fit = Annotated[str, typer.Option(help='Pictures that are not square: "pad" on white, or "crop".')]
@@ -41,18 +44,37 @@ def agreed(question: str, yes: bool) -> bool:
     return typer.confirm(question, err=True)
 
 
+ANSWERS = {
+    "data": "Folder with public pictures, a sub-folder for each class",
+    "keystore": "Keystore of the sponsor",
+    "title": "What the task is about, in words",
+    "preset": "Network by pixels a side: 16, 28, 32 or 64 (0: --size, --widths and --layers)",
+    "size": "Pixels a side",
+    "channels": "1 for grey pictures, 3 for colour",
+    "widths": "Channels of each level of the network",
+    "layers": "Residual blocks a level",
+    "nodes": "How many nodes will take part",
+    "fund": "Whole tokens for the pool",
+}
+"""What a file of answers may hold, and how it is asked for on a terminal."""
+
+
 def task_init(
-    data: Data,
-    keystore: Keystore,
+    data: Annotated[Path | None, typer.Option(help="A folder of public pictures, or any source of them.")] = None,
+    keystore: Annotated[Path | None, typer.Option(envvar="PDFED_KEYSTORE", help="The sponsor's keystore.")] = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder for genesis, card and task.pdfed.")] = Path("task"),
+    answers: Annotated[Path | None, typer.Option(help="TOML file with any of the options below, by name.")] = None,
+    title: Annotated[str | None, typer.Option(help="What the task is about, in words.")] = None,
+    preset: Annotated[int | None, typer.Option(help="Network as in pdfed train, by pixels: 16, 28, 32, 64.")] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels a side (default: the preset's, else 32).")] = None,
+    channels: Annotated[int | None, typer.Option(help="1 (grey) or 3 (colour; the default).")] = None,
+    widths: Annotated[str | None, typer.Option(help="Channels of each level (default: the preset's, 32,64).")] = None,
+    layers: Annotated[int | None, typer.Option(help="Residual blocks a level (default: the preset's, 1).")] = None,
+    nodes: Annotated[int | None, typer.Option(help="Nodes that are expected (default: 4).")] = None,
+    fund: Annotated[int | None, typer.Option(help="Whole tokens for the pool (default: none).")] = None,
     rpc: Rpc = LOCAL_RPC,
     store: Annotated[str, typer.Option(help="Where the genesis is published; below --out.")] = "ipfs:ipfs",
-    title: Annotated[str, typer.Option(help="What the task is about, in words.")] = "",
-    size: Annotated[int, typer.Option(help="Pixels a side.")] = 32,
-    channels: Annotated[int, typer.Option(help="1 (grey) or 3 (colour).")] = 3,
     fit: Fit = "pad",
-    widths: Annotated[str, typer.Option(help="Channels of each level of the network.")] = "32,64",
-    layers: Annotated[int, typer.Option(help="Residual blocks a level.")] = 1,
     base: BaseFolder = None,
     prompts: Annotated[
         Path | None, typer.Option(help="For adapters: a prompt a line (default: captions of --data).")
@@ -62,32 +84,42 @@ def task_init(
     pictures: Annotated[int, typer.Option(help="Training pictures of the genesis.")] = 1500,
     samples: Annotated[int, typer.Option(help="Pictures an evaluation samples.")] = 128,
     extractor: Annotated[str, typer.Option(help="Features of FID.")] = "efficientnet-lite0",
-    nodes: Annotated[int, typer.Option(help="Nodes that are expected.")] = 4,
-    fund: Annotated[int, typer.Option(help="Whole tokens for the pool.")] = 0,
+    scoring: Annotated[
+        list[str] | None, typer.Option(help="A further setting of the card's scoring, NAME=VALUE; repeatable.")
+    ] = None,
     token: Annotated[str, typer.Option(help="ERC-20 of the task (default: a test token).")] = "",
     profile: Annotated[Profile, typer.Option(help="Parameter defaults.")] = Profile.DEVELOPMENT,
     settings: Annotated[list[str] | None, typer.Option("--set", help="One parameter, NAME=VALUE; repeatable.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
+    deployments: Deployments = Path("deployments"),
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
     password_file: PasswordFile = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Make a task of your own: public pictures, genesis, card, contracts, and the join file for its nodes."""
+    """Make a task of your own: public pictures, genesis, card, contracts, and the join file for its nodes. On a
+    terminal it asks for what is missing."""
     from pdfed_sdk.chain.signers import LocalSigner
-    from pdfed_sdk.ml.diffusion.model import ModelConfig
     from pdfed_sdk.ml.sources import Reading, load_pictures
     from pdfed_sdk.node import founding
 
-    password = read_password(password_file)
-    signer = LocalSigner.from_keystore(keystore, password=password)
-    overrides = _overrides(settings or [])
+    asked = Answers(answers, ANSWERS, asking=not yes)
+    public_folder = asked.required("data", data, ANSWERS["data"])
+    sponsor = Path(asked.required("keystore", keystore, ANSWERS["keystore"]))
     if (folder / "task.pdfed").exists():
         raise UsageError(f"{folder} holds a task already", hint="choose another --out; nothing was changed")
-    public = load_pictures(data, size=size, channels=channels, reading=Reading(fit))
-    network: Any = ModelConfig(size=size, channels=channels, widths=_numbers(widths), layers=layers)
-    if base is not None:
-        network = adapters(public, base, prompts, rank, guidance)
-    wishes = founding.Wishes(title, network, pictures, samples, extractor, nodes, profile.value)
+    overrides = overrides_of(settings or [])
+    name = asked.of("title", title, ANSWERS["title"], "")
+    network = _network(asked, preset, size, channels, widths, layers)
+    count = asked.of("nodes", nodes, ANSWERS["nodes"], 4)
+    amount = asked.of("fund", fund, ANSWERS["fund"], 0)
+    password = read_password(password_file)
+    signer = LocalSigner.from_keystore(sponsor, password=password)
+    tell(f"reading {public_folder}")
+    public = load_pictures(public_folder, size=network.size, channels=network.channels, reading=Reading(fit))
+    model = network if base is None else adapters(public, base, prompts, rank, guidance)
+    wishes = founding.Wishes(
+        *(name, model, pictures, samples, extractor, count, profile.value), scoring=scoring_of(scoring or [])
+    )
     founding.check(public, wishes)
     folder.mkdir(parents=True, exist_ok=True)
     made = founding.prepare(folder, public, wishes, signer, password, tell)
@@ -103,9 +135,8 @@ def task_init(
         "join": None,
     }
     if not dry_run:
-        show_table(
-            [(name, plan[name]) for name in ("sponsor", "pictures", "classes", "windows")]
-        ) if not as_json else None
+        if not as_json:
+            show_table(plan_rows(plan, ("sponsor", "pictures", "classes", "windows")))
         if not agreed("deploy, create and fund this task?", yes):
             return
         unit = 10**18 if not token else _unit(rpc, token)
@@ -115,13 +146,74 @@ def task_init(
             signer=signer,
             store_uri=store,
             token=token,
-            fund=fund * unit,
+            fund=amount * unit,
             overrides=overrides,
+            deployments=deployments,
             tell=tell,
         )
         plan |= {"created": True, "task": join.task, "join": str(folder / "task.pdfed")}
     then = "dry run: nothing was sent" if dry_run else f"give {plan['join']} to the nodes: pdfed node join task.pdfed"
-    emit(plan, as_json, lambda: show_table([*plan.items(), ("next", then)]))
+    emit(plan, as_json, lambda: show_table([*plan_rows(plan), ("next", then)]))
+
+
+def scoring_of(items: list[str]) -> dict[str, Any]:
+    """Fields of ScoringSettings from ``--scoring NAME=VALUE``; what the other options say is not among them."""
+    from dataclasses import fields
+
+    from pdfed_sdk.ml.scoring.reports import ScoringSettings
+
+    elsewhere = {"samples", "extractor", "size", "channels", "extractor_sha256", "fingerprint_sha256", "version"}
+    known = {field.name: field.default for field in fields(ScoringSettings) if field.name not in elsewhere}
+    found: dict[str, Any] = {}
+    for item in items:
+        name, _, value = item.partition("=")
+        if name not in known:
+            raise UsageError(f'--scoring is "{item}"', hint=f"NAME=VALUE; names are {', '.join(known)}")
+        kind: Any = type(known[name])
+        try:
+            found[name] = value == "true" if kind is bool else kind(value)
+        except ValueError as error:
+            raise UsageError(f'--scoring is "{item}"', hint=f"its default is {known[name]}") from error
+    return found
+
+
+def plan_rows(plan: dict[str, Any], names: Iterable[str] = ()) -> list[tuple[str, Any]]:
+    """What was found or planned, in words."""
+    return [(name.replace("_", " "), in_words(plan[name])) for name in names or plan]
+
+
+def in_words(value: Any) -> Any:
+    if isinstance(value, dict):
+        return ", ".join(f"{key.replace('_', ' ')}: {one}" for key, one in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _network(
+    asked: Answers, preset: int | None, size: int | None, channels: int | None, widths: str | None, layers: int | None
+) -> ModelConfig:
+    """A preset's network, with what is said of size, widths and layers on top."""
+    from pdfed_sdk.ml.diffusion.model import ModelConfig
+    from pdfed_sdk.ml.runs import PRESETS
+
+    free = any(value is not None for value in (size, widths, layers)) and preset is None
+    chosen = 0 if free else asked.of("preset", preset, ANSWERS["preset"], 0)
+    if chosen and chosen not in PRESETS:
+        raise UsageError(f"preset is {chosen}", hint=f"one of {', '.join(map(str, PRESETS))}, or 0 for none")
+    known = PRESETS.get(chosen)
+    pixels, levels, blocks = (chosen, known.widths, known.layers) if known else (32, (32, 64), 1)
+    if known is None:
+        pixels = asked.of("size", size, ANSWERS["size"], pixels)
+        levels = _numbers(asked.of("widths", widths, ANSWERS["widths"], ",".join(map(str, levels))))
+        blocks = asked.of("layers", layers, ANSWERS["layers"], blocks)
+    return ModelConfig(
+        size=size or pixels,
+        channels=asked.of("channels", channels, ANSWERS["channels"], 3),
+        widths=_numbers(widths) if widths else levels,
+        layers=layers or blocks,
+        attention=known.attention if known and not widths else (),
+    )
 
 
 def adapters(public: PictureSet, base: Path, prompts: Path | None, rank: int, guidance: float) -> AdapterSetup:
@@ -154,7 +246,7 @@ def node_join(
     data: Data,
     home: Annotated[Path, typer.Option(help="The node's folder, made here.")] = Path("node"),
     role: RoleName = "both",
-    stake: Annotated[float, typer.Option(help="Whole tokens to join with.")] = 400.0,
+    stake: Annotated[float, typer.Option(help="Whole tokens to join with.")] = 410.0,
     base: BaseFolder = None,
     fit: Fit = "pad",
     unknown: Annotated[str, typer.Option(help='Classes the task lacks: "refuse" or "ignore".')] = "refuse",
@@ -184,8 +276,8 @@ def node_join(
         err.print(f"caution: {escape(caution)}")
 
     def show() -> None:
-        rows = [(name, value) for name, value in result.items() if name not in ("skipped", "cautions")]
-        show_table([*rows, *(("skipped", one) for one in found.skipped)])
+        told = plan_rows(result, [name for name in result if name not in ("skipped", "cautions")])
+        show_table([*told, *(("skipped", one) for one in found.skipped)])
         if not dry_run:
             out.print(f"send {result['address']} {stake:g} tokens of the task and gas; on a development chain:")
             out.print(f"  pdfed node faucet --home {home}\nthen: pdfed node run --home {home}")
@@ -217,7 +309,7 @@ def node_faucet(
         state=home / "state",
         dry_run=dry_run,
     )
-    amount = token_of(client).units(tokens or config.node.stake or 400.0)
+    amount = token_of(client).units(tokens or config.node.stake or 410.0)
     if not dry_run:
         provider = Web3(Web3.HTTPProvider(config.chain.rpc)).provider
         answer = provider.make_request(RPCEndpoint("anvil_setBalance"), [client.address, hex(10**20)])
@@ -228,7 +320,8 @@ def node_faucet(
             )
         client.mint(client.address, amount)
     result = {"address": client.address, "tokens": amount, "sent": not dry_run}
-    emit(result, as_json, lambda: show_table(result.items()))
+    shown = result | {"tokens": token_of(client).show(amount)}
+    emit(result, as_json, lambda: show_table(plan_rows(shown)))
 
 
 def add_to(task: typer.Typer, node: typer.Typer) -> None:

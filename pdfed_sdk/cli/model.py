@@ -71,7 +71,11 @@ def init(
     from pdfed_sdk.node.task_card import TaskCard
 
     signer, identity = unlock(keystore, password_file)
-    genesis = make_genesis(out_dir, data=data, size=size, pictures=pictures, identity=identity, wallet=signer.address)
+    err.print(f"reading {data} and training the genesis on {pictures} pictures")
+    genesis = make_genesis(
+        out_dir, data=data, size=size, pictures=pictures, identity=identity, wallet=signer.address, tell=err.print
+    )
+    err.print("pinning how everybody scores")
     made, shape = genesis.package, genesis.shape
     open_store(store).put(made.path)
     write_genesis(out_dir / "genesis.json", made.digests)
@@ -179,14 +183,16 @@ def submit(
     from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.artifacts.provenance import digests_of
     from pdfed_sdk.chain.money import token_of
-    from pdfed_sdk.node.publishing import submit_model
+    from pdfed_sdk.node.publishing import check_own, submit_model
 
     links = shares(parent)
     if not path.is_file():
         raise UsageError(f"{path} is not a file", hint="name a package, as built by: pdfed model package")
-    signing = {"keystore": keystore, "password_file": password_file}
-    client = connect(rpc, task, **signing, confirmations=confirmations, dry_run=dry_run)
+    client = connect(
+        rpc, task, keystore=keystore, password_file=password_file, confirmations=confirmations, dry_run=dry_run
+    )
     most = token_of(client).units(max_fee) if max_fee else None
+    check_own(client, path, links)
     if dry_run:
         gas = client.reserve(digests_of(path).package_digest, bytes(32), max_fee=most).gas_used
         data = {"sent": False, "id": None, "cid": str(cid_of(path)), "gas_used": gas}

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,8 +26,8 @@ from pdfed_sdk.cli.options import (
     TaskAddress,
 )
 from pdfed_sdk.cli.options import Home as HomeOf
-from pdfed_sdk.cli.output import emit, err, log_to_stderr, out, show_table
-from pdfed_sdk.cli.sending import AMOUNTS, sends
+from pdfed_sdk.cli.output import emit, err, log_to_stderr, out
+from pdfed_sdk.cli.sending import sends
 from pdfed_sdk.config import NodeConfig, load_config
 from pdfed_sdk.errors import KeystoreError, UsageError
 
@@ -123,9 +122,11 @@ def status(
     keystore: HomeKeystore = None,
     home: HomeOf = None,
     password_file: PasswordFile = None,
+    last: Annotated[int, typer.Option(min=1, help="How many votes and results are listed, newest last.")] = 12,
     as_json: Json = False,
 ) -> None:
-    """Stake, credit, weight, and which votes are sealed. With a password also whether each can be opened."""
+    """Wallet and stake, windows that are due, votes, and what was earned and lost and why. With a password also whether
+    each sealed vote can be opened."""
     place = at_home(home, task=task, rpc=rpc, keystore=keystore, password_file=password_file)
     unlocked = place.keystore is not None and not node and (bool(place.password_file) or PASSWORD_ENV in os.environ)
     client = connect(
@@ -134,11 +135,14 @@ def status(
         keystore=place.keystore if unlocked else None,
         password_file=place.password_file,
         state=place.state,
+        from_block=place.from_block,
     )
     address = client.voter or node or (address_in(place.keystore) if place.keystore else "")
     if not address:
         raise UsageError("no node named", hint="give --node ADDRESS, --keystore FILE or --home DIR")
-    show_status(client, address, unlocked, as_json)
+    from pdfed_sdk.cli.status import show_status
+
+    show_status(client, address, unlocked, last, as_json)
 
 
 def address_in(keystore: Path) -> str:
@@ -149,44 +153,6 @@ def address_in(keystore: Path) -> str:
         raise KeystoreError(
             f"{keystore} names no address: {error}", hint="give --node ADDRESS, or a password to open it"
         ) from error
-
-
-def show_status(client: PdfedClient, node: str, unlocked: bool, as_json: bool) -> None:
-    from pdfed_sdk.chain.money import token_of
-    from pdfed_sdk.chain.reads import address
-    from pdfed_sdk.types import Role
-
-    named = address(node, "node")
-    token, account, now = token_of(client), client.account(named), client.now()
-    states = {vote.id: vote.state.name.lower() for vote in client.due()} if unlocked else {}
-    sealed: list[dict[str, Any]] = []
-    for number in range(client.next_to_finalize(), client.count()):
-        vote, windows = client.vote(number, named), client.windows(number)
-        if vote.exists and not vote.revealed and now < windows.reveal_end:
-            due = {"id": number, "reveal_start": windows.reveal_start, "reveal_end": windows.reveal_end}
-            sealed.append({**due, "state": states.get(number, "sealed")})
-    names = [str(role.name).lower() for role in Role if role in Role(account.roles)]
-    data = {
-        "node": named,
-        "registered": bool(account.roles),
-        **asdict(account),
-        "roles": names,
-        "weight": client.weight(named),
-        "now": now,
-        "sealed": sealed,
-    }
-
-    def show() -> None:
-        rows: list[tuple[str, Any]] = [("roles", " and ".join(names) or "not registered")]
-        rows += [("weight", f"{data['weight']} (whole minimum stakes)"), ("voting key", account.voting_key)]
-        rows += [(name, token.show(value)) for name, value in asdict(account).items() if name in AMOUNTS]
-        for vote in sealed:
-            opens = vote["reveal_start"] - now
-            when = f"opens in {opens} s" if opens > 0 else f"open it within {vote['reveal_end'] - now} s"
-            rows.append((f"vote on #{vote['id']}", f"{vote['state']}, {when}"))
-        show_table(rows, title=f"node {named}")
-
-    emit(data, as_json, show)
 
 
 @app.command("run")
@@ -213,6 +179,7 @@ def run(
     password = read_password(password_file)
     if not config.chain.task:
         raise UsageError(f"{home / 'pdfed.toml'} names no task", hint="set [chain] task, or give --task ADDRESS")
+    err.print(f"starting: reading {config.node.data} and calibrating the scoring, which takes some seconds")
     from pdfed_sdk.node.assemble import build_node
 
     node = build_node(home, config, password)

@@ -28,6 +28,9 @@ HomeKeystore = Annotated[
     Path | None,
     typer.Option(envvar="PDFED_KEYSTORE", help="Keystore file (default: that of --home); reading needs no password."),
 ]
+Deployments = Annotated[
+    Path, typer.Option(help="Folder of the manifests: which contracts and tasks stand on which chain.")
+]
 Confirmations = Annotated[
     int,
     typer.Option(

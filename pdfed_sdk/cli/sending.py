@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import typer
 from rich.markup import escape
 
-from pdfed_sdk.cli.common import connect
-from pdfed_sdk.cli.options import LOCAL_RPC, Confirmations, DryRun, Json, Keystore, PasswordFile, Rpc, TaskAddress
+from pdfed_sdk.cli.common import at_home, connect
+from pdfed_sdk.cli.options import Confirmations, DryRun, Home, HomeKeystore, HomeRpc, Json, PasswordFile, TaskAddress
 from pdfed_sdk.cli.output import emit, out, text
+from pdfed_sdk.errors import UsageError
+from pdfed_sdk.types import role_words
 
 if TYPE_CHECKING:
     from pdfed_sdk.chain.actions import Receipt
@@ -25,9 +27,10 @@ AMOUNTS = frozenset(MONEY.split())
 Act = Callable[..., "Receipt | Mapping[str, Receipt | None] | None"]
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 COMMON = [
-    inspect.Parameter("task", _KEYWORD, annotation=TaskAddress),
-    inspect.Parameter("keystore", _KEYWORD, annotation=Keystore),
-    inspect.Parameter("rpc", _KEYWORD, annotation=Rpc, default=LOCAL_RPC),
+    inspect.Parameter("home", _KEYWORD, annotation=Home, default=None),
+    inspect.Parameter("task", _KEYWORD, annotation=TaskAddress, default=""),
+    inspect.Parameter("keystore", _KEYWORD, annotation=HomeKeystore, default=None),
+    inspect.Parameter("rpc", _KEYWORD, annotation=HomeRpc, default=""),
     inspect.Parameter("password_file", _KEYWORD, annotation=PasswordFile, default=None),
     inspect.Parameter("confirmations", _KEYWORD, annotation=Confirmations, default=0),
     inspect.Parameter("dry_run", _KEYWORD, annotation=DryRun, default=False),
@@ -46,9 +49,21 @@ def sends(app: typer.Typer, name: str) -> Callable[[Act], Act]:
         def command(**given: Any) -> None:
             from pdfed_sdk.chain.money import token_of
 
-            rpc, task, as_json = given.pop("rpc"), given.pop("task"), given.pop("as_json")
-            options = {key: given.pop(key) for key in ("keystore", "password_file", "confirmations", "dry_run")}
-            client = connect(rpc, task, **options)
+            as_json, dry_run, confirmations = (given.pop(key) for key in ("as_json", "dry_run", "confirmations"))
+            named = {key: given.pop(key) for key in ("task", "rpc", "keystore", "password_file")}
+            place = at_home(given.pop("home"), **named)
+            if place.keystore is None:
+                raise UsageError("no keystore named: who signs?", hint="give --keystore FILE or --home DIR")
+            client = connect(
+                place.rpc,
+                place.task,
+                keystore=place.keystore,
+                password_file=place.password_file,
+                confirmations=confirmations or place.confirmations,
+                dry_run=dry_run,
+                state=place.state,
+                from_block=place.from_block,
+            )
             token = token_of(client)
             done = act(client, token, **given)
             if isinstance(done, Mapping):
@@ -107,5 +122,19 @@ def show_receipts(done: Mapping[str, Receipt | None], token: Token, as_json: boo
 def event_text(event: Mapping[str, Any], token: Token) -> str:
     """An event's name and fields in one line, amounts in whole tokens."""
     fields = {k: v for k, v in event.items() if k not in ("where", "event")}
-    told = [f"{k} {token.show(v) if k in AMOUNTS and isinstance(v, int) else text(v)}" for k, v in fields.items()]
-    return escape(f"{event['event']:<14} " + ", ".join(told))
+    return escape(f"{event['event']:<14} {told(fields, token)}")
+
+
+def told(fields: Mapping[str, Any], token: Token) -> str:
+    """Names and values in words: amounts in whole tokens, roles by name, what holds other values in brackets."""
+    return ", ".join(f"{name.replace('_', ' ')} {value_text(name, value, token)}" for name, value in fields.items())
+
+
+def value_text(name: str, value: Any, token: Token) -> str:
+    if isinstance(value, Mapping):
+        return f"({told(value, token)})"
+    if isinstance(value, list):
+        return "[" + "; ".join(value_text(name, item, token) for item in value) + "]"
+    if name == "roles":
+        return role_words(int(value))
+    return token.show(value) if name in AMOUNTS and isinstance(value, int) else text(value)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,8 @@ LEAST_PICTURES = 40
 @dataclass(frozen=True)
 class Wishes:
     """What a sponsor chooses. ``model`` is a network of pixels, or the setup of adapters over a base at hand; ``nodes``
-    is how many are expected; ``pictures`` is the genesis' training budget."""
+    is how many are expected; ``pictures`` is the genesis' training budget; ``scoring`` are further fields of
+    ScoringSettings."""
 
     title: str = ""
     model: ModelConfig | AdapterSetup = field(default_factory=ModelConfig)
@@ -51,6 +52,7 @@ class Wishes:
     nodes: int = 4
     profile: str = "development"
     seed: int = 0
+    scoring: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,9 @@ def prepare(
         seed=wishes.seed,
         tell=tell,
     )
-    scoring = ScoringSettings(
-        samples=wishes.samples, size=public.size, channels=public.channels, extractor=wishes.extractor
-    )
+    shape = {"size": public.size, "channels": public.channels}
+    frozen: dict[str, Any] = {"samples": wishes.samples, "extractor": wishes.extractor, **shape, **wishes.scoring}
+    scoring = ScoringSettings(**frozen)
     adapter = wishes.model if isinstance(wishes.model, AdapterSetup) else None
     family = load_model(folder / "model").family.name
     card = TaskCard(pinned(scoring), wishes.title, family=family, classes=genesis.classes, adapter=adapter)
@@ -148,6 +150,7 @@ def found(
     token: str = "",
     fund: int = 0,
     overrides: dict[str, int] | None = None,
+    deployments: Path | None = None,
     tell: Tell,
 ) -> JoinFile:
     """Publish, deploy what is missing, create, fund and verify; returns the join file, written to
@@ -156,10 +159,10 @@ def found(
     card = store.put(made.card_file)
     store.put(made.genesis.package.path)
     tell(f"published the genesis as {made.genesis.package.cid} and the card as {card}")
-    manifest = deploy.deploy_factory(rpc, signer, token=not token)
+    manifest = deploy.deploy_factory(rpc, signer, token=not token, folder=deployments)
     chosen: dict[str, Any] = {**made.windows, **(overrides or {}), "profile": wishes.profile}
     params = task_params(token or manifest.token or "", signer.address, card_digest=card.digest, **chosen)
-    entry = deploy.create_task(rpc, signer, params, made.genesis.package.digests, manifest)
+    entry = deploy.create_task(rpc, signer, params, made.genesis.package.digests, manifest, folder=deployments)
     tell(f"task {entry.registry} created in block {entry.block}")
     client = PdfedClient.connect(rpc, task=entry.registry, signer=signer, state=folder / "state")
     if fund:

@@ -34,12 +34,22 @@ class Genesis:
 
 
 def make_genesis(
-    folder: Path, *, data: str, size: int, pictures: int, identity: SigningIdentity, wallet: Address, seed: int = 0
+    folder: Path,
+    *,
+    data: str,
+    size: int,
+    pictures: int,
+    identity: SigningIdentity,
+    wallet: Address,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda _text: None,
 ) -> Genesis:
     """Train on the public part of ``data`` and save ``folder/model`` and the signed ``folder/package.zip``."""
     public, _ = partition(load_pictures(data, size=size))
     model = ModelConfig(size=size)
-    return genesis_of(folder, public, model=model, pictures=pictures, identity=identity, wallet=wallet, seed=seed)
+    return genesis_of(
+        folder, public, model=model, pictures=pictures, identity=identity, wallet=wallet, seed=seed, tell=tell
+    )
 
 
 def genesis_of(

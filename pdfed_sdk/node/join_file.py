@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from pdfed_sdk.errors import ConfigError
+from pdfed_sdk.files import read_bounded
 
 VERSION = 1
 MOST_BYTES = 64 << 10
@@ -37,9 +38,9 @@ class JoinFile:
     @staticmethod
     def read(path: Path) -> JoinFile:
         """Raises ConfigError naming the file and what is wrong with it."""
+        read = read_bounded(path, MOST_BYTES, "the sponsor's task.pdfed")
         try:
-            with path.open("rb") as file:
-                data = json.loads(file.read(MOST_BYTES))
+            data = json.loads(read)
             version = data.pop("pdfed")
             if version != VERSION:
                 raise ValueError(f"it is of version {version}, this SDK reads version {VERSION}")
@@ -51,8 +52,6 @@ class JoinFile:
             if not all(isinstance(peer, str) for peer in data.get("peers", [])):
                 raise ValueError("peers are not texts")
             return JoinFile(**{**data, "peers": tuple(data.get("peers", ()))})
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="ask the sponsor for it") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ConfigError(f"{path} is no join file: {error}", hint="ask the sponsor for task.pdfed") from error
 

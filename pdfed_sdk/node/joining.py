@@ -116,6 +116,11 @@ def _cautions(seconds: float, params: Any, stake: float, token: Token, place: Pa
         )
     elif stake and token.units(stake) < 2 * params.min_stake:
         found.append("the stake is less than two units of weight: one small charge leaves it without a vote")
+    elif stake and token.units(stake) % params.min_stake < params.min_stake // 50:
+        found.append(
+            f"the stake of {stake:g} is just {token.units(stake) // params.min_stake} units of weight: the first small "
+            "charge costs one of them; a little more keeps it"
+        )
     free = shutil.disk_usage(place).free
     if free < LEAST_FREE:
         found.append(f"{free >> 20} MB are free, {LEAST_FREE >> 20} MB are needed to train")

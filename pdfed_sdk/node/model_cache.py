@@ -14,6 +14,9 @@ from pdfed_sdk.errors import ContentMissing, DigestMismatch
 from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import GENESIS, Address, ModelDigests, SubmissionId
 
+MOST_BYTES = 8 << 30
+"""Default quota of a node's models, packages and unpacked folders together."""
+
 
 @dataclass(frozen=True, slots=True)
 class CachedModel:
@@ -24,8 +27,13 @@ class CachedModel:
 class ModelCache:
     """Gives a verified model by id: bytes, manifest and parents match the chain, or it is not given."""
 
-    def __init__(self, root: Path, store: Store, view: TaskView, sponsor: Address) -> None:
+    def __init__(
+        self, root: Path, store: Store, view: TaskView, sponsor: Address, *, most: int = MOST_BYTES, least: int = 24
+    ) -> None:
+        """``most``: bytes above which the models that were not used for longest are dropped; the ``least`` newest stay
+        whatever they take, as somebody may be reading them."""
         self._root, self._store, self._view, self._sponsor = root, store, view, sponsor
+        self._most, self._least = most, least
 
     def get(self, submission: SubmissionId) -> CachedModel:
         """Raises ContentMissing while the store does not hold it, or gives other bytes than it was asked for (which its
@@ -43,6 +51,7 @@ class ModelCache:
             if kept.is_file() and kept.read_bytes() != digests.package_digest:
                 shutil.rmtree(place)  # a reorganisation has given the id to another model
             if model.folder.is_dir():
+                kept.touch()
                 return model
             place.mkdir(parents=True, exist_ok=True)
             kept.write_bytes(digests.package_digest)
@@ -52,7 +61,19 @@ class ModelCache:
             raise ContentMissing(f"the store gives other bytes for {submission}: {error.message}") from error
         verify_package(package, self.expected(submission, digests))
         open_package(package, model.folder)
+        self._sweep()
         return model
+
+    def _sweep(self) -> None:
+        """Drop what was not used for longest while all together is above the quota: a store still has it."""
+        places = sorted(self._root.iterdir(), key=_last_use)
+        sizes = [sum(path.stat().st_size for path in place.rglob("*") if path.is_file()) for place in places]
+        over = sum(sizes) - self._most
+        for place, size in list(zip(places, sizes, strict=True))[: -self._least]:
+            if over <= 0:
+                return
+            shutil.rmtree(place, ignore_errors=True)
+            over -= size
 
     def forget(self, submission: SubmissionId) -> None:
         """Drop what is cached of a model: the next `get` fetches and checks it afresh."""
@@ -73,3 +94,10 @@ class ModelCache:
         return ExpectedModel(
             wallet=author, weights_digest=digests.weights_digest, manifest_digest=digests.manifest_digest
         )
+
+
+def _last_use(place: Path) -> float:
+    try:
+        return (place / "digest").stat().st_mtime
+    except OSError:
+        return 0.0

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdfed_sdk.artifacts.cid import cid_of
-from pdfed_sdk.artifacts.provenance import digests_of
+from pdfed_sdk.artifacts.provenance import Expected, ExpectedModel, digests_of, verify_package
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.event_types import Reserved
 from pdfed_sdk.errors import PackageInvalid
 from pdfed_sdk.files import write_durably
-from pdfed_sdk.types import ModelRecord, Parent, SubmissionId
+from pdfed_sdk.types import GENESIS, ModelRecord, Parent, SubmissionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,18 @@ def submit_model(
     store.pin(cid)
     submitted = client.submit(submission, record, salt)
     return SubmitReceipt(submission, record, str(cid), reserved.gas_used + submitted.gas_used)
+
+
+def check_own(client: PdfedClient, package: Path, parents: Sequence[tuple[int, int]]) -> None:
+    """Refuse a package that every voter would refuse, before a bond is at stake: not signed by the client's wallet, or
+    made from other parents than ``parents`` (id, weight). Raises PackageInvalid, ProvenanceInvalid, DigestMismatch,
+    ProtocolRevert for an id that is not there."""
+    expected = {}
+    for number, _ in parents:
+        digests = client.record(number).digests
+        wallet = client.submission(number).terms.author if number != GENESIS else client.params().sponsor
+        expected[number] = ExpectedModel(wallet, digests.weights_digest, digests.manifest_digest)
+    verify_package(package, Expected(author=client.address, parents=expected))
 
 
 def _salt(state: Path, package_digest: bytes) -> bytes:

@@ -28,7 +28,7 @@ from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import LocalStrategy
 from pdfed_sdk.node.task_view import Entry, TaskView
 from pdfed_sdk.node.voter import Voter
-from pdfed_sdk.types import Address, Role
+from pdfed_sdk.types import Address, Role, role_words
 
 log = logging.getLogger("pdfed.node")
 
@@ -56,11 +56,6 @@ class Joining:
 
     register: bool
     deposit: int
-
-
-def role_words(role: Role) -> str:
-    """A role as people read it."""
-    return " and ".join(str(one.name).lower() for one in Role if one in role) or "nothing"
 
 
 def voter_of(client: PdfedClient) -> Address:

@@ -17,6 +17,7 @@ from pdfed_sdk.artifacts.cid import RAW, Cid
 from pdfed_sdk.artifacts.store import Store
 from pdfed_sdk.errors import ConfigError, ContentMissing, DigestMismatch, MlError
 from pdfed_sdk.family import family_named
+from pdfed_sdk.files import read_bounded
 from pdfed_sdk.ml.class_names import check_names
 from pdfed_sdk.ml.lora.setup import AdapterSetup
 from pdfed_sdk.ml.scoring import ScoringSettings
@@ -89,12 +90,7 @@ class TaskCard:
     @staticmethod
     def read(path: Path) -> TaskCard:
         """Read a card from a file. Raises ConfigError."""
-        try:
-            with path.open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="name a task card") from error
-        return TaskCard.from_bytes(data, str(path))
+        return TaskCard.from_bytes(read_bounded(path, MOST_BYTES, "a task card"), str(path))
 
     @staticmethod
     def fetch(store: Store, digest: bytes) -> TaskCard:

@@ -24,7 +24,7 @@ from pdfed_sdk.artifacts.provenance import LineageNode
 from pdfed_sdk.chain.eip712 import typed_data
 from pdfed_sdk.chain.signers import Signer
 from pdfed_sdk.errors import ConfigError
-from pdfed_sdk.files import write_durably
+from pdfed_sdk.files import read_bounded, write_durably
 from pdfed_sdk.types import Address
 
 MOST_BYTES: Final = 64 << 20
@@ -72,12 +72,7 @@ class Withdrawal:
     @staticmethod
     def read(path: Path) -> Withdrawal:
         """Read a list and check its signature. Raises ConfigError."""
-        try:
-            with path.open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
-        except OSError as error:
-            raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="name a withdrawal") from error
-        return Withdrawal.from_bytes(data, str(path))
+        return Withdrawal.from_bytes(read_bounded(path, MOST_BYTES, "a withdrawal"), str(path))
 
     @staticmethod
     def from_bytes(data: bytes, subject: str) -> Withdrawal:

@@ -9,7 +9,7 @@ from pdfed_sdk.audit.flows import CREDITS, LOSSES, entries
 from pdfed_sdk.audit.reducer import Reducer
 from pdfed_sdk.audit.state import TaskState
 from pdfed_sdk.chain import event_types as types
-from pdfed_sdk.types import Address, Role
+from pdfed_sdk.types import Address, role_words
 from pdfed_sdk.watch.chronicle import Earning, Line
 
 ACTORS = ("node", "voter", "author", "sponsor", "payer")
@@ -50,8 +50,7 @@ def _line(event: types.Event, subject: str, amount: int | None, told: str, sum_:
 def _others(event: types.Event) -> tuple[str, int | None, str] | None:
     match event:
         case types.NodeRegistered():
-            roles = " and ".join(role.name.lower() for role in Role if role.name and event.roles & role)
-            return f"node {event.node}", None, f"registers as {roles or 'nothing'}"
+            return f"node {event.node}", None, f"registers as {role_words(event.roles)}"
         case types.Deposited():
             return f"stake of {event.node}", event.amount, "put in"
         case types.UnstakeRequested():

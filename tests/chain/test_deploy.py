@@ -145,6 +145,24 @@ def test_manifests_are_kept_by_chain(tmp_path: Path) -> None:
             Manifest.load(5, tmp_path)
 
 
+def test_manifests_are_kept_in_the_working_folder_and_never_in_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = tmp_path / "package"
+    ours.mkdir()
+    monkeypatch.setattr("pdfed_sdk.chain.deploy.shipped", lambda: ours)
+    monkeypatch.chdir(tmp_path)
+    Manifest.empty(5).with_contract("TaskLens", "0x" + "1" * 40, 3).save(ours)
+    shipped = Manifest.load(5)
+    assert shipped is not None, "what is shipped is found"
+    shipped.with_contract("TestToken", "0x" + "2" * 40, 4).save()
+    assert (tmp_path / "deployments" / "5.json").exists()
+    kept, untouched = Manifest.load(5), Manifest.load(5, ours)
+    assert kept is not None
+    assert "TestToken" in kept.contracts
+    assert untouched == shipped
+
+
 def test_deploying_and_creating_twice_is_a_no_op(spare_anvil: Callable[..., Anvil], tmp_path: Path) -> None:
     anvil = spare_anvil("--chain-id", "4242")
     signer = LocalSigner.from_key(KEYS[0], lock_folder=tmp_path)

@@ -20,7 +20,7 @@ from pdfed_sdk.errors import PdfedError
 from tests.support.anvil import ROOT, free_port
 from tests.support.cli_runner import PASSWORD, RECEIPT, Cli, keystore_of, runner
 from tests.support.federation import UNIT
-from tests.support.node_world import STAKE, World
+from tests.support.node_world import STAKE, Opinion, World
 
 NODE_SECTIONS = {"chain", "store", "node", "relay", "parts", "training", "strategy"}
 
@@ -380,7 +380,12 @@ def test_node_status_with_and_without_a_keystore(signed: Cli, world: World, tmp_
     me = world.signers[2].address
     keys = {"node", "registered", "stake", "locked", "unbonding", "credit", "unbonding_at", "since", "roles", "weight"}
     by_address = signed("node", "status", "--node", me, "--json").json
-    assert set(by_address) == {*keys, "voting_key", "now", "sealed"}
+    keys |= {"voting_key", "now", "sealed", "open", "tokens", "gas", "votes", "earned", "lost", "results"}
+    assert set(by_address) == keys
+    assert by_address["tokens"] == world.client(2).token_balance()
+    assert by_address["votes"] == [{"id": submission, "improvement": None, "grains": None, "settled": False}]
+    waiting = signed("node", "status", "--node", world.signers[3].address)
+    assert f"to vote on #{submission}" in waiting.out
     assert by_address["roles"] == ["trainer", "validator"]
     (vote,) = by_address["sealed"]
     assert set(vote) == {"id", "reveal_start", "reveal_end", "state"}
@@ -395,6 +400,55 @@ def test_node_status_with_and_without_a_keystore(signed: Cli, world: World, tmp_
     assert signed("node", "status").code == 2
     stranger = signed("node", "status", "--node", "0x" + "77" * 20)
     assert "not registered" in stranger.out
+
+
+def test_node_status_says_what_was_earned_and_lost_and_why(signed: Cli, world: World, tmp_path: Path):
+    submission = world.submit(1)
+    for index in (2, 3, 4):
+        world.node(index, opinion=Opinion(4)).tick()
+    world.to_reveal(submission)
+    for index in (2, 3):  # the fourth never opens its vote
+        world.node(index).voter.reveal(world.client(0).now())
+    world.to_end(submission)
+    signed("reward", "settle", submission, "--keystore", keystore_of(world, 1, tmp_path))
+    silent = signed("node", "status", "--node", world.signers[4].address, "--json").json
+    (lost,) = silent["results"]
+    assert (lost["id"], lost["told"]) == (submission, "vote: never opened: the whole bond goes to the commons")
+    assert silent["lost"] == -lost["amount"] > 0
+    shown = signed("node", "status", "--node", world.signers[4].address).out
+    assert "never opened" in shown
+    assert "earned and lost" in shown
+    author = signed("node", "status", "--node", world.signers[1].address, "--json").json
+    assert author["results"][0]["told"].startswith("scoring fee: for the voters")
+    assert author["earned"] - author["lost"] == sum(one["amount"] for one in author["results"])
+    assert author["votes"] == []
+    last = signed("node", "status", "--node", world.signers[1].address, "--last", "1", "--json").json
+    assert last["results"] == author["results"][-1:]
+
+
+def test_a_home_names_task_chain_and_key_for_what_is_sent(signed: Cli, world: World, tmp_path: Path, monkeypatch: Any):
+    home = tmp_path / "home"
+    home.mkdir()
+    key = keystore_of(world, 4, tmp_path)
+    (home / "pdfed.toml").write_text(
+        f'[chain]\nrpc = "{world.anvil.url}"\ntask = "{world.entry.registry}"\nkeystore = "{key}"\n'
+    )
+    for name in ("PDFED_TASK", "PDFED_RPC"):
+        monkeypatch.delenv(name)
+    done = signed("stake", "request", "1", "--home", home, "--json")
+    assert done.json["events"][0]["node"] == world.signers[4].address
+    assert "who signs?" in signed("reward", "claim", "--task", world.entry.registry).err
+
+
+def test_amounts_and_roles_are_told_in_words(signed: Cli, world: World, tmp_path: Path):
+    done = signed("stake", "request", "100000", "--keystore", keystore_of(world, 4, tmp_path))
+    assert done.code == 20
+    assert "500 PDF of free stake, 100,000 PDF are needed" in done.err
+    world.submit(1)
+    told = signed("events", "tail").out
+    assert "roles trainer and validator" in told
+    assert "{" not in told, "no Python in what people read"
+    assert "weight bps 10000" in told
 
 
 def test_audit(signed: Cli, world: World):
@@ -459,7 +513,7 @@ def test_task_create_dry_run_prints_the_plan(signed: Cli, world: World, tmp_path
 
     write_genesis(tmp_path / "genesis.json", world.client(0).genesis())
     (tmp_path / "card.json").write_text("{}")
-    common = ("--genesis", tmp_path / "genesis.json", "--card", tmp_path / "card.json", "--dry-run")
+    common = ("--genesis", tmp_path / "genesis.json", "--card", tmp_path / "card.json", "--dry-run", "--unchecked")
     before = world.anvil.ask("eth_blockNumber")
     done = signed("task", "create", *common, "--keystore", keystore_of(world, 0, tmp_path), "--json")
     assert done.code == 0, done.err
@@ -469,6 +523,25 @@ def test_task_create_dry_run_prints_the_plan(signed: Cli, world: World, tmp_path
     assert "did you mean commit_window" in bad.err
     former = signed("task", "create", *common, "--keystore", keystore_of(world, 0, tmp_path), "--param", "min_voters=4")
     assert "min_voters" in former.out, "the former name of --set still works"
+    assert world.anvil.ask("eth_blockNumber") == before
+
+
+def test_task_create_refuses_a_genesis_that_no_node_could_begin_with(signed: Cli, world: World, tmp_path: Path):
+    from pdfed_sdk.chain.deploy import write_genesis
+    from pdfed_sdk.ml.scoring.scorer import ScoringSettings
+    from pdfed_sdk.node.task_card import TaskCard
+
+    write_genesis(tmp_path / "genesis.json", world.client(0).genesis())
+    card = TaskCard(ScoringSettings(extractor="pixels")).write(tmp_path / "card.json")
+    common = ("task", "create", "--genesis", tmp_path / "genesis.json", "--card", card)
+    before = world.anvil.ask("eth_blockNumber")
+    missing = signed(*common, "--keystore", keystore_of(world, 0, tmp_path))
+    assert missing.code == 2
+    assert "package.zip is not there" in missing.err
+    signed("model", "fetch", "0", "--out", tmp_path / "package.zip")
+    stranger = signed(*common, "--keystore", keystore_of(world, 1, tmp_path))
+    assert stranger.code == 34, "signed by the sponsor of another task"
+    assert signed(*common, "--keystore", keystore_of(world, 0, tmp_path)).code == 40, "its stand-in does not load"
     assert world.anvil.ask("eth_blockNumber") == before
 
 

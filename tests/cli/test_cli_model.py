@@ -52,6 +52,10 @@ def test_package_verify_submit_fetch_list_lineage(world: World, cli: Cli, tmp_pa
     submit = ("model", "submit", package, "--keystore", keystore, "--parent", "0:10000")
     dry = cli(*submit, "--dry-run", "--json").json
     assert dry == {"sent": False, "id": None, "cid": made.json["cid"], "gas_used": dry["gas_used"]}
+    other = keystore_of(world, 2, tmp_path)
+    theirs = cli("model", "submit", package, "--keystore", other, "--parent", "0:10000", "--dry-run")
+    assert theirs.code == 34, "signed by node 1: every voter would refuse it"
+    assert "would reserve" not in theirs.out
     sent = cli(*submit, "--json")
     assert sent.code == 0, sent.err
     assert (sent.json["sent"], sent.json["id"], sent.json["cid"]) == (True, 1, made.json["cid"])
@@ -68,6 +72,20 @@ def test_package_verify_submit_fetch_list_lineage(world: World, cli: Cli, tmp_pa
     assert "first by" in cli("model", "lineage", package).out
     assert cli("model", "fetch", 1, "--out", tmp_path / "again.zip").code == 0
     assert (tmp_path / "again.zip").read_bytes() == package.read_bytes()
+
+
+def test_a_package_is_not_submitted_with_other_parents_than_it_was_made_from(world: World, cli: Cli, tmp_path: Path):
+    submission = world.submit(1)
+    package = tmp_path / "theirs.zip"
+    cli("model", "fetch", submission, "--out", package)
+    done = cli(
+        *("model", "submit", package, "--keystore", keystore_of(world, 1, tmp_path)),
+        *("--parent", f"{submission}:10000", "--dry-run"),
+    )
+    assert done.code == 34, done.err
+    missing = cli("model", "submit", package, "--keystore", keystore_of(world, 1, tmp_path), "--parent", "77:10000")
+    assert missing.code in (10, 20)
+    assert "77" in missing.err
 
 
 def test_verify_on_bad_packages(cli: Cli, world: World, tmp_path: Path):

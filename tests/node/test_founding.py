@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from pdfed_sdk.chain.parameters import task_params
+from pdfed_sdk.cli.answers import Answers
 from pdfed_sdk.errors import ConfigError, DataError, UsageError
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.sources import Reading
@@ -81,3 +83,42 @@ def test_a_bad_join_file_is_refused_by_name(tmp_path: Path, change: dict[str, ob
     path.write_bytes(b"[" * MOST_BYTES)
     with pytest.raises(ConfigError, match="is no join file"):
         JoinFile.read(path)
+
+
+class Typing(io.StringIO):
+    """A terminal on which somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+KNOWN = ("data", "title", "nodes")
+
+
+def test_what_is_missing_is_asked_for_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    file = tmp_path / "answers.toml"
+    file.write_text('title = "Leaves"\n')
+    monkeypatch.setattr("sys.stdin", Typing("pictures\n\n"))
+    asked = Answers(file, KNOWN, asking=True)
+    assert asked.of("title", None, "Title", "") == "Leaves", "the file comes before the terminal"
+    assert asked.of("title", "Trees", "Title", "") == "Trees", "the command line before the file"
+    assert asked.required("data", None, "Folder") == "pictures"
+    assert asked.of("nodes", None, "Nodes", 4) == 4, "Return takes the default"
+    monkeypatch.setattr("sys.stdin", io.StringIO("7\n"))
+    silent = Answers(None, KNOWN, asking=True)
+    assert silent.of("nodes", None, "Nodes", 4) == 4
+    with pytest.raises(UsageError, match="--data is missing"):
+        silent.required("data", None, "Folder")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("titel = 1", 'did you mean "title"'), ("nodes = 'four'", "not a whole number"), ("=", "cannot be read")],
+)
+def test_a_bad_file_of_answers_is_refused_by_name(tmp_path: Path, text: str, said: str):
+    file = tmp_path / "answers.toml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        Answers(file, KNOWN, asking=False).of("nodes", None, "Nodes", 4)
+    assert said in f"{caught.value.message} {caught.value.hint}"
+    assert "answers.toml" in caught.value.message

@@ -20,6 +20,7 @@ from pdfed_sdk.buckets import LOWEST
 from pdfed_sdk.errors import MlError, StoreError, UsageError
 from pdfed_sdk.node import author, voter
 from pdfed_sdk.node.home import HomeLock
+from pdfed_sdk.node.model_cache import ModelCache
 from pdfed_sdk.node.runner import Node
 from pdfed_sdk.node.strategy import TrainFromBest
 from tests.support.node_world import Opinion, Stepper, World, damage, vote_of
@@ -218,3 +219,21 @@ def test_three_equal_failures_stop_the_trainer_with_the_reason(
     assert len(node.author.failures) == 4
     assert node.author.stopped
     assert "3 in a row failed alike (the model is too large)" in caplog.text
+
+
+def test_models_above_the_quota_are_dropped_the_longest_unused_first(world: World, tmp_path: Path):
+    for index in (1, 2, 3):
+        world.submit(index)
+    node = world.node(4)
+    node.view.refresh()
+    args = (tmp_path / "models", world.store, node.view, node.view.params.sponsor)
+    cache = ModelCache(*args, most=1, least=2)
+    for number in (1, 2):
+        os.utime(cache.get(number).folder.parent / "digest", (number, number))
+    assert cache.get(1).folder.is_dir(), "in use: its turn to go comes later"
+    cache.get(3)
+    assert sorted(path.name for path in (tmp_path / "models").iterdir()) == ["1", "3"]
+    assert cache.get(2).folder.is_dir(), "a store still has it"
+    cache = ModelCache(*args)
+    cache.get(1)
+    assert len(list((tmp_path / "models").iterdir())) == 3, "far below the default quota"
