@@ -61,14 +61,25 @@ class Laboratory:
         self.tests = digest_of("tests/contracts")
         self.forge = Forge(WORK)
         self._python: Python | None = None
-        self._codes = {file: self._compile(file, {}) for file in HOLDERS}
+        self._right: dict[tuple[str, bool], dict[str, str] | None] = {}
 
-    def _compile(self, file: str, changed: dict[str, str]) -> dict[str, str] | None:
+    def _compile(self, file: str, changed: dict[str, str], optimizer: bool) -> dict[str, str] | None:
         contracts, maths = HOLDERS[file]
         wanted = {source_of(name): {name: ["evm.bytecode.object"]} for name in contracts}
         wanted |= {MATHS[maths]: {maths: ["evm.bytecode.object"]}} if maths else {}
-        answer = self.compiler(list(wanted), wanted, replace=changed)
+        answer = self.compiler(list(wanted), wanted, optimizer=optimizer, replace=changed)
         return None if answer["errors"] else creation_codes(answer)
+
+    def _unchanged(self, file: str, codes: dict[str, str], optimizer: bool) -> bool:
+        """Whether the right sources compile to these codes. They must pass forge's unit tests in either way."""
+        key = file, optimizer
+        if key not in self._right:
+            self._right[key] = right = self._compile(file, {}, optimizer)
+            assert right is not None
+            contracts = {name: code for name, code in right.items() if name not in MATHS}
+            if not optimizer and (killer := self.forge.kill("unit", contracts)):
+                raise RuntimeError(f"{killer} fails on {file} without a mutant when it is not optimised")
+        return codes == self._right[key]
 
     @property
     def python(self) -> Python:
@@ -77,18 +88,25 @@ class Laboratory:
         return self._python
 
     def examine(self, mutant: Mutant, source: Source, stages: tuple[str, ...], otherwise: str) -> Result:
-        """Try these stages; `otherwise` is the end of a mutant that outlives them."""
+        """Try these stages; `otherwise` is the end of a mutant that outlives them.
+
+        The quick ones are run on code that was not optimised: optimising takes longer than they do.
+        """
         start = time.monotonic()
-        codes = self._compile(mutant.file, {mutant.file: mutant.apply(source.text)})
-        if codes is None:
-            return self._result(mutant, source, "does not compile", start)
-        if codes == self._codes[mutant.file]:
-            return self._result(mutant, source, "same code", start)
-        contracts = {name: code for name, code in codes.items() if name not in MATHS}
-        for stage in stages:
-            killer = self._kill(stage, mutant, contracts, codes)
-            if killer:
-                return self._result(mutant, source, stage, start, killer)
+        for optimizer, part in ((False, set(QUICK)), (True, set(SLOW))):
+            due = [stage for stage in stages if stage in part]
+            if not due and not optimizer:
+                continue
+            codes = self._compile(mutant.file, {mutant.file: mutant.apply(source.text)}, optimizer)
+            if codes is None:
+                return self._result(mutant, source, "does not compile", start)
+            if self._unchanged(mutant.file, codes, optimizer):
+                return self._result(mutant, source, "same code", start)
+            contracts = {name: code for name, code in codes.items() if name not in MATHS}
+            for stage in due:
+                killer = self._kill(stage, mutant, contracts, codes)
+                if killer:
+                    return self._result(mutant, source, stage, start, killer)
         return self._result(mutant, source, otherwise, start)
 
     def _kill(self, stage: str, mutant: Mutant, contracts: dict[str, str], codes: dict[str, str]) -> str | None:
