@@ -200,6 +200,18 @@ def test_implementations_are_locked(task: Any) -> None:
     task.reverts("InvalidInitialization", call=registry.initialize, sender=anyone)
 
 
+def test_a_token_that_does_not_tell_its_decimals_has_eighteen(task: Any) -> None:
+    silent = str(task.chain.accounts[77])
+    tells_supply_alone = "0x5f3560e01c6318160ddd146011575f5ffd5b60055f5260205ff3"
+    task.chain.rpc("anvil_setCode", silent, tells_supply_alone)
+    least = 10**16
+    for stake, enough in ((least - 1, False), (least, True)):
+        values = params(task, token=silent, minStake=stake)
+        refusal = task.chain.outcome(task.deployment.factory.check, values, sender=task.sponsor)
+        assert (refusal is None) == enough
+        assert refusal is None or refusal.values == ("minStake", least - 1, least, 2**80 - 1)
+
+
 def test_only_the_factory_assembles(task: Any) -> None:
     d = task.deployment
     salt = task.creation.events["TaskCreated"]["salt"]

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from support.plays import drawn, together
 from support.reference import BPS, DAY, accrued, daily, poured, reward
 from support.task import UNIT, ZERO, Task, happened
 
@@ -212,6 +213,43 @@ def test_a_pour_that_pays_nobody_still_gives_genesis_part_back(task: Any, nodes:
     assert (receipt.events["Poured"]["toAuthor"], receipt.events["Poured"]["passed"]) == (0, held)
     assert (task.balances()["committed"], task.balances()["commons"]) == (0, commons + held)
     assert task.account(b)["credit"] == earned
+    task.solvent(nodes)
+
+
+def test_a_line_of_models_that_declare_genesis_alone(task: Any, nodes: list[Any], chain: Any) -> None:
+    """They carried nothing, so what they have above the best that they took the place of is their authors' own."""
+    ids = []
+    for author, gain in zip(nodes[:3], (4, 3, 5), strict=True):
+        ids.append(task.open(author, [(0, 10_000)]))
+        task.score(ids[-1], {n: gain for n in nodes if n != author})
+    task.pour_all()
+    user = chain.accounts[66]
+    task.pay(user, UNIT)
+    task.send(task.pool.payRoyalty, ids[2], UNIT, sender=user)
+    task.pour(ids[2])
+    line = UNIT * 3_000 // 10_000
+    assert task.pool.pending(ids[1]) == line
+    before = task.account(nodes[1])["credit"]
+    task.pour(ids[1])
+    assert task.account(nodes[1])["credit"] - before == poured(line, 9_000, 3)
+    task.solvent(nodes)
+
+
+def test_a_worse_child_of_a_better_parent_takes_nothing(task: Any, nodes: list[Any], chain: Any) -> None:
+    """It carried all it has, whatever its users pay; what it carried is at most what it has."""
+    a, b, x, y, z = nodes
+    better, worse = together(
+        task,
+        (a, [(0, 10_000)], dict.fromkeys((x, y, z), 8)),
+        (b, [(1, 10_000)], dict.fromkeys((x, y, z), 3)),
+    )
+    assert [task.submission(i)["measured"] for i in (better, worse)] == [8, 3]
+    task.pour_all()
+    user = chain.accounts[66]
+    task.pay(user, UNIT)
+    task.send(task.pool.payRoyalty, worse, UNIT, sender=user)
+    paid = drawn(task, nodes)
+    assert paid == {**dict.fromkeys(nodes, 0), a: UNIT - UNIT * 3_000 // 10_000}
     task.solvent(nodes)
 
 
