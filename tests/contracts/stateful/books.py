@@ -28,7 +28,7 @@ CEILINGS = {
     "vault.requestUnstake": (140_000, 0),
     "vault.withdraw": (80_000, 0),
     "vault.claim": (77_000, 0),
-    "registry.reserve": (195_000, 0),
+    "registry.reserve": (210_000, 0),  # 205,565 where the first surcharge of a task goes to the commons
     "registry.submit": (118_000, 0),
     "book.commit": (90_000, 0),
     "book.commitMany": (40_000, 60_000),
