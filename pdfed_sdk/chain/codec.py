@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -22,6 +22,7 @@ from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from pdfed_sdk.errors import ChainError, UsageError
+from pdfed_sdk.types import Address
 
 Param = Mapping[str, Any]
 """One parameter of an ABI entry: name, type, components."""
@@ -108,8 +109,13 @@ def encode(params: Sequence[Param], values: Sequence[Any], what: str) -> bytes:
 
 def decode(params: Sequence[Param], data: bytes, what: str) -> list[Any]:
     """ABI-decode to named values: structs become dicts with snake_case keys, addresses are checksummed."""
+    return decode_as([canonical(part) for part in params], params, data, what)
+
+
+def decode_as(kinds: Sequence[str], params: Sequence[Param], data: bytes, what: str) -> list[Any]:
+    """The same where the canonical types ``kinds`` of the parameters are known already."""
     try:
-        values = abi_decode([canonical(part) for part in params], data)
+        values = abi_decode(kinds, data)
     except (DecodingError, ValueError, OverflowError) as error:
         raise ChainError(
             f"{what}: the answer of {len(data)} bytes does not decode: {error}",
@@ -125,7 +131,13 @@ def _named(param: Param, value: Any) -> Any:
         return tuple(_named(item, part) for part in value)
     if kind == "tuple":
         return {snake(part["name"]): _named(part, v) for part, v in zip(param["components"], value, strict=True)}
-    return to_checksum_address(value) if kind == "address" else value
+    return checksummed(value) if kind == "address" else value
+
+
+@lru_cache(1 << 14)
+def checksummed(value: str) -> Address:
+    """An address in its one spelling; those of a task come again and again."""
+    return Address(to_checksum_address(value))
 
 
 @cache
@@ -136,10 +148,20 @@ def _hints(cls: Any) -> dict[str, Any]:
 def fill(cls: type[T], values: Mapping[str, Any]) -> T:
     """A dataclass from named values, nested dataclasses and enums included; names must agree exactly."""
     shape: Any = cls
-    hints = _hints(shape)
-    if set(hints) != set(values):
+    hints, deep = _hints(shape), _deep(shape)
+    if hints.keys() != values.keys():
         raise ChainError(f"{cls.__name__} has fields {sorted(hints)}, the ABI {sorted(values)}")
-    return cls(**{name: _shape(hints[name], value) for name, value in values.items()})
+    return cls(**{name: _shape(hints[name], value) if name in deep else value for name, value in values.items()})
+
+
+@cache
+def _deep(cls: Any) -> frozenset[str]:
+    """Fields whose values are more than themselves: tuples, dataclasses, enums."""
+    return frozenset(
+        name
+        for name, hint in _hints(cls).items()
+        if get_origin(hint) is tuple or (isinstance(hint, type) and (is_dataclass(hint) or issubclass(hint, IntEnum)))
+    )
 
 
 def _shape(hint: Any, value: Any) -> Any:

@@ -8,10 +8,19 @@ from enum import IntEnum
 from functools import cache
 from typing import Any
 
-from eth_utils.address import to_checksum_address
-
 from pdfed_sdk.chain.calls import Result, Standing, TaskParams, Trend
-from pdfed_sdk.chain.codec import CONTRACTS, Param, artifact, decode, fill, signature, snake, topic_of
+from pdfed_sdk.chain.codec import (
+    CONTRACTS,
+    Param,
+    artifact,
+    canonical,
+    checksummed,
+    decode_as,
+    fill,
+    signature,
+    snake,
+    topic_of,
+)
 from pdfed_sdk.errors import ChainError
 from pdfed_sdk.types import Address, ModelDigests, ModelRecord, Status, Task
 
@@ -323,21 +332,52 @@ class EIP712DomainChanged(Event):
 EVENTS: dict[str, type[Event]] = {cls.__name__: cls for cls in Event.__subclasses__()}
 
 
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How an event lies in a log: indexed arguments one a topic, then the others in the data."""
+
+    kind: type[Event] | None
+    name: str
+    params: tuple[Param, ...]
+    kinds: tuple[str, ...]
+    fields: tuple[str, ...]
+    indexed: int
+    static: bool
+    """Whether every argument has a fixed size, so that topics and data may be read as one."""
+
+    @staticmethod
+    def of(entry: Param) -> _Layout:
+        params = tuple(sorted(entry["inputs"], key=lambda part: not part["indexed"]))
+        kinds, name = tuple(canonical(part) for part in params), str(entry["name"])
+        indexed = sum(bool(part["indexed"]) for part in params)
+        static = not any("[" in kind or "bytes" in kind.replace("bytes32", "") or "string" in kind for kind in kinds)
+        return _Layout(EVENTS.get(name), name, params, kinds, tuple(map(_field, params)), indexed, static)
+
+    def read(self, topics: list[bytes], data: bytes) -> list[Any]:
+        """Values of ``fields``, in order. Raises ChainError."""
+        head = b"".join(topics)
+        if self.static:
+            return decode_as(self.kinds, self.params, head + data, self.name)
+        split = self.indexed
+        first = decode_as(self.kinds[:split], self.params[:split], head, self.name)
+        return first + decode_as(self.kinds[split:], self.params[split:], data, self.name)
+
+
 @cache
-def _entries() -> dict[bytes, Param]:
-    """Topic → ABI entry, for all contracts of the protocol."""
-    found: dict[bytes, Param] = {}
+def _layouts() -> dict[bytes, _Layout]:
+    """Topic → layout, for all contracts of the protocol."""
+    found: dict[bytes, _Layout] = {}
     for contract in CONTRACTS:
         for entry in artifact(contract).abi:
             if entry["type"] == "event":
-                found[topic_of(signature(entry))] = entry
+                found[topic_of(signature(entry))] = _Layout.of(entry)
     return found
 
 
 def topic(event: type[Event]) -> bytes:
     """Topic 0 of an event class, for log filters."""
-    for found, entry in _entries().items():
-        if entry["name"] == event.__name__:
+    for found, layout in _layouts().items():
+        if layout.name == event.__name__:
             return found
     raise KeyError(f"no contract emits {event.__name__}")
 
@@ -350,14 +390,20 @@ def decode_log(log: Mapping[str, Any]) -> Event:
         where = _where(log)
     except (KeyError, TypeError, ValueError) as error:
         raise ChainError(f"the endpoint sent a log that cannot be read: {error!r}") from error
-    entry = _entries().get(topics[0]) if topics else None
-    if entry is None or entry["name"] not in EVENTS:
+    layout = _layouts().get(topics[0]) if topics else None
+    if layout is None or layout.kind is None:
         shown = "none" if not topics else "0x" + topics[0].hex()
         raise ChainError(
             f"unknown event with topic {shown} from {where.contract} in block {where.block}",
             hint="the contracts are newer than this SDK: upgrade it",
         )
-    return _build(entry, topics[1:], data, where)
+    words = topics[1:]
+    if len(words) != layout.indexed or any(len(word) != 32 for word in words):
+        raise ChainError(
+            f"{layout.name} from {where.contract} has {len(words)} topics, not {layout.indexed} of 32 bytes"
+        )
+    values = dict(zip(layout.fields, layout.read(words, data), strict=True))
+    return fill(layout.kind, {"where": where, **values})
 
 
 def _where(log: Mapping[str, Any]) -> Where:
@@ -367,22 +413,9 @@ def _where(log: Mapping[str, Any]) -> Where:
         block_hash=str(log["blockHash"]),
         tx_hash=str(log["transactionHash"]),
         log_index=int(log["logIndex"], 16),
-        contract=Address(to_checksum_address(log["address"])),
+        contract=checksummed(log["address"]),
         timestamp=None if stamp is None else int(stamp, 16),
     )
-
-
-def _build(entry: Param, topics: list[bytes], data: bytes, where: Where) -> Event:
-    indexed = [part for part in entry["inputs"] if part["indexed"]]
-    inline = [part for part in entry["inputs"] if not part["indexed"]]
-    if len(topics) != len(indexed):
-        raise ChainError(f"{entry['name']} from {where.contract} has {len(topics)} topics, not {len(indexed)}")
-    values: dict[str, Any] = {"where": where}
-    for part, word in zip(indexed, topics, strict=True):
-        values[_field(part)] = decode([part], word, str(entry["name"]))[0]
-    for part, value in zip(inline, decode(inline, data, str(entry["name"])), strict=True):
-        values[_field(part)] = value
-    return fill(EVENTS[str(entry["name"])], values)
 
 
 def _field(part: Param) -> str:
