@@ -10,7 +10,7 @@ others send what its encoders make of the same calls, as accounts that the chain
 client of its own for each would measure the disk of this machine. Both must come to the same number of transactions.
 
     python -m benchmarks.scale [--nodes 5,10,20] [--submissions 8] [--json FILE] [--plot FILE]
-    python -m benchmarks.scale --nodes 10,30,100,300,1000 --submissions 200     # full size: minutes
+    python -m benchmarks.scale --nodes 10,30,100,300,1000 --submissions 200     # full size
 """
 
 from __future__ import annotations

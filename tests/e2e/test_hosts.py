@@ -1,4 +1,7 @@
-"""Several machines: the link that `make test-hosts` plays a federation over delays, loses and cuts as it should."""
+"""Several machines in network namespaces: the link between them delays, loses and is cut as it should.
+
+Only the link is tried here; no federation is played over it yet.
+"""
 
 from __future__ import annotations
 
