@@ -184,7 +184,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--emoji", type=Path, required=True, help="folder of the npm package emoji-datasource-google")
     found.add_argument("--base", type=Path, required=True, help="folder of the base pipeline")
     found.add_argument("--out", type=Path, required=True, help="folder for the adapter, the grid and the numbers")
-    numbers = {"own": 60, "heldout": 60, "prompts": 20, "rank": 8, "resolution": 64, "batch": 16, "pictures": 6_000}
+    numbers = {"own": 60, "heldout": 60, "prompts": 20, "rank": 8, "resolution": 32, "batch": 16, "pictures": 6_000}
     numbers |= {"rounds": 5, "samples": 60, "steps": 20, "over": 12_000, "seed": 0}
     for name, value in numbers.items():
         found.add_argument(f"--{name}", type=int, default=value)
