@@ -90,23 +90,16 @@ class Crowd:
 
     def send(self, acts: Sequence[Act]) -> list[Any]:
         """Mine all of them in one block; receipts in order. All must succeed."""
+        senders = sorted({act.sender for act in acts})
+        counts = self.ask([("eth_getTransactionCount", [sender, "latest"]) for sender in senders])
+        nonces = {sender: int(count, 16) for sender, count in zip(senders, counts, strict=True)}
+        asked: list[tuple[str, list[Any]]] = []
+        for act in acts:
+            frame = {"from": act.sender, "to": act.call.to, "data": "0x" + act.call.data.hex(), "gas": hex(act.gas)}
+            asked.append(("eth_sendTransaction", [{**frame, "nonce": hex(nonces[act.sender])}]))
+            nonces[act.sender] += 1
         self._anvil.ask("evm_setAutomine", False)
-        hashes = self.ask(
-            [
-                (
-                    "eth_sendTransaction",
-                    [
-                        {
-                            "from": act.sender,
-                            "to": act.call.to,
-                            "data": "0x" + act.call.data.hex(),
-                            "gas": hex(act.gas),
-                        }
-                    ],
-                )
-                for act in acts
-            ]
-        )
+        hashes = self.ask(asked)
         self._anvil.ask("evm_mine")
         self._anvil.ask("evm_setAutomine", True)
         receipts = self.ask([("eth_getTransactionReceipt", [one]) for one in hashes])
