@@ -19,6 +19,8 @@ PARTS = 20
 """A share is so many twentieths."""
 STEPS = (8, 4, 2, 1)
 """Twentieths that a move takes from one model and gives to another; a smaller step once no larger one helps."""
+WORTH = 0.001
+"""Share of the loss that a change of shares must save: less is nothing, however sure it is."""
 LEAST_LOOKS = 6
 """Fewer looks than these find nothing."""
 TIME = 0.1
@@ -78,7 +80,8 @@ def best_shares(
                 if losses(shares).mean() < losses(best).mean():
                     best, moved = shares, True
                     break
-    return best if difference(known[best], known[first]).is_fall else first
+    change = difference(known[best], known[first])
+    return best if change.is_fall and -change.mean >= WORTH * float(known[first].mean()) else first
 
 
 def _moves(shares: tuple[int, ...], step: int) -> Iterator[tuple[int, ...]]:
