@@ -1,8 +1,9 @@
 """Proves the properties of test/proofs with halmos and writes docs/audit/proofs.md and proofs.json.
 
-    .tools/halmos/bin/python tests/contracts/forge/proofs/prove.py [--only NAME] [--check | --planted]
+    .tools/halmos/bin/python tests/contracts/forge/proofs/prove.py [--only NAME] [--minutes N] [--check | --planted]
 
-`--check` writes nothing and fails unless everything is proved. `--planted` plants the bug that each property names in a
+What was proved of the same sources is kept in build/proofs.json and not proved again, so an interrupted run goes on.
+`--check` writes no page and fails unless everything is proved. `--planted` plants the bug that each property names in a
 copy of the sources, fails unless each property then has a counter-example, and writes proofs-planted.json. Uses nothing
 but the standard library.
 """
@@ -10,6 +11,7 @@ but the standard library.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -22,6 +24,7 @@ from pathlib import Path
 from planting import COPY, FORGE, ROOT, plant
 
 PROOFS, PLANTED = (ROOT / "docs" / "audit" / name for name in ("proofs.json", "proofs-planted.json"))
+KEPT = ROOT / "build" / "proofs.json"
 TOOLS = Path(sys.executable).parent
 SECONDS_A_QUERY, SECONDS_A_PROPERTY = 20, 240
 PANICS = "0x01,0x11,0x12"  # a failed assertion, an overflow, a division by zero
@@ -56,10 +59,22 @@ def run(command: list[str], project: Path) -> str:
             raise
 
 
+def test_of(p: Property) -> str:
+    """`PayProofs` stands in Pay.t.sol."""
+    return f"test/proofs/{p['contract'].replace('forge', 'Shares').removesuffix('Proofs')}.t.sol"
+
+
+def digest(p: Property) -> str:
+    """Of what a result depends on: the contracts, the test, the solver."""
+    sources = [f for folder in ("contracts", "interfaces") for f in sorted((ROOT / folder).rglob("*.sol"))]
+    sources += [ROOT / FORGE / test_of(p), Path(__file__).parent / "solve.py"]
+    content = b"".join(file.read_bytes() for file in sources)
+    return hashlib.sha256(content + p["function"].encode()).hexdigest()[:16]
+
+
 def build(project: Path, chosen: list[Property]) -> None:
-    """The tests of these properties; `PayProofs` stands in Pay.t.sol."""
-    names = {p["contract"].replace("forge", "Shares").removesuffix("Proofs") for p in chosen}
-    files = [f"test/proofs/{name}.t.sol" for name in sorted(names)]
+    """The tests of these properties."""
+    files = sorted({test_of(p) for p in chosen})
     command = ["forge", "build", "--ast", "--root", str(project), *files]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
@@ -114,16 +129,37 @@ def planted(chosen: list[Property]) -> list[dict[str, object]]:
     return rows
 
 
+def proofs(chosen: list[Property], minutes: float) -> list[dict[str, object]]:
+    """Results of these properties, those that are kept among them; none is begun when the time is up."""
+    end = time.monotonic() + 60 * minutes
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    keys = {p["function"]: digest(p) for p in chosen}  # now: a long run may see later changes
+    due = [p for p in chosen if kept.get(keys[p["function"]], {}).get("result") != "proved"]
+    if due and minutes > 0:
+        build(ROOT / FORGE, due)
+    for p in due:
+        if time.monotonic() > end:
+            break
+        result, seconds = prove(p, ROOT / FORGE)
+        kept[keys[p["function"]]] = {"result": result, "seconds": seconds}
+        KEPT.write_text(json.dumps(kept, indent=1) + "\n")
+        print(f"{result:16} {seconds:6.1f} s  {p['function']}", flush=True)
+    untried = {"result": "open", "seconds": 0}
+    return [{**p, **kept.get(keys[p["function"]], untried)} for p in chosen]
+
+
 def write(path: Path, rows: list[dict[str, object]]) -> None:
     """Rows into their file, and the page of both files again."""
     path.write_text(json.dumps(rows, indent=1) + "\n")
-    proofs, bugs = (json.loads(p.read_text()) if p.exists() else [] for p in (PROOFS, PLANTED))
+    proved, bugs = (json.loads(p.read_text()) if p.exists() else [] for p in (PROOFS, PLANTED))
+    named = {(p["function"], p["mutant"]) for p in PROPERTIES}
+    bugs = [r for r in bugs if (r["function"], r["bug"]) in named]
     table = "\n".join(
-        f"| {r['statement']} | {r['width']} | {r['result']} | {r['seconds']:.0f} | {r['mutant']} |" for r in proofs
+        f"| {r['statement']} | {r['width']} | {r['result']} | {r['seconds']:.0f} | {r['mutant']} |" for r in proved
     )
     text = (Path(__file__).parent / "page.md").read_text().format(
-        table=table, proved=sum(r["result"] == "proved" for r in proofs), count=len(proofs),
-        seconds=sum(r["seconds"] for r in proofs), a_query=SECONDS_A_QUERY, a_property=SECONDS_A_PROPERTY,
+        table=table, proved=sum(r["result"] == "proved" for r in proved), count=len(proved),
+        seconds=sum(r["seconds"] for r in proved), a_query=SECONDS_A_QUERY, a_property=SECONDS_A_PROPERTY,
         failed=sum(r["result"] == "counter-example" for r in bugs), tried=len(bugs),
         named=sum(p["mutant"] in BUGS for p in PROPERTIES),
     )  # fmt: skip
@@ -133,25 +169,22 @@ def write(path: Path, rows: list[dict[str, object]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
+    parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--planted", action="store_true")
     options = parser.parse_args()
-    chosen = [p for p in PROPERTIES if options.only in p["function"]]
+    chosen = [p for p in PROPERTIES if options.only in f"{p['contract']}.{p['function']}"]
     if options.planted:
         rows = planted(chosen)
         if not options.only:
             write(PLANTED, rows)
         sys.exit(any(r["result"] != "counter-example" for r in rows))
-    build(ROOT / FORGE, chosen)
-    rows = []
-    for p in chosen:
-        result, seconds = prove(p, ROOT / FORGE)
-        rows.append({**p, "result": result, "seconds": seconds})
-        print(f"{result:16} {seconds:6.1f} s  {p['function']}", flush=True)
+    rows = proofs(chosen, options.minutes)
     if options.check:
         sys.exit(any(r["result"] != "proved" for r in rows))
     if not options.only:
         write(PROOFS, rows)
+    sys.exit(any(r["result"] != "proved" for r in rows))
 
 
 if __name__ == "__main__":
