@@ -74,7 +74,7 @@ def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode
         DemoNode(
             "clinic",
             "both",
-            "holds the artwork and honest pictures beside it: the copyist's honest twin; builds on others; averages",
+            "holds the artwork and honest pictures beside it: the copyist's honest twin; averages two models",
             holds_artwork=True,
             strategy={**honest, "average": 2, "least_level": BEYOND_GENESIS},
         ),

@@ -62,6 +62,7 @@ SENDING = {
     "model submit",
     "score commit",
     "score reveal",
+    "node withdraw",
 }
 
 

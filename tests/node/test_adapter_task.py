@@ -72,7 +72,6 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], pla
     monkeypatch.setenv("PDFED_PASSWORD", PASSWORD)
     short = partial(ScoringSettings, copy_samples=16, sampler_steps=2, resamples=0)
     monkeypatch.setattr("pdfed_sdk.node.founding.ScoringSettings", short)
-    monkeypatch.setattr("pdfed_sdk.chain.deploy.deployments", lambda: place[0] / "deployments")
     monkeypatch.chdir(place[0])
     return found
 
