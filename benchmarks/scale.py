@@ -9,7 +9,7 @@ The first --clients nodes act through `PdfedClient` from end to end: journal, de
 others send what its encoders make of the same calls, as accounts that the chain has unlocked, thousands in a block: a
 client of its own for each would measure the disk of this machine. Both must come to the same number of transactions.
 
-    python -m benchmarks.scale [--nodes 5,10,20] [--submissions 8] [--json FILE] [--plot FILE]
+    python -m benchmarks.scale [--nodes 5,10,20] [--submissions 8] [--json] [--plot FILE]
     python -m benchmarks.scale --nodes 10,30,100,300,1000 --submissions 200     # full size
 """
 
@@ -316,7 +316,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--submissions", type=int, default=8)
     parser.add_argument("--voters", type=int, default=300, help="most votes on one submission")
     parser.add_argument("--clients", type=int, default=3, help="nodes that act through a client of their own")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, nothing else")
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args(arguments)
     anvil = start_anvil(*BLOCK)
@@ -328,14 +328,13 @@ def main(arguments: list[str]) -> int:
         for count in map(int, given.nodes.split(",")):
             found = measure(anvil, sponsor, manifest, count, given.submissions, given.voters, given.clients)
             rows.append(found)
-            print(json.dumps(rows[-1]), flush=True)
+            print(json.dumps(rows[-1]), file=sys.stderr if given.json else sys.stdout, flush=True)
     anvil.process.kill()
     anvil.process.wait(10)
     if given.plot:
         plot(rows, given.plot)
     if given.json:
-        found = {**rows[-1], "processor": processor(), "rows": rows}
-        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(json.dumps({**rows[-1], "processor": processor(), "rows": rows}))
     return 0
 
 

@@ -5,7 +5,7 @@ The chain's part is made up (there is no chain of 10,000 submissions to be had i
 submissions by 1,000 nodes go through the same reducer, chronicle, views, server and page as real ones. What is made up
 is only where events come from. Medians of ``--runs``.
 
-    python -m benchmarks.watch [--submissions 10000] [--runs 3] [--json FILE]
+    python -m benchmarks.watch [--submissions 10000] [--runs 3] [--json]
 """
 
 from __future__ import annotations
@@ -234,7 +234,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=1_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--blocks", type=int, default=3_600, help="blocks played for the memory: an hour of them")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", action="store_true", help="JSON on stdout, nothing else")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         watcher, client = build(Path(place), options.submissions, options.nodes)
@@ -264,10 +264,11 @@ def main() -> None:
         "memory_mb": round(after, 1),
         "grown_mb": round(after - before, 1),
     }
+    if options.json:
+        print(json.dumps(found))
+        return
     for name, value in found.items():
         print(f"{name:16} {value:>10,}")
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
