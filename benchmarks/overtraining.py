@@ -3,9 +3,10 @@
 For each n a model is trained at a constant rate. At looks that lie a fixed factor apart it is sampled, and a sample
 counts as a copy if its nearest training picture is more than three times as near as the second (pixels; the criterion
 of arXiv 2505.17638, which finds an onset proportional to n). Onset is where the share of copies passes 5 %, between two
-looks by interpolation in the logarithm. The exponent is fitted over n; its 95 % interval comes from drawing the samples
-of every look again, and says nothing of other seeds of training. Beside the share stand Q-N, its novelty, AuthPct, C_T,
-FLD, and the validation loss with the point at which `train` would stop (paper, Figure 3).
+looks by interpolation in the logarithm. The exponent is fitted over all n and seeds of training; its 95 % interval
+comes from drawing the seeds of every n and the samples of every look again; with one seed it says nothing of others.
+Beside the share stand Q-N, its novelty, AuthPct, C_T, FLD, and the validation loss with the point at which `train`
+would stop (paper, Figure 3).
 
 The ambient arm trains one n again with noise kept above a level (arXiv 2502.21278), as long as the plain one.
 
@@ -20,7 +21,7 @@ import json
 import math
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ SEED = b"overtraining".ljust(32, b"\0")
 @dataclass(frozen=True)
 class Preset:
     """``most`` passes over the pictures at most; looks lie a factor ``step`` apart, the first after ``first`` passes.
-    ``ambient`` is the n and the level of the ambient arm."""
+    ``ambient`` is the n and the level of the ambient arm, ``seeds`` are those of training."""
 
     counts: tuple[int, ...]
     network: ModelConfig
@@ -66,21 +67,31 @@ class Preset:
     unseen: int = 200
     data: str = "mnist"
     ambient: tuple[int, float] = (0, 0.0)
+    seeds: tuple[int, ...] = (0,)
 
 
 PRESETS = {
     "tiny": Preset((16, 32, 64), ModelConfig(size=8), 4e-3, 64, 96, ambient=(32, 0.3)),
     "small": Preset((64, 128, 256), ModelConfig(), 3e-3, 64, 256, ambient=(128, 0.3)),
-    "gpu": Preset((64, 128, 256, 512, 1_024), ModelConfig(widths=(64, 128)), 1e-3, 256, 1_000, ambient=(256, 0.3)),
+    "gpu": Preset(
+        (64, 128, 256, 512, 1_024),
+        ModelConfig(widths=(64, 128)),
+        1e-3,
+        256,
+        1_000,
+        ambient=(256, 0.3),
+        seeds=(0, 1, 2),
+    ),
 }
 
 
 @dataclass
 class Run:
-    """What one n showed."""
+    """What one n showed under one seed of training."""
 
     pictures: int
     looks: list[dict[str, Any]] = field(default_factory=list)
+    seed: int = 0
     stop: int | None = None
     """Pictures after which the validation loss would have ended the run, and at which its lowest point was."""
     lowest: int | None = None
@@ -111,14 +122,15 @@ def exponent(points: Sequence[tuple[int, float]]) -> float:
 
 
 def fitted(runs: Sequence[Run], samples: int) -> dict[str, Any]:
-    """The exponent with its interval; None where fewer than two runs reached their onset."""
+    """The exponent with its interval; None where runs of fewer than two n reached their onset."""
     reached = [run for run in runs if run.onset is not None]
-    if len(reached) < 2:
+    counts = [[run for run in reached if run.pictures == count] for count in sorted({run.pictures for run in reached})]
+    if len(counts) < 2:
         return {"exponent": None, "low": None, "high": None, "points": len(reached)}
     rng, drawn = np.random.default_rng(0), []
     for _ in range(RESAMPLES):
         points = []
-        for run in reached:
+        for run in (group[place] for group in counts for place in rng.integers(0, len(group), len(group))):
             again = [(look["shown"], rng.binomial(samples, look["copies"]) / samples) for look in run.looks]
             found = onset_of(again)
             if found is not None:
@@ -133,7 +145,16 @@ def fitted(runs: Sequence[Run], samples: int) -> dict[str, Any]:
 class Arm:
     """One training run with its looks."""
 
-    def __init__(self, preset: Preset, split: NodeSplit, device: str, ambient: float = 0.0, most: float = 0.0) -> None:
+    def __init__(
+        self,
+        preset: Preset,
+        split: NodeSplit,
+        device: str,
+        seed: int = 0,
+        *,
+        ambient: float = 0.0,
+        most: float = 0.0,
+    ) -> None:
         self.preset, self.split, self.device, self.ambient = preset, split, device, ambient
         self.most = most or preset.most * len(split.train)
         settings = ScoringSettings(
@@ -145,7 +166,7 @@ class Arm:
         )
         self.scorer = Scorer(split, settings, device=device)
         self.watch = Watch(Validation(split.heldout).losses, 1)
-        self.run = Run(len(split.train))
+        self.run = Run(len(split.train), seed=seed)
         self.next = float(preset.first * len(split.train))
 
     def train(self) -> Run:
@@ -156,6 +177,7 @@ class Arm:
             batch=preset.batch,
             lr=preset.lr,
             final_lr=1.0,
+            seed=self.run.seed,
             device=self.device,
             ambient=self.ambient,
         )
@@ -213,40 +235,45 @@ def parts_of(data: PictureSet, count: int, unseen: int) -> NodeSplit:
     return NodeSplit(data.take(order[2 * unseen :][:count]), test, heldout)
 
 
-def measure(name: str, device: str) -> dict[str, Any]:
-    """All runs of a preset."""
+def measure(name: str, device: str, keep: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """All runs of a preset; ``keep`` gets what is known after each."""
     preset = PRESETS[name]
     data = load_pictures(preset.data, size=preset.network.size, channels=preset.network.channels)
     splits = {count: parts_of(data, count, preset.unseen) for count in preset.counts}
-    runs = [Arm(preset, split, device).train() for split in splits.values()]
+    place = device_of(device)
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     found: dict[str, Any] = {
         "preset": name,
+        "device": torch.cuda.get_device_name(place) if place.type == "cuda" else processor(),
+        "commit": git.stdout.strip(),
         "settings": {"network": preset.network.to_json(), "lr": preset.lr, "batch": preset.batch},
         "samples": preset.samples,
-        **fitted(runs, preset.samples),
-        "runs": [asdict(run) for run in runs],
     }
+    runs: list[Run] = []
+    for seed, split in itertools.product(preset.seeds, splits.values()):
+        runs.append(Arm(preset, split, device, seed).train())
+        found |= {**fitted(runs, preset.samples), "runs": [asdict(run) for run in runs]}
+        keep(found)
     count, level = preset.ambient
     plain = next((run for run in runs if run.pictures == count), None)
     if level and plain is not None:
-        arm = Arm(preset, splits[count], device, ambient=level, most=plain.looks[-1]["shown"])
+        arm = Arm(preset, splits[count], device, preset.seeds[0], ambient=level, most=plain.looks[-1]["shown"])
         found["ambient"] = {"level": level, "plain": plain.looks[-1], "ambient": arm.train().looks[-1]}
+        keep(found)
     return found
 
 
 def show(found: dict[str, Any]) -> None:
     """The table for people."""
-    print(f"{'n':>6} {'onset, pictures':>16} {'passes':>8} {'lowest validation at':>21} {'stops at':>9} {'seconds':>8}")
+    print(f"{'n':>6} {'seed':>4} {'onset':>9} {'passes':>8} {'lowest loss at':>21} {'stops at':>9} {'seconds':>8}")
     for run in found["runs"]:
         onset = run["onset"]
-        cells = ("not reached", "") if onset is None else (f"{onset:.0f}", f"{onset / run['pictures']:.0f}")
-        print(
-            f"{run['pictures']:6} {cells[0]:>16} {cells[1]:>8} {run['lowest'] or '-':>21} {run['stop'] or '-':>9} "
-            f"{run['seconds']:8.0f}"
-        )
+        cells = ("none", "") if onset is None else (f"{onset:.0f}", f"{onset / run['pictures']:.0f}")
+        places = f"{run['lowest'] or '-':>21} {run['stop'] or '-':>9}"
+        print(f"{run['pictures']:6} {run['seed']:4} {cells[0]:>9} {cells[1]:>8} {places} {run['seconds']:8.0f}")
     if found["exponent"] is not None:
         interval = f"{found['low']:.2f} … {found['high']:.2f}"
-        print(f"exponent {found['exponent']:.2f}, 95 % over samples {interval}, {found['points']} points")
+        print(f"exponent {found['exponent']:.2f}, 95 % {interval}, {found['points']} points")
     if "ambient" in found:
         for name in ("plain", "ambient"):
             look = found["ambient"][name]
@@ -259,18 +286,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", choices=PRESETS, default="tiny")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--out", type=Path, help="JSON file to write")
+    parser.add_argument("--out", type=Path, help="JSON file to write, anew after every run")
     parser.add_argument("--json", action="store_true", help="the JSON as the last line on stdout")
     options = parser.parse_args()
     set_threads(1)
-    found = measure(options.preset, options.device)
-    place = device_of(options.device)
-    found["device"] = torch.cuda.get_device_name(place) if place.type == "cuda" else processor()
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    found["commit"] = git.stdout.strip()
-    if options.out:
-        write_durably(options.out, (json.dumps(found, indent=1) + "\n").encode())
-        options.out.chmod(0o644)
+
+    def keep(found: dict[str, Any]) -> None:
+        if options.out:
+            write_durably(options.out, (json.dumps(found, indent=1) + "\n").encode())
+            options.out.chmod(0o644)
+
+    found = measure(options.preset, options.device, keep)
     print(json.dumps(found)) if options.json else show(found)
 
 

@@ -25,6 +25,14 @@ def test_the_exponent_of_onsets_proportional_to_n_is_one_and_the_interval_holds_
     assert steep["exponent"] == pytest.approx(2.0)
 
 
+def test_seeds_that_disagree_widen_the_interval():
+    agreeing = [run_of(count, 500.0 * count) for count in (16, 64) for _ in range(3)]
+    apart = [run_of(count, 500.0 * count * factor) for count in (16, 64) for factor in (0.5, 1.0, 2.0)]
+    narrow, wide = fitted(agreeing, 200), fitted(apart, 200)
+    assert wide["exponent"] == pytest.approx(narrow["exponent"])
+    assert wide["high"] - wide["low"] > 1.5 * (narrow["high"] - narrow["low"])
+
+
 def test_a_run_without_onset_is_no_point():
     assert onset_of([(100, 0.0), (200, 0.04)]) is None
     assert fitted([run_of(16, 100.0), Run(32)], 50)["exponent"] is None
