@@ -8,6 +8,7 @@ import torch
 from scipy.linalg import sqrtm
 
 from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.quality import cells
 from pdfed_sdk.ml.quality.baselines import (
     auth_pct,
     carlini_ratio,
@@ -56,6 +57,28 @@ def test_ct_golden(digits):
     train, test, clean, copied = digits
     assert [ct_score(clean, train, test, seed) for seed in (0, 1)] == pytest.approx([-0.0111, -0.0755], abs=5e-5)
     assert [ct_score(copied, train, test, seed) for seed in (0, 1)] == pytest.approx([-2.8074, -2.8476], abs=5e-5)
+
+
+@pytest.mark.parametrize("width", [8, 80])
+def test_ct_where_features_lie_elsewhere_is_that_of_the_host(width, monkeypatch):
+    """The path of other devices, run on the host, on three groups that k-means can only find in one way."""
+    random = torch.Generator().manual_seed(0)
+    groups = 30 * torch.eye(3, width)
+    train, test, generated = (
+        (groups[:, None] + scale * torch.randn(3, count, width, generator=random)).flatten(0, 1)
+        for count, scale in ((100, 1.0), (60, 1.0), (50, 0.9))
+    )
+    expected = ct_score(generated, train, test)
+    monkeypatch.setattr(cells, "_on_host", cells._on_device)
+    assert ct_score(generated, train, test) == pytest.approx(expected, abs=0.05)
+    assert ct_score(generated, train, test) == ct_score(generated, train, test)
+
+
+def test_ct_golden_is_within_reach_of_other_draws_of_k_means(digits, monkeypatch):
+    train, test, clean, copied = digits
+    monkeypatch.setattr(cells, "_on_host", cells._on_device)
+    assert ct_score(clean, train, test) == pytest.approx(-0.05, abs=0.3)
+    assert ct_score(copied, train, test) == pytest.approx(-2.83, abs=0.3)
 
 
 def test_fld_golden_within_its_seed_spread(digits):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml.neighbours import nearest, squared_distances, within
+from pdfed_sdk.ml.quality.cells import CELLS, cells_of
 from pdfed_sdk.ml.quality.frechet import Array, as_features, fid, fid_infinity
 
 __all__ = [
@@ -61,28 +62,19 @@ def ct_score(generated: Array, train: Array, test: Array, seed: int = 0) -> floa
     """C_T (Meehan 2020): Mann-Whitney z of the distances to the nearest training point, generated against test, per
     k-means cell (3) of train, averaged by test share over cells with more than 20 generated samples. Below 0:
     samples lie nearer to train than test pictures do. Features over 64 wide go through a PCA of train."""
-    from sklearn.cluster import KMeans
-    from sklearn.decomposition import PCA
-
-    named = _together(("generated", generated), ("train", train), ("test", test), kind=torch.float32)
-    g, t, e = (x.cpu().numpy() for x in named)
+    g, t, e = _together(("generated", generated), ("train", train), ("test", test), kind=torch.float32)
     if len(t) < 3:
         raise DataError(f"train has {len(t)} rows, C_T needs at least 3")
     if not 0 <= seed < 1 << 32:
         raise DataError(f"seed is {seed}, limits 0 and {(1 << 32) - 1}")
-    if t.shape[1] > 64:
-        projection = PCA(n_components=min(64, len(t)), random_state=seed)
-        t = projection.fit_transform(t)
-        g, e = projection.transform(g), projection.transform(e)
-    cells = KMeans(n_clusters=3, n_init=10, random_state=seed).fit(t)
-    own, of_test, of_generated = cells.labels_, cells.predict(e), cells.predict(g)
+    (t, own), (e, of_test), (g, of_generated) = cells_of(t, e, g, seed)
     total = weight = 0.0
-    for cell in range(3):
+    for cell in range(CELLS):
         inner, tests, samples = t[own == cell], e[of_test == cell], g[of_generated == cell]
         if len(samples) <= 20 or not len(tests) or not len(inner):
             continue
-        near_g, near_e = (nearest(torch.from_numpy(x), torch.from_numpy(inner), 1)[0] for x in (samples, tests))
-        z = _mann_whitney(near_g.squeeze(1).numpy(), near_e.squeeze(1).numpy())
+        near_g, near_e = (nearest(part, inner, 1)[0].squeeze(1).cpu().numpy() for part in (samples, tests))
+        z = _mann_whitney(near_g, near_e)
         share = len(tests) / len(e)
         total, weight = total + share * z, weight + share
     if not weight:
