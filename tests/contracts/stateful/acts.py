@@ -200,7 +200,9 @@ class Acts(Money, Facts, Asked):
         self.jump(max(side.g.closed_at, side.g.last_final) + side.p["grace"])
         best = [id for id, m in enumerate(side.g.models) if m.gain]
         for _ in range(2):
-            for id in best:
+            for number, id in enumerate(best):
+                if number % 100 == 99:
+                    self.tick()  # a block holds so many and no more
                 self.divide(side, id)
             self.pour_all(side)
         error = side.law.reclaim(sponsor.address, sponsor.address, self.now, side.scene.nowhere)
