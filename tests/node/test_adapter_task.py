@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from eth_account import Account
-from PIL import Image
 
 from pdfed_sdk.artifacts.package import open_package
 from pdfed_sdk.chain.event_types import MetadataChanged
@@ -27,29 +25,13 @@ from pdfed_sdk.node.withdrawal import Withdrawal
 from pdfed_sdk.types import ModelDigests
 from tests.support.anvil import start_anvil
 from tests.support.cli_runner import PASSWORD, Cli, runner
-from tests.support.tiny_base import TEXTS, tiny_base
+from tests.support.tiny_base import KINDS, TEXTS, captioned_folder, tiny_base
 
-KINDS = ("cat", "dog")
 ATTEMPT = """
 [strategy]
 budget = 16
 least_own = -8
 """
-
-
-def pictures(folder: Path, count: int, seed: int) -> Path:
-    """Random colours under captions that take turns; the last picture repeats the first under another name."""
-    folder.mkdir()
-    random, lines = np.random.default_rng(seed), []
-    for number in range(count):
-        pixels = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
-        picture = Image.fromarray(pixels).resize((32, 32), Image.Resampling.NEAREST)
-        if number == count - 1:
-            picture = Image.open(folder / "0.png")
-        picture.save(folder / f"{number}.png")
-        lines.append({"file_name": f"{number}.png", "text": TEXTS[number % 4], "label": KINDS[number % 2]})
-    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +41,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Any:
     anvil = start_anvil()
     tiny_base(root / "base")
     tiny_base(root / "other", seed=1)
-    pictures(root / "public", 48, 1)
-    pictures(root / "studio", 42, 2)
+    captioned_folder(root / "public", 48, 1)
+    captioned_folder(root / "studio", 42, 2)
     yield root, anvil
     anvil.process.terminate()
     anvil.process.wait(10)
@@ -176,7 +158,7 @@ def test_a_node_trains_an_adapter_withdraws_pictures_and_trains_on_without_them(
     gone.mkdir()
     for number in range(10):
         shutil.copy(root / "studio" / f"{number}.png", gone)
-    stray = pictures(root / "stray", 2, 3) / "0.png"
+    stray = captioned_folder(root / "stray", 2, 3) / "0.png"
     refused = cli("node", "withdraw", stray, "--home", "node")
     assert (refused.code, "shows none of this node's pictures" in refused.err) == (2, True)
     assert cli("node", "withdraw", gone, "--home", "node", "--dry-run").code == 0

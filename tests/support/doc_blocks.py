@@ -32,7 +32,7 @@ until_said() {  # WORDS COMMAND...: a command without an end runs until it has s
   cat said >> all-said
   grep -q "$words" said || { kill -KILL $pid; cat said; return 1; }
   kill -TERM $pid
-  wait $pid
+  wait $pid || [ $? = 143 ]  # a server ends by the signal itself
 }
 """
 
@@ -67,7 +67,7 @@ class Stage:
 
     ``replaced`` stands for what a reader fills in. ``endless`` are commands that a reader ends with Ctrl-C, with the
     words that show that they work. ``shorter`` adds options to what would take long. ``afterwards`` is what a person
-    does once a command was run, e.g. send money.
+    does once a command was run, e.g. send money. ``elsewhere`` are lines that this stage does not run, and who does.
     """
 
     folder: Path
@@ -75,15 +75,19 @@ class Stage:
     endless: dict[str, str] = field(default_factory=dict)
     shorter: dict[str, str] = field(default_factory=dict)
     afterwards: dict[str, Callable[[Stage], None]] = field(default_factory=dict)
+    elsewhere: dict[str, str] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
     names: dict[str, Any] = field(default_factory=lambda: {"__name__": "documents"})
     env: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """A checkout in ``folder``: links, but for the scripts, which write beside themselves."""
+        """A checkout in ``folder`` after its set-up: links, but for what is written to."""
         shutil.copytree(ROOT / "scripts", self.folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+        for compiled in ("contracts", "interfaces"):
+            shutil.copytree(ROOT / "build" / compiled, self.folder / "build" / compiled)
+        (self.folder / "build" / "home").mkdir()
         for name in (
-            "Makefile",
+            ".solc",
             "benchmarks",
             "brownie-config.yaml",
             "contracts",
@@ -111,9 +115,7 @@ class Stage:
     def _sh(self, block: Block) -> str:
         script = [PRELUDE]
         for command in block.commands():
-            if command.startswith("make "):
-                assert_targets(command, block)
-            elif command not in ("anvil &", "make"):
+            if command not in self.elsewhere:
                 words = [said for start, said in self.endless.items() if command.startswith(start)]
                 command += "".join(
                     f" {options}" for start, options in self.shorter.items() if command.startswith(start)
@@ -159,10 +161,3 @@ class Stage:
 
     def _text(self, block: Block) -> None:
         """Nothing to run; that it holds no command is tested for all pages."""
-
-
-def assert_targets(command: str, block: Block) -> None:
-    """Make targets run elsewhere (in CI, or for hours): here they must exist."""
-    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    wanted = [word for word in command.split()[1:] if "=" not in word]
-    assert set(wanted) <= known, f"{block.place}: {command}: there is no such target"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.lora.base_files import base_digest, use_base
 from pdfed_sdk.ml.lora.setup import AdapterSetup
 
+KINDS = ("cat", "dog")
 TEXTS = ("a red cat", "a blue dog", "the green bird", "a yellow fish")
 
 
@@ -47,3 +51,18 @@ def tiny_pictures(count: int = 12, captions: bool = True) -> PictureSet:
     images = torch.randint(0, 256, (count, 3, 32, 32), generator=random, dtype=torch.uint8)
     texts = tuple(TEXTS[i % 4] for i in range(count)) if captions else ()
     return PictureSet(images, torch.arange(count) % 2, ("cat", "dog"), texts)
+
+
+def captioned_folder(folder: Path, count: int, seed: int) -> Path:
+    """Random colours under captions that take turns; the last picture repeats the first under another name."""
+    folder.mkdir()
+    random, lines = np.random.default_rng(seed), []
+    for number in range(count):
+        pixels = random.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+        picture = Image.fromarray(pixels).resize((32, 32), Image.Resampling.NEAREST)
+        if number == count - 1:
+            picture = Image.open(folder / "0.png")
+        picture.save(folder / f"{number}.png")
+        lines.append({"file_name": f"{number}.png", "text": TEXTS[number % 4], "label": KINDS[number % 2]})
+    (folder / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
