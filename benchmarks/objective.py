@@ -9,7 +9,9 @@ divisions of the pictures with a calibration each. Samples that are no copies ar
 
 dilution: 13 exact copies in 128 beside pictures that resemble no training picture, and beside pictures that do.
 
-    python -m benchmarks.objective [--json] [--evaluations 400] [--seed 0]
+--quick: three grades, two shares of copies, two calibrations, fewer spare pictures; minutes on one core.
+
+    python -m benchmarks.objective [--json] [--quick] [--evaluations 400] [--seed 0]
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ import dataclasses
 import itertools
 import json
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from benchmarks.machine import processor
 from pdfed_sdk.ml import set_threads
 from pdfed_sdk.ml.copies.augment import degrade
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, partition
@@ -36,8 +40,20 @@ SHARES = (0.0, 0.01, 0.05)
 COPIERS = (0.02, 0.05, 0.10, 0.25)
 GRADES = (0.0, 0.25, 0.4, 0.55, 0.7, 0.85)
 """Strength of `augment.degrade` of the stand-ins' pictures."""
-CALIBRATIONS = 5
 BESIDE = 13
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done: grades of the stand-ins, shares of copies, calibrations, pictures that show false alarms."""
+
+    grades: tuple[float, ...] = GRADES
+    copiers: tuple[float, ...] = COPIERS
+    calibrations: int = 5
+    spare: int = 2_000
+
+
+QUICK = Size(GRADES[::2], COPIERS[:2], 2, 600)
 
 
 def divided(private: PictureSet, seed: int) -> tuple[NodeSplit, Tensor]:
@@ -66,10 +82,10 @@ class StandIn:
         return torch.where(mine[:, None, None, None], copied, images)
 
 
-def ranking(scorer: Scorer, spare: Tensor, seed: int) -> dict[str, object]:
+def ranking(scorer: Scorer, spare: Tensor, seed: int, size: Size) -> dict[str, object]:
     """Scores of all stand-ins and the pairs that are ranked wrongly."""
     rows = []
-    for number, (grade, share) in enumerate(itertools.product(GRADES, (0.0, *COPIERS))):
+    for number, (grade, share) in enumerate(itertools.product(size.grades, (0.0, *size.copiers))):
         model = StandIn(spare, scorer.split.train.images, grade, share, seed + number)
         report = scorer.score(model.draw(scorer.settings.samples), more=model.draw)
         row = {"grade": grade, "share": share, "fid": report.fid, "objective": report.objective, "qn": report.qn}
@@ -82,20 +98,23 @@ def ranking(scorer: Scorer, spare: Tensor, seed: int) -> dict[str, object]:
     return {"misranked": len(wrong), "pairs": len(pairs), "misranked_by_eq6": by_qn, "models": rows}
 
 
-def detection(private: PictureSet, settings: ScoringSettings, evaluations: int, seed: int) -> dict[str, object]:
-    """Shares of evaluations with an alarm, mean samples drawn, by share of copies."""
+def detection(
+    private: PictureSet, settings: ScoringSettings, evaluations: int, seed: int, size: Size
+) -> dict[str, object]:
+    """Shares of evaluations with an alarm, mean samples drawn, by share of copies. How often copies and others are
+    confirmed is measured for each calibration; evaluations are drawn with these probabilities."""
     alarms: dict[str, list[bool]] = {f"{share:g}": [] for share in SHARES}
     drawn: dict[str, list[int]] = {name: [] for name in alarms}
     rng = np.random.default_rng(seed)
-    for turn in range(CALIBRATIONS):
+    for turn in range(size.calibrations):
         split, spare = divided(private, seed + turn)
         scorer = Scorer(split, settings)
         index = scorer.index
-        known = (index.search(index.queries(split.train.images[:300])).best >= scorer.copy_threshold).double().mean()
-        false = (index.search(index.queries(spare)).best >= scorer.copy_threshold).double().mean()
+        known = (index.search(index.queries(split.train.images[:200])).best >= scorer.copy_threshold).double().mean()
+        false = (index.search(index.queries(spare[: size.spare])).best >= scorer.copy_threshold).double().mean()
         for share in SHARES:
             rate = share * float(known) + (1 - share) * float(false)
-            for _ in range(evaluations // CALIBRATIONS):
+            for _ in range(evaluations // size.calibrations):
                 first, draw = int(rng.binomial(settings.samples, rate)), lambda n, p=rate: int(rng.binomial(n, p))
                 test = copy_test(first, settings.samples, scorer.assumed, scorer.copy_threshold, settings, draw)
                 alarms[f"{share:g}"].append(test.alarm)
@@ -125,17 +144,20 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="JSON on stdout, nothing else")
+    parser.add_argument("--quick", action="store_true", help=f"smaller: {QUICK}")
     parser.add_argument("--evaluations", type=int, default=400, help="a share of copies")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     set_threads(options.threads)
+    size = QUICK if options.quick else Size()
     private = partition(load_pictures("mnist", size=16))[1]
     settings = ScoringSettings(extractor="pixels", resamples=0)
-    result = detection(private, settings, options.evaluations, options.seed)
+    result = detection(private, settings, options.evaluations, options.seed, size)
     split, spare = divided(private, options.seed)
     scorer = Scorer(split, dataclasses.replace(settings, extractor="efficientnet-lite0"))
-    result |= ranking(scorer, spare, options.seed) | {"dilution": dilution(scorer, spare)}
+    result |= ranking(scorer, spare, options.seed, size) | {"dilution": dilution(scorer, spare)}
+    result |= {"weights_sha256": scorer.detector.sha256, "processor": processor()}
     if options.json:
         print(json.dumps(result))
         return

@@ -28,7 +28,7 @@ from pdfed_sdk.ml import set_threads
 from pdfed_sdk.ml.copies.augment import degrade, jpeg_roundtrip
 from pdfed_sdk.ml.copies.detector import Detector
 from pdfed_sdk.ml.copies.node_detector import train_fingerprinter
-from pdfed_sdk.ml.copies.search import Queries
+from pdfed_sdk.ml.copies.search import Search
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, partition
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.quality.baselines import auth_pct, carlini_ratio, ct_score, fid, fld, fld_gap, pog
@@ -118,29 +118,28 @@ def negatives(spare: PictureSet, public: PictureSet | None, seed: int) -> Tensor
 
 
 class Pool:
-    """Fingerprints, features and originals of the negatives and of the planted copies of one strength."""
+    """Search, features and originals of the negatives and of the planted copies of one strength."""
 
     def __init__(
         self, scorer: Scorer, extractor: FeatureExtractor | None, clean: Tensor, copies: Tensor, sources: Tensor
     ) -> None:
         self.sources = sources
         both = torch.cat([clean, copies])
-        self.queries = scorer.index.queries(both)
+        self.search = scorer.index.search(scorer.index.queries(both))
         self.features = extractor(both) if extractor else torch.empty(len(both), 0)
 
-    def at(self, share: float) -> tuple[Queries, Tensor, Tensor]:
-        """(queries, features, truth) of the pool at a share; truth (POOL,) is the source's index or -1."""
+    def at(self, share: float) -> tuple[Search, Tensor, Tensor]:
+        """(search, features, truth) of the pool at a share; truth (POOL,) is the source's index or -1."""
         planted = round(share * POOL)
         index = torch.arange(POOL)
         index[:planted] += POOL
         truth = torch.full((POOL,), -1)
         truth[:planted] = self.sources[:planted]
-        return self.queries.take(index), self.features[index], truth
+        return self.search.take(index), self.features[index], truth
 
 
-def judge(scorer: Scorer, queries: Queries, truth: Tensor) -> dict[str, float]:
+def judge(scorer: Scorer, search: Search, truth: Tensor) -> dict[str, float]:
     """Counts of one pool: copies found, with the right original, false alarms; and the score's own numbers."""
-    search = scorer.index.search(queries)
     hit = search.scores >= scorer.calibration.threshold
     flagged = torch.zeros(POOL, dtype=torch.bool)
     flagged[search.rows[hit]] = True
@@ -202,8 +201,8 @@ def run(private: PictureSet, options: argparse.Namespace, seed: int, public: Pic
         copies = strength(split.train.images[sources], Generator().manual_seed(seed + 1))
         pool, table = Pool(scorer, extractor, clean, copies, sources), []
         for share in SHARES:
-            queries, features, truth = pool.at(share)
-            row = {"share": share, **judge(scorer, queries, truth)}
+            search, features, truth = pool.at(share)
+            row = {"share": share, **judge(scorer, search, truth)}
             if extractor:
                 row |= baselines(features, known["train"], known["test"])
             table.append(row)

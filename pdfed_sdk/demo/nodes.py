@@ -8,9 +8,12 @@ from typing import Any
 
 from pdfed_sdk.ml.scoring.reports import ScoringSettings
 
-SCORING = ScoringSettings(samples=64, copy_samples=64, neighbours=2, mirrored=False, sampler_steps=8, solver="dpm++")
+SCORING = ScoringSettings(
+    samples=64, copy_samples=64, neighbours=2, mirrored=False, least_threshold=0.98, sampler_steps=8, solver="dpm++"
+)
 """What the task's card freezes. Cheaper than the defaults, since five nodes share two cores: one block of samples, for
-the copy test too, two neighbours, no mirrored queries (mirrored digits are no digits), eight steps."""
+the copy test too, two neighbours, no mirrored queries (mirrored digits are no digits), eight steps. And stricter: at
+one false alarm in a hundred most pages about honest models would show a pair."""
 STAKE = 4_000
 """Whole tokens each node joins with."""
 

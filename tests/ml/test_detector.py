@@ -24,6 +24,7 @@ from pdfed_sdk.ml.copies.augment import degrade
 from pdfed_sdk.ml.copies.corpus import public_pictures
 from pdfed_sdk.ml.copies.detector import DEFAULT_WEIGHTS, Detector, save_detector
 from pdfed_sdk.ml.copies.encoders import encoder_input, new_encoder, normalised, sized, thumbnails
+from pdfed_sdk.ml.copies.judge import Judge
 from pdfed_sdk.ml.copies.node_detector import detector_name, train_fingerprinter
 from pdfed_sdk.ml.copies.registration import CUES, registration
 from pdfed_sdk.ml.copies.train_encoder import EncoderRun, has_bf16, picture_hash, weights_hash
@@ -87,7 +88,7 @@ def test_resnet50_trains_saves_and_scores(few, tmp_path):
     encoder = run.run()
     assert weights_hash(run.net) != before
     verifier = train_verifier(encoder_input(few.images)[:, :1], encoder, rounds=1, epochs=1)
-    save_detector(encoder, verifier, tmp_path / "r.safetensors")
+    save_detector(encoder, verifier, Judge(), tmp_path / "r.safetensors")
     detector = Detector.load(tmp_path / "r.safetensors")
     assert detector.encoder.name == "resnet50"
     prints = detector.prints(few.images[:4])

@@ -6,6 +6,7 @@ None of them is in any node's split: of MNIST only the public part of `data.part
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +62,14 @@ def _digits() -> Tensor:
     return at32(pixels[:, None])
 
 
-def photographs(side: int = 64) -> Tensor:
-    """All lively squares (n, 3, side, side) of the photographs, disjoint. Errors: DataError without scikit-image."""
+def photographs(side: int = 64, names: Sequence[str] = PHOTOGRAPHS) -> Tensor:
+    """All lively squares (n, 3, side, side) of the photographs ``names``, disjoint. Errors: DataError without
+    scikit-image."""
     try:
         from skimage import data
     except ImportError as error:
         raise DataError("the photographs need scikit-image", hint="pip install scikit-image") from error
-    tiles = [_tiles(np.asarray(getattr(data, name)()), side) for name in PHOTOGRAPHS]
+    tiles = [_tiles(np.asarray(getattr(data, name)()), side) for name in names]
     return torch.cat(tiles)
 
 

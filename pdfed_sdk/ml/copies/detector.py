@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pdfed_sdk.errors import ExtractorMismatch, MlError
 from pdfed_sdk.ml.copies.encoders import Encoder, encoder_input, new_encoder, normalised, thumbnails
+from pdfed_sdk.ml.copies.judge import Judge
 from pdfed_sdk.ml.copies.verifier import Prints, Verifier
 
 __all__ = ["DEFAULT_WEIGHTS", "Detector", "Prints", "save_detector"]
@@ -22,10 +23,11 @@ DEFAULT_WEIGHTS = Path(__file__).parents[1] / "weights" / "fingerprint-small.saf
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """Frozen encoder and verifier; ``sha256`` is the hash of the weights file they came from."""
+    """Frozen encoder, verifier and judge; ``sha256`` is the hash of the weights file they came from."""
 
     encoder: Encoder
     verifier: Verifier
+    judge: Judge
     sha256: str
 
     @staticmethod
@@ -42,14 +44,16 @@ class Detector:
         if sha256 and found != sha256:
             raise ExtractorMismatch(f"{path.name} has sha-256 {found}, expected {sha256}")
         encoder = new_encoder(architecture).eval()
-        verifier = Verifier(encoder.map_channels).eval()
-        for prefix, module in (("encoder.", encoder), ("verifier.", verifier)):
+        verifier, judge = Verifier(encoder.map_channels).eval(), Judge().eval()
+        for prefix, module in (("encoder.", encoder), ("verifier.", verifier), ("judge.", judge)):
             part = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
             try:
                 module.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in part.items()})
             except RuntimeError as error:
                 raise MlError(f"{path.name} does not hold a fingerprinter of this version: {error}") from error
-        return Detector(encoder.requires_grad_(False), verifier.requires_grad_(False), found)
+        return Detector(
+            encoder.requires_grad_(False), verifier.requires_grad_(False), judge.requires_grad_(False), found
+        )
 
     @property
     def device(self) -> torch.device:
@@ -60,6 +64,7 @@ class Detector:
         """Compute there from now on; itself. What goes in and comes out stays on the CPU."""
         self.encoder.to(device)
         self.verifier.to(device)
+        self.judge.to(device)
         return self
 
     @torch.no_grad()
@@ -75,19 +80,32 @@ class Detector:
 
     @torch.no_grad()
     def score(self, query: Prints, item: Prints, block: int = 512) -> Tensor:
-        """Similarity (N,) float64 in [0, 1] of N pairs."""
+        """Similarity of eq. 4 (N,) float64 in [0, 1] of N pairs."""
+        return self.logits(query, item, block).double().sigmoid()
+
+    @torch.no_grad()
+    def logits(self, query: Prints, item: Prints, block: int = 512) -> Tensor:
+        """Eq. 4 before its sigmoid (N,)."""
         rows = torch.split(torch.arange(len(query.vectors)), block)
         there = self.device
         parts = [
-            self.verifier(query.take(part).to(there), item.take(part).to(there)).cpu() for part in rows if len(part)
+            self.verifier.logits(query.take(part).to(there), item.take(part).to(there)).cpu()
+            for part in rows
+            if len(part)
         ]
-        return torch.cat(parts) if parts else torch.empty(0, dtype=torch.float64)
+        return torch.cat(parts) if parts else torch.empty(0)
+
+    @torch.no_grad()
+    def judged(self, cues: Tensor) -> Tensor:
+        """Probability (N,) float64 that pairs are copies, from their cues (N, CUES)."""
+        probability: Tensor = self.judge(cues.to(self.device)).cpu().double().sigmoid()
+        return probability
 
 
-def save_detector(encoder: Encoder, verifier: Verifier, path: Path) -> None:
-    """Write both in half precision as one safetensors file."""
+def save_detector(encoder: Encoder, verifier: Verifier, judge: Judge, path: Path) -> None:
+    """Write all three in half precision as one safetensors file."""
     tensors = {}
-    for prefix, module in (("encoder.", encoder), ("verifier.", verifier)):
+    for prefix, module in (("encoder.", encoder), ("verifier.", verifier), ("judge.", judge)):
         for name, tensor in module.state_dict().items():
             tensors[prefix + name] = (tensor.half() if tensor.is_floating_point() else tensor).cpu().contiguous()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ def train_fingerprinter(
         verifier = train_verifier(
             pixels, encoder, rounds=config.verifier_rounds, epochs=config.verifier_epochs, seed=config.seed
         )
-        save_detector(encoder, verifier, path)
+        save_detector(encoder, verifier, (shipped or Detector.load()).judge, path)
         snapshot.unlink(missing_ok=True)
     return Detector.load(path)
 

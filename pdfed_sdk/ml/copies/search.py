@@ -1,6 +1,7 @@
-"""The search for originals (3.2): nearest training pictures by fingerprint, each verified; class thresholds (eq. 5).
+"""The search for originals (3.2): likely training pictures, each laid on the query and verified; class thresholds.
 
-A query is searched as it is and mirrored, since the fingerprint tells left from right and people do not.
+Three searches propose in turn: grey and edges through windows (`placements`), and the fingerprint. A query is searched
+as it is and mirrored, since the fingerprint tells left from right and people do not.
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml.copies.detector import Detector, Prints
+from pdfed_sdk.ml.copies.judge import CUES
+from pdfed_sdk.ml.copies.laid import laid_cues, refined, whole_cues
+from pdfed_sdk.ml.copies.placements import PlacedIndex, all_windows, layers
 from pdfed_sdk.ml.neighbours import nearest
 
 IDENTICAL = 1e-3
@@ -22,6 +26,8 @@ NEAR_TWIN = 0.05
 """Root mean square difference, of the range, of two pictures as the encoder sees them, below which they are one picture
 to any detector: what JPEG and noise do to a picture."""
 LEAST_THRESHOLD = 1e-6
+PAIRS = 256
+"""Pairs that are laid on each other at a time."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ class Queries:
 @dataclass(frozen=True)
 class Search:
     """Verified pairs: query, training picture, distance of their fingerprints, verifier's score. ``best`` (n,) is each
-    query's highest score, ``nearest`` and ``gaps`` (n,) name its nearest training picture and how far it is
-    (infinitely, if all its neighbours were passed over as twins), ``twins`` (n,) says which have a near twin."""
+    query's highest score, ``nearest`` and ``gaps`` (n,) name its nearest candidate by fingerprint and how far it is
+    (infinitely, if all were passed over as twins), ``twins`` (n,) says which have a near twin."""
 
     rows: Tensor
     columns: Tensor
@@ -53,18 +59,30 @@ class Search:
     gaps: Tensor
     twins: Tensor
 
+    def take(self, index: Tensor) -> Search:
+        """The queries at ``index``, no two alike."""
+        place = torch.full((len(self.best),), -1)
+        place[index] = torch.arange(len(index))
+        kept = place[self.rows] >= 0
+        pairs = (place[self.rows], self.columns, self.distances, self.scores)
+        each = (self.best, self.nearest, self.gaps, self.twins)
+        return Search(*(part[kept] for part in pairs), *(part[index] for part in each))
+
 
 @dataclass(frozen=True)
 class Candidates:
-    """The nearest training pictures (n, k) of queries: distances, ascending, indices, and the view of each."""
+    """Training pictures (n, k) that queries may be copies of: indices, whether there is one (the table is filled up
+    where all are twins), distances of the fingerprints and the view in which they are nearer, cosines (n, k, 2) through
+    the best window, that window and its layer, and which queries (n,) have a near twin."""
 
-    distances: Tensor
     index: Tensor
+    valid: Tensor
+    distances: Tensor
     view: Tensor
-
-    def take(self, order: Tensor) -> Candidates:
-        """Columns of every row in ``order`` (n, k)."""
-        return Candidates(*(getattr(self, field.name).gather(1, order) for field in dataclasses.fields(self)))
+    cosines: Tensor
+    window: Tensor
+    layer: Tensor
+    twins: Tensor
 
 
 class CopyIndex:
@@ -73,10 +91,14 @@ class CopyIndex:
     def __init__(
         self, detector: Detector, known: Prints, neighbours: int, *, mirrored: bool = True, limits: Tensor | None = None
     ) -> None:
-        """``known``: prints of the training pictures. ``limits`` (N,): class thresholds; only pairs within that of the
-        training picture are verified."""
+        """``known``: prints of the training pictures. ``neighbours``: training pictures that each query is compared
+        with. ``limits`` (N,): class thresholds; only pairs within that of the training picture are verified."""
         self.detector, self.known, self.mirrored, self._limits = detector, known, mirrored, limits
         self.neighbours = min(neighbours, len(known.vectors))
+        self._placed = PlacedIndex(self._layers(known.thumbs))
+
+    def _layers(self, thumbs: Tensor) -> Tensor:
+        return torch.cat([layers(part.to(self.detector.device).float() / 255) for part in torch.split(thumbs, 1_024)])
 
     def queries(self, images: Tensor, prints: Callable[[Tensor], Prints] | None = None) -> Queries:
         """Prints of pictures (n, C, S, S) uint8; ``prints`` makes them if not the detector itself."""
@@ -84,60 +106,126 @@ class CopyIndex:
         return Queries((make(images), make(images.flip(3)))) if self.mirrored else Queries((make(images),))
 
     def search(self, queries: Queries, *, twins: bool = True) -> Search:
-        """K nearest training pictures of each query, verified (3.2). Without ``twins`` training pictures that are near
-        twins of the query are passed over: a held-out picture that lies in the training set, as all do where a whole
-        folder is searched, is no false alarm, its neighbours may be."""
-        reach = self.neighbours if twins else min(2 * self.neighbours + 1, len(self.known.vectors))
-        found = self._candidates(queries, reach)
-        near = self._near_twins(queries, found)
-        twin = near.any(1)
-        if not twins:
-            far = found.distances.masked_fill(near, torch.inf)
-            order = far.argsort(dim=1, stable=True)[:, : self.neighbours]
-            found = dataclasses.replace(found, distances=far).take(order)
-        same, wanted = found.distances <= IDENTICAL, found.distances.isfinite()
+        """Each query's candidates, verified (3.2). Without ``twins`` training pictures that are near twins of the query
+        are passed over: a held-out picture that lies in the training set, as all do where a whole folder is searched,
+        is no false alarm, its neighbours may be."""
+        found = self.candidates(queries, twins=twins)
+        same, wanted = found.distances <= IDENTICAL, found.valid
         if self._limits is not None:
-            wanted &= (found.distances <= self._limits[found.index]) | same
+            wanted = wanted & ((found.distances <= self._limits[found.index]) | same)
         rows, ranks = wanted.nonzero(as_tuple=True)
         columns = found.index[rows, ranks]
-        scores = self._scores(queries, rows, columns, found.view[rows, ranks])
+        scores = self.detector.judged(self.cues(queries, found, rows, ranks))
         scores[same[rows, ranks]] = 1.0
         best = torch.zeros(len(queries), dtype=torch.float64).scatter_reduce_(0, rows, scores, "amax")
-        distances = found.distances
-        return Search(rows, columns, distances[rows, ranks], scores, best, found.index[:, 0], distances[:, 0], twin)
+        gaps, first = found.distances.masked_fill(~found.valid, torch.inf).min(1)
+        closest = found.index.gather(1, first[:, None]).squeeze(1)
+        return Search(rows, columns, found.distances[rows, ranks], scores, best, closest, gaps, found.twins)
 
     def with_twins(self, queries: Queries) -> int:
         """How many of the index's own pictures, ``queries`` in its order, have a near twin among the others."""
-        found = self._candidates(queries, min(2 * self.neighbours + 1, len(self.known.vectors)))
-        others = found.index != torch.arange(len(queries))[:, None]
-        return int((self._near_twins(queries, found) & others).any(1).sum())
+        reach = min(2 * self.neighbours + 1, len(self.known.vectors))
+        index = self._by_fingerprint(queries, reach)
+        others = index != torch.arange(len(queries))[:, None]
+        return int((self._near_twins(queries, index) & others).any(1).sum())
 
-    def _candidates(self, queries: Queries, count: int) -> Candidates:
-        """The ``count`` nearest training pictures in any view, each once."""
+    def candidates(self, queries: Queries, *, twins: bool = True) -> Candidates:
+        """The three searches take turns until each query has ``neighbours`` candidates."""
+        count = self.neighbours
+        reach = count if twins else min(2 * count + 1, len(self.known.vectors))
+        near = self._by_fingerprint(queries, reach)
+        parts = [
+            self._block(queries.take(rows), near[rows], count, twins)
+            for rows in self._placed.blocks(len(queries), self.mirrored)
+        ]
+        return Candidates(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Candidates)))
+
+    def _block(self, queries: Queries, near: Tensor, count: int, twins: bool) -> Candidates:
+        vectors = self._placed.windows(self._layers(queries.views[0].thumbs), self.mirrored)
+        placed = [self._placed.nearest(part, number, near.shape[1]).cpu() for number, part in enumerate(vectors)]
+        every = torch.stack([placed[0], near, placed[1]], 2).flatten(1)
+        twin = self._near_twins(queries, every)
+        passed = (every[:, :, None] == every[:, None, :]).tril(-1).any(2)
+        if not twins:
+            passed |= twin
+        order = passed.to(torch.uint8).argsort(dim=1, stable=True)[:, :count]
+        index, valid = every.gather(1, order), ~passed.gather(1, order)
+        distances, view = self._distances(queries, index)
+        like = self._placed.likeness(vectors, index.to(self.detector.device))
+        return Candidates(
+            index, valid, distances, view, like.cosines.cpu(), like.window.cpu(), like.layer.cpu(), twin.any(1)
+        )
+
+    def cues(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Tensor:
+        """What the judge sees (n, CUES) of pairs: query ``rows`` (n,) and its candidate ``ranks`` (n,)."""
+        parts = [
+            self._cues(queries, found, some, rank).cpu()
+            for some, rank in zip(torch.split(rows, PAIRS), torch.split(ranks, PAIRS), strict=True)
+            if len(some)
+        ]
+        return torch.cat(parts) if parts else torch.empty(0, CUES)
+
+    @torch.no_grad()
+    def _cues(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Tensor:
+        there = self.detector.device
+        columns = found.index[rows, ranks]
+        query = queries.views[0].thumbs[rows].to(there).float() / 255
+        item = self.known.thumbs[columns].to(there).float() / 255
+        place = all_windows(self.mirrored).take(found.window[rows, ranks]).to(there)
+        chosen = found.layer[rows, ranks].to(there)[:, None, None] == 1
+        ours, theirs = (torch.where(chosen, both[:, 1], both[:, 0]) for both in (layers(query), layers(item)))
+        place = refined(ours, theirs, place)
+        flips = place.mirrored[:, None, None, None]
+        others = found.valid[rows] & (torch.arange(found.index.shape[1]) != ranks[:, None])
+        rivals = found.cosines[rows].masked_fill(~others[:, :, None], 0).amax(1)
+        context = torch.cat([found.cosines[rows, ranks], rivals], 1).to(there)
+        return torch.cat(
+            [
+                laid_cues(query, item, place),
+                whole_cues(torch.where(flips, query.flip(3), query), item, context),
+                self._verified(queries, rows, columns, place.mirrored.long().cpu()).to(there),
+            ],
+            1,
+        )
+
+    def _verified(self, queries: Queries, rows: Tensor, columns: Tensor, view: Tensor) -> Tensor:
+        """Cosine of the fingerprints, as log distance from 1, and eq. 4 before its sigmoid, in the view (n,) of each
+        pair; (n, 2)."""
+        result = torch.empty(len(rows), 2)
+        for number, prints in enumerate(queries.views):
+            chosen = (view == number).nonzero().squeeze(1)
+            if len(chosen):
+                query, item = prints.take(rows[chosen]), self.known.take(columns[chosen])
+                cosine = (query.vectors * item.vectors).sum(1)
+                result[chosen, 0] = ((1 - cosine).clamp_min(0) + 1e-3).log()
+                result[chosen, 1] = self.detector.logits(query, item)
+        return result
+
+    def _by_fingerprint(self, queries: Queries, count: int) -> Tensor:
+        """The ``count`` nearest training pictures (n, count) by fingerprint in any view, each once."""
         device = self.detector.device
         known = self.known.vectors.to(device)
         found = [nearest(view.vectors.to(device), known, count) for view in queries.views]
         distances, index = (torch.cat([part[i].cpu() for part in found], 1) for i in (0, 1))
-        view = torch.arange(len(found)).repeat_interleave(count).expand_as(index)
-        order = distances.argsort(dim=1, stable=True)
-        every = Candidates(distances, index, view.contiguous()).take(order)
-        earlier = (every.index[:, :, None] == every.index[:, None, :]).tril(-1).any(2)
-        return every.take(earlier.to(torch.uint8).argsort(dim=1, stable=True)[:, :count])
+        index = index.gather(1, distances.argsort(dim=1, stable=True))
+        earlier = (index[:, :, None] == index[:, None, :]).tril(-1).any(2)
+        return index.gather(1, earlier.to(torch.uint8).argsort(dim=1, stable=True)[:, :count])
 
-    def _near_twins(self, queries: Queries, found: Candidates) -> Tensor:
-        """Which candidates (n, k) are near twins of their query, as it is."""
-        near = found.distances <= IDENTICAL
-        for rank in range(found.index.shape[1]):
-            gap = queries.views[0].thumbs.float() - self.known.thumbs[found.index[:, rank]].float()
-            near[:, rank] |= gap.square().mean((1, 2, 3)).sqrt() <= 255 * NEAR_TWIN
+    def _distances(self, queries: Queries, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances (n, k) of the fingerprints of queries and training pictures ``index``, and the nearer view."""
+        known = self.known.vectors[index]
+        gaps = torch.stack([(view.vectors[:, None] - known).norm(dim=2) for view in queries.views])
+        return gaps.min(0).values, gaps.argmin(0)
+
+    def _near_twins(self, queries: Queries, index: Tensor) -> Tensor:
+        """Which training pictures ``index`` (n, k) are near twins of their query, as it is."""
+        near = torch.empty(index.shape, dtype=torch.bool)
+        for rank in range(index.shape[1]):
+            columns = index[:, rank]
+            gap = queries.views[0].thumbs.float() - self.known.thumbs[columns].float()
+            same = (queries.views[0].vectors - self.known.vectors[columns]).norm(dim=1) <= IDENTICAL
+            near[:, rank] = same | (gap.square().mean((1, 2, 3)).sqrt() <= 255 * NEAR_TWIN)
         return near
-
-    def _scores(self, queries: Queries, rows: Tensor, columns: Tensor, view: Tensor) -> Tensor:
-        scores = torch.empty(len(rows), dtype=torch.float64)
-        for number, prints in enumerate(queries.views):
-            chosen = (view == number).nonzero().squeeze(1)
-            scores[chosen] = self.detector.score(prints.take(rows[chosen]), self.known.take(columns[chosen]))
-        return scores
 
 
 def class_thresholds(vectors: Tensor, labels: Tensor) -> Tensor:

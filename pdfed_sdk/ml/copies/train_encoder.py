@@ -27,7 +27,7 @@ from pdfed_sdk.ml.copies.whitening import whiten_head
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.snapshots import read_snapshot, write_snapshot
 
-RECIPE = 2
+RECIPE = 3
 """Counts changes of this training that its config does not show: other recipes' snapshots and results are not taken."""
 GROUPS = 4
 """Groups of look-alikes in a batch."""

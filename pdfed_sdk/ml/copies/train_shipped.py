@@ -1,7 +1,8 @@
-"""Train the shipped fingerprinter and verifier on public pictures: `python -m pdfed_sdk.ml.copies.train_shipped`.
+"""Train the shipped weights on public pictures: `python -m pdfed_sdk.ml.copies.train_shipped`.
 
 The encoder learns from seven tenths of the corpus, the verifier's queries are the other pictures: to the encoder these
-are as new as a node's. Minutes on one core; seeded; interrupted, it goes on where it was.
+are as new as a node's. The judge learns from the training parts of `named_sets`, whichever are installed. Minutes on
+one core; seeded; interrupted, it goes on where it was. ``--judge`` trains the judge alone and keeps the other two.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import json
 import platform
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +24,13 @@ from torch import Tensor
 from pdfed_sdk.ml.copies.augment import degrade
 from pdfed_sdk.ml.copies.corpus import public_pictures
 from pdfed_sdk.ml.copies.detector import DEFAULT_WEIGHTS, Detector, save_detector
-from pdfed_sdk.ml.copies.encoders import encoder_input
+from pdfed_sdk.ml.copies.encoders import Encoder, encoder_input
+from pdfed_sdk.ml.copies.judge import Judge
+from pdfed_sdk.ml.copies.named_sets import SETS, read
 from pdfed_sdk.ml.copies.train_encoder import EncoderRun, FingerprintConfig, picture_hash
+from pdfed_sdk.ml.copies.train_judge import Lesson, lesson, train_judge
 from pdfed_sdk.ml.copies.train_verifier import train_verifier
+from pdfed_sdk.ml.copies.verifier import Verifier
 from pdfed_sdk.ml.data import partition
 from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.neighbours import nearest
@@ -59,16 +66,21 @@ def evaluate(detector: Detector, images: Tensor, seed: int = 1) -> dict[str, flo
     }
 
 
-def main() -> None:
-    """Train, save the weights with their card, print the figures on private MNIST (never trained on)."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=DEFAULT_WEIGHTS)
-    parser.add_argument("--steps", type=int, default=CONFIG.steps, help="of the encoder")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--fp32", action="store_true", help="no bf16 even where the processor has it")
-    options = parser.parse_args()
-    set_threads(options.threads)
-    config = dataclasses.replace(CONFIG, steps=options.steps, bf16=False if options.fp32 else None)
+def lessons(detector: Detector, places: dict[str, str], names: Sequence[str] = SETS) -> dict[str, Lesson]:
+    """What the sets teach the judge, by name; sets that are not installed are left out, and said to be."""
+    found = {}
+    for number, name in enumerate(names):
+        part = read(name, places.get(name), tests=False)
+        if part is None:
+            print(f"{name} is not installed: the judge learns without it", file=sys.stderr)
+            continue
+        found[name] = lesson(detector, part, number)
+        print(f"  {name}: {len(found[name].cues)} pairs", file=sys.stderr)
+    return found
+
+
+def encoder_and_verifier(config: FingerprintConfig, out: Path) -> tuple[Encoder, Verifier, dict[str, Any]]:
+    """Both, trained, and what the card says of it."""
     corpus = public_pictures(config.seed)
     print(f"{len(corpus)} public pictures, sha-256 {picture_hash(corpus)}", file=sys.stderr)
     started = time.process_time()
@@ -78,7 +90,7 @@ def main() -> None:
             print(f"  step {step} of {steps}, loss {loss:.3f}, {time.process_time() - started:.0f} s", file=sys.stderr)
 
     known = round(ENCODER_SHARE * len(corpus))
-    snapshot = options.out.with_suffix(".snapshot")
+    snapshot = out.with_suffix(".snapshot")
     run = EncoderRun(corpus[:known], config)
     encoder = run.run(snapshot, log)
     assert encoder is not None  # log never stops it
@@ -91,17 +103,43 @@ def main() -> None:
         epochs=config.verifier_epochs,
         seed=config.seed,
     )
-    save_detector(encoder, verifier, options.out)
-    spent = {"encoder": round(run.seconds), "verifier": round(time.process_time() - between)}
     snapshot.unlink(missing_ok=True)
-    detector = Detector.load(options.out)
-    figures = evaluate(detector, partition(load_pictures("mnist", size=16))[1].images)
-    card = {
-        "weights_sha256": detector.sha256,
+    facts: dict[str, Any] = {
         "corpus_sha256": picture_hash(corpus),
         "pictures": {"encoder": known, "verifier": len(corpus) - known},
         "config": dataclasses.asdict(dataclasses.replace(config, bf16=config.half)),
-        "cpu_seconds": spent,
+        "cpu_seconds": {"encoder": round(run.seconds), "verifier": round(time.process_time() - between)},
+    }
+    return encoder, verifier, facts
+
+
+def main() -> None:
+    """Train, save the weights with their card, print the figures on private MNIST (never trained on)."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=DEFAULT_WEIGHTS)
+    parser.add_argument("--steps", type=int, default=CONFIG.steps, help="of the encoder")
+    parser.add_argument("--judge", action="store_true", help="train the judge alone")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=PATH", help="a set and where it lies")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--fp32", action="store_true", help="no bf16 even where the processor has it")
+    options = parser.parse_args()
+    set_threads(options.threads)
+    config = dataclasses.replace(CONFIG, steps=options.steps, bf16=False if options.fp32 else None)
+    if options.judge:
+        detector, facts = Detector.load(), json.loads(DEFAULT_WEIGHTS.with_suffix(".json").read_text())
+    else:
+        encoder, verifier, facts = encoder_and_verifier(config, options.out)
+        save_detector(encoder, verifier, Judge(), options.out)
+        detector = Detector.load(options.out)  # the judge learns from the rounded weights, as they ship
+    between = time.process_time()
+    taught = lessons(detector, dict(entry.partition("=")[::2] for entry in options.set))
+    save_detector(detector.encoder, detector.verifier, train_judge(list(taught.values())), options.out)
+    detector = Detector.load(options.out)
+    figures = evaluate(detector, partition(load_pictures("mnist", size=16))[1].images)
+    card = facts | {
+        "weights_sha256": detector.sha256,
+        "judge_sets": {name: len(one.cues) for name, one in taught.items()},
+        "cpu_seconds": facts["cpu_seconds"] | {"judge": round(time.process_time() - between)},
         "private_mnist_16px_half_degraded": {name: round(value, 4) for name, value in figures.items()},
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "processor": platform.machine()},
     }

@@ -10,7 +10,7 @@ from typing import Any
 from pdfed_sdk.errors import MlError
 from pdfed_sdk.family import SOLVERS
 
-VERSION = 2
+VERSION = 3
 """Counts the rules of scoring: figures of different rules never mix, settings of others are refused."""
 OBJECTIVES = ("qn-normalised", "qn")
 FINGERPRINTS = ("shipped", "own")

@@ -1,0 +1,155 @@
+"""Lay the query on a training picture where it seems to lie, refine the place, and measure how well they agree.
+
+The place found by `placements` is refined by Gauss-Newton steps on the blurred layer: shift and zoom. Then the query is
+cut out and brought to the training picture's frame, and cues are measured there: correlation of grey and of edges,
+whole and in squares, what is left after the best linear map of colours. All of them are free of brightness and
+contrast; squares outside the query do not count.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pdfed_sdk.ml.copies.placements import FAINT, SIDE, Placements, layers
+from pdfed_sdk.ml.copies.registration import _blurred, _centred, _tangents
+
+ROUNDS = (3, 3, 1)
+"""Blur of the layer in each step of refinement."""
+BLOCK, STEP = 8, 4
+"""Side and stride of the squares."""
+LAID_CUES, WHOLE_CUES = 20, 6
+
+
+def refined(query: Tensor, item: Tensor, place: Placements) -> Placements:
+    """Better places of items (n, S, S) in queries (n, S, S), layers of both, by `ROUNDS` steps of Gauss-Newton."""
+    for times in ROUNDS:
+        seen, _ = cut(query[:, None], place)
+        step = _step(_blurred(seen, times), _blurred(item[:, None], times))
+        unit = 2 / SIDE
+        scale = (place.scale * (1 - step[:, 2] * unit)).clamp(0.5, 1.25)
+        right, down = (old - place.scale * step[:, i] * unit for i, old in enumerate((place.right, place.down)))
+        place = Placements(scale, right.clamp(-0.6, 0.6), down.clamp(-0.6, 0.6), place.mirrored)
+    return place
+
+
+def _step(query: Tensor, item: Tensor) -> Tensor:
+    """Pixels (n, 3) that the item must be moved right, down and outward to explain the query."""
+    tangents, target = _tangents(item), _centred(query).flatten(1)[:, :, None]
+    products = tangents @ tangents.transpose(1, 2)
+    ridge = products.diagonal(dim1=1, dim2=2) * 1e-3 + 1e-3
+    share = torch.linalg.solve(products + torch.diag_embed(ridge), tangents @ target).squeeze(2)
+    gain = share[:, :1]
+    step: Tensor = (share[:, 1:4] / gain.abs().clamp_min(0.1) * gain.sign()).clamp(-2, 2)
+    return step
+
+
+def cut(query: Tensor, place: Placements) -> tuple[Tensor, Tensor]:
+    """The queries (n, C, S, S) in the frames of the items (edges repeated), and which pixels (n, S, S) were there."""
+    size = query.shape[-1]
+    pixels = torch.arange(size, device=query.device)
+    line = (2 * pixels + 1) / size - 1
+    image = torch.where(place.mirrored[:, None, None, None], query.flip(3), query)
+
+    def along(shift: Tensor) -> tuple[Tensor, Tensor]:
+        source = ((place.scale[:, None] * line + shift[:, None] + 1) * size - 1) / 2
+        inside = ((source >= -0.5) & (source <= size - 0.5)).to(query.dtype)
+        source = source.clamp(0, size - 1)
+        return (1 - (source[:, :, None] - pixels).abs()).clamp_min(0), inside
+
+    (right, columns), (down, rows) = along(place.right), along(place.down)
+    return down[:, None] @ image @ right[:, None].transpose(2, 3), rows[:, :, None] * columns[:, None, :]
+
+
+def laid_cues(query: Tensor, item: Tensor, place: Placements) -> Tensor:
+    """(n, LAID_CUES) of queries and items (n, C, S, S) in [0, 1]."""
+    seen, mask = cut(query, place)
+    soft, still = _blurred(seen, 1), _blurred(item, 1)
+    ours, theirs = layers(seen), layers(item)
+    cues = []
+    for layer, times in ((0, 0), (0, 1), (0, 3), (1, 0), (1, 2)):
+        a, b = (_blurred(part[:, layer : layer + 1], times).squeeze(1) for part in (ours, theirs))
+        cues.append(_distance(_correlation(a, b, mask)))
+    a, b = soft.mean(1), still.mean(1)
+    cues += _in_squares(a, b, mask)
+    cues += _in_squares(_blurred(ours[:, 1:], 1).squeeze(1), _blurred(theirs[:, 1:], 1).squeeze(1), mask)
+    cues += _colours(soft, still, mask)
+    spreads = [_spread(part, mask) for part in (a, b)]
+    cues += [(part + FAINT).log() for part in spreads]
+    cues.append(((spreads[0] + FAINT) / (spreads[1] + FAINT)).log().abs())
+    cues += [place.scale.log(), torch.maximum(place.right.abs(), place.down.abs())]
+    cues += [place.mirrored.to(seen.dtype), mask.mean((1, 2))]
+    return torch.stack(cues, 1)
+
+
+def whole_cues(query: Tensor, item: Tensor, context: Tensor) -> Tensor:
+    """(n, WHOLE_CUES) of queries and items (n, C, S, S) as wholes, unmoved: blurred correlation, root mean square
+    difference; and of ``context`` (n, 4), likeness in both layers of the item and of the best other one."""
+    small = [
+        F.interpolate(part.mean(1, keepdim=True), (16, 16), mode="bilinear", antialias=True, align_corners=False)
+        for part in (query, item)
+    ]
+    first, second = (part.squeeze(1) for part in small)
+    alike = _correlation(first, second, torch.ones_like(first))
+    apart = (query - item).square().mean((1, 2, 3)).sqrt()
+    return torch.cat([torch.stack([_distance(alike), (apart + 1e-2).log()], 1), _distance(context)], 1)
+
+
+def _distance(correlation: Tensor) -> Tensor:
+    """Log distance of a correlation from 1."""
+    return ((1 - correlation).clamp_min(0) + 2e-3).log()
+
+
+def _spread(values: Tensor, mask: Tensor) -> Tensor:
+    weight = mask.sum((1, 2)).clamp_min(1)
+    mean = (values * mask).sum((1, 2)) / weight
+    return ((values - mean[:, None, None]).square() * mask).sum((1, 2)) / weight
+
+
+def _correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+    """Correlation (n,) of (n, S, S) where the mask is 1."""
+    weight = mask.sum((1, 2)).clamp_min(1)
+    means = [(part * mask).sum((1, 2)) / weight for part in (a, b)]
+    left, right = (part - mean[:, None, None] for part, mean in zip((a, b), means, strict=True))
+    both = (left * right * mask).sum((1, 2))
+    norms = [(part.square() * mask).sum((1, 2)) / weight + FAINT / 10 for part in (left, right)]
+    return both / weight / (norms[0] * norms[1]).sqrt()
+
+
+def _in_squares(a: Tensor, b: Tensor, mask: Tensor) -> list[Tensor]:
+    """Correlations in squares, weighed by how lively the item is there: mean, share above 0.7, and the lower tenth."""
+    stack = torch.stack([mask, a * mask, b * mask, a * a * mask, b * b * mask, a * b * mask], 1)
+    weight, x, y, xx, yy, xy = F.avg_pool2d(stack, BLOCK, STEP).flatten(2).unbind(1)
+    safe = weight.clamp_min(1e-3)
+    x, y, xx, yy, xy = (part / safe for part in (x, y, xx, yy, xy))
+    varied = [(xx - x * x).clamp_min(0), (yy - y * y).clamp_min(0)]
+    local = (xy - x * y) / ((varied[0] + FAINT / 4) * (varied[1] + FAINT / 4)).sqrt()
+    lively = torch.maximum(*varied).sqrt() * (weight > 0.5)
+    total = lively.sum(1).clamp_min(1e-6)
+    mean, share = (local * lively).sum(1) / total, ((local > 0.7) * lively).sum(1) / total
+    order = local.argsort(dim=1)
+    reached = lively.gather(1, order).cumsum(1) >= 0.1 * total[:, None]
+    low = local.gather(1, order).gather(1, reached.to(torch.uint8).argmax(1, keepdim=True)).squeeze(1)
+    return [_distance(mean), share, low]
+
+
+def _colours(seen: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:
+    """What is left of the query after the best linear map of the item's colours, whole and in the worst square, as log
+    shares of its variance."""
+    weight = mask.flatten(1)[:, None]
+    total = weight.sum(2, keepdim=True).clamp_min(1)
+
+    def centred(values: Tensor) -> Tensor:
+        flat = values.flatten(2)
+        return (flat - (flat * weight).sum(2, keepdim=True) / total) * weight
+
+    target, source = centred(seen), centred(item)
+    products = source @ source.transpose(1, 2)
+    ridge = torch.eye(products.shape[1], device=seen.device) * 1e-2
+    mixed = torch.linalg.solve(products + ridge, source @ target.transpose(1, 2))
+    left = (target - mixed.transpose(1, 2) @ source).square().mean(1).view(len(seen), SIDE, SIDE)
+    varied = (target.square().mean(1).sum(1) / total[:, 0, 0]) + FAINT
+    whole = left.sum((1, 2)) / total[:, 0, 0] / varied
+    worst = F.avg_pool2d(left[:, None], BLOCK, STEP).flatten(1).amax(1) / varied
+    return [(whole + 1e-4).log(), (worst + 1e-4).log()]

@@ -1,0 +1,173 @@
+"""Where a picture lies in another: windows, refinement, cues, what the judge learns from, and its sets."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pdfed_sdk.ml.copies.alterations import ALTERATIONS, altered
+from pdfed_sdk.ml.copies.corpus import photographs
+from pdfed_sdk.ml.copies.judge import CUES
+from pdfed_sdk.ml.copies.laid import LAID_CUES, cut, laid_cues, refined
+from pdfed_sdk.ml.copies.named_sets import divided, grouped, read
+from pdfed_sdk.ml.copies.placements import PlacedIndex, Placements, all_windows, layers
+from pdfed_sdk.ml.copies.train_judge import Lesson, train_judge
+from pdfed_sdk.ml.data import reshape_images
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Forty squares of photographs, (40, 3, 32, 32) in [0, 1]."""
+    tiles = photographs(names=("astronaut", "coffee", "chelsea"))
+    return reshape_images(tiles[:: len(tiles) // 40][:40], 32, 3).float() / 255
+
+
+def placed(scale, right, down, mirrored=False, count=1):
+    """The same placement ``count`` times."""
+    numbers = (torch.full((count,), float(value)) for value in (scale, right, down))
+    return Placements(*numbers, torch.full((count,), mirrored))
+
+
+def pasted(small, ground, scale, right, down):
+    """``small`` in the frame of ``ground``, as a copier pastes it."""
+    size = ground.shape[-1]
+    theta = torch.tensor([[[1 / scale, 0, -right / scale], [0, 1 / scale, -down / scale]]]).expand(len(small), -1, -1)
+    grid = torch.nn.functional.affine_grid(theta, [len(small), 3, size, size], align_corners=False)
+    inside = (grid.abs() <= 1).all(3)[:, None]
+    return torch.where(inside, torch.nn.functional.grid_sample(small, grid, align_corners=False), ground)
+
+
+def test_the_best_window_names_the_picture_and_its_place_and_refinement_comes_nearer(pictures):
+    truth = (0.74, 0.17, -0.12)
+    query = pasted(pictures[:20], pictures[20:40], *truth)
+    index, both = PlacedIndex(layers(pictures[:20])), layers(query)
+    vectors = index.windows(both, True)
+    first = index.nearest(vectors[0], 0, 1).squeeze(1)
+    assert float((first == torch.arange(20)).double().mean()) >= 0.8
+    like = index.likeness(vectors, torch.arange(20)[:, None])
+    place = all_windows(True).take(like.window[:, 0])
+    better = refined(both[:, 0], layers(pictures[:20])[:, 0], place)
+
+    def error(found):
+        parts = torch.stack([found.scale - truth[0], found.right - truth[1], found.down - truth[2]])
+        return parts.abs().amax(0).median()
+
+    assert error(better) < 0.03 < error(place)
+
+
+def test_a_cut_is_the_inverse_of_pasting_and_says_what_was_outside(pictures):
+    seen, mask = cut(pictures[:2], placed(1, 0, 0, count=2))
+    assert torch.allclose(seen, pictures[:2], atol=1e-5)
+    assert mask.min() == 1
+    flipped, _ = cut(pictures[:2], placed(1, 0, 0, mirrored=True, count=2))
+    assert torch.allclose(flipped, pictures[:2].flip(3), atol=1e-5)
+    _, beyond = cut(pictures[:1], placed(1, 0.5, 0))
+    assert beyond.mean() == pytest.approx(0.75)
+
+
+def test_cues_do_not_see_brightness_contrast_nor_a_linear_change_of_colours(pictures):
+    still = placed(1, 0, 0, count=40)
+    same = laid_cues(pictures, pictures, still)
+    assert same.shape == (40, LAID_CUES)
+    faint = laid_cues(0.6 * pictures + 0.1, pictures, still)
+    other = laid_cues(pictures.roll(1, 0), pictures, still)
+    moved, apart = ((cues - same)[:, :5].abs().median() for cues in (faint, other))
+    assert moved < 0.5 < 4 < apart  # log distances of the correlations from 1
+    swapped = laid_cues(pictures[:, [2, 0, 1]], pictures, still)
+    assert swapped[:, 11].median() < -6 < -1 < other[:, 11].median()  # what the best map of colours leaves
+
+
+def test_edges_stay_where_they_are_when_a_picture_is_made_negative(pictures):
+    assert torch.allclose(layers(pictures)[:, 1], layers(1 - pictures)[:, 1], atol=1e-4)
+
+
+def test_flat_pictures_and_few_of_them_give_finite_cues(scorer):
+    for count in (1, 2, 3):
+        flat = torch.full((count, 2, 32, 32), 0.5)
+        index = PlacedIndex(flat)
+        found = index.likeness(index.windows(flat, True), torch.zeros(count, 1, dtype=torch.long))
+        assert torch.isfinite(found.cosines).all()
+    images = torch.zeros(3, 1, 16, 16, dtype=torch.uint8)
+    queries = scorer.index.queries(images)
+    found = scorer.index.candidates(queries)
+    cues = scorer.index.cues(queries, found, *found.valid.nonzero(as_tuple=True))
+    assert cues.shape == (3 * scorer.settings.neighbours, CUES)
+    assert torch.isfinite(cues).all()
+
+
+def test_cut_shifted_and_pasted_copies_are_found(scorer, splits):
+    train = splits[0].train.images[:40]
+    ground = splits[1].train.images[:40]
+    shifted = torch.cat([train[:, :, 1:], train[:, :, -1:]], 2)
+    small = torch.nn.functional.interpolate(train[:, :, 1:-1, 1:-1].float(), (16, 16), mode="bilinear")
+    paste = ground.clone()
+    paste[:, :, 2:15, 3:16] = torch.nn.functional.interpolate(train.float(), (13, 13), mode="bilinear", antialias=True)
+    for copies, least in ((shifted, 36), (small, 36), (paste, 20)):
+        found = scorer.score(copies.round().clamp(0, 255).to(torch.uint8))
+        assert sum(pair.sample == pair.train for pair in found.pairs) >= least
+
+
+# --- what the judge learns from ---
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_alteration_gives_a_picture_and_is_seeded(pictures, channels):
+    images = pictures[:, :channels]
+    others = images.roll(1, 0)
+    for alter in ALTERATIONS:
+        made = alter(images, others, torch.Generator().manual_seed(1)).clamp(0, 1)
+        assert made.shape == images.shape
+        assert torch.isfinite(made).all()
+    first, second = (altered(images, others, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert first.equal(second)
+    assert not first.equal(images)
+
+
+def test_the_parts_to_train_on_and_to_test_on_share_no_motif(tmp_path):
+    folder = tmp_path / "emoji"
+    (folder / "img" / "google" / "64").mkdir(parents=True)
+    from PIL import Image
+
+    entries = []
+    for number in range(12):
+        names = [f"{number:x}.png", f"{number:x}-tone.png"]
+        for tone, name in enumerate(names):
+            Image.new("RGB", (64, 64), (20 * number, 90 * tone, 7)).save(folder / "img" / "google" / "64" / name)
+        tones = {"1F3FB": {"image": names[1]}}
+        entries.append({"unified": str(number), "category": "c", "image": names[0], "skin_variations": tones})
+    (folder / "emoji.json").write_text(json.dumps(entries))
+    parts = [read("emoji", str(folder), tests=side) for side in (False, True)]
+    assert sum(len(images) for images, _ in parts) == 24
+    colours = [{int(picture[0, 0, 0]) for picture in images} for images, _ in parts]
+    assert not colours[0] & colours[1]
+    assert all(np.bincount(motifs[motifs >= 0]).max() == 2 for _, motifs in parts)
+    assert read("clip-art", str(tmp_path / "absent"), tests=True) is None
+
+
+def test_near_twins_and_variants_stand_on_one_side():
+    images = torch.randint(0, 256, (30, 1, 16, 16), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    images[1] = (images[0].int() + 2).clamp(0, 255).to(torch.uint8)
+    kept, groups = grouped(images, np.arange(30), 30, 0)
+    assert len(np.unique(groups)) == 29
+    for seed in range(5):
+        inside, outside = divided(groups, 15, seed)
+        assert len(inside) + len(outside) == len(kept)
+        assert not set(groups[inside.numpy()]) & set(groups[outside.numpy()])
+
+
+def test_the_judge_learns_what_a_lesson_shows_and_nothing_of_a_sets_own_offset():
+    random = torch.Generator().manual_seed(0)
+
+    def taught(offset):
+        cues, copies = torch.randn(600, CUES, generator=random), torch.arange(600) % 4 == 0
+        cues[:, 0] += offset - 4 * copies
+        return Lesson(cues, copies, torch.ones(600))
+
+    judge = train_judge([taught(0.0), taught(0.5)], steps=120)
+    fresh = taught(0.0)
+    with torch.no_grad():
+        scores = judge(fresh.cues)
+    assert scores[fresh.copies].quantile(0.1) > scores[~fresh.copies].quantile(0.9)
