@@ -70,13 +70,17 @@ def test_a_cut_is_the_inverse_of_pasting_and_says_what_was_outside(pictures):
 
 def test_cues_do_not_see_brightness_contrast_nor_a_linear_change_of_colours(pictures):
     still = placed(1, 0, 0, count=40)
-    same = laid_cues(pictures, pictures, still)
+
+    def laid(query, item):
+        return laid_cues(query, item, still, layers(item))
+
+    same = laid(pictures, pictures)
     assert same.shape == (40, LAID_CUES)
-    faint = laid_cues(0.6 * pictures + 0.1, pictures, still)
-    other = laid_cues(pictures.roll(1, 0), pictures, still)
+    faint = laid(0.6 * pictures + 0.1, pictures)
+    other = laid(pictures.roll(1, 0), pictures)
     moved, apart = ((cues - same)[:, :5].abs().median() for cues in (faint, other))
     assert moved < 0.5 < 4 < apart  # log distances of the correlations from 1
-    swapped = laid_cues(pictures[:, [2, 0, 1]], pictures, still)
+    swapped = laid(pictures[:, [2, 0, 1]], pictures)
     assert swapped[:, 11].median() < -6 < -1 < other[:, 11].median()  # what the best map of colours leaves
 
 

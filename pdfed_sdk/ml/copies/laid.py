@@ -24,9 +24,10 @@ LAID_CUES, WHOLE_CUES = 20, 6
 
 def refined(query: Tensor, item: Tensor, place: Placements) -> Placements:
     """Better places of items (n, S, S) in queries (n, S, S), layers of both, by `ROUNDS` steps of Gauss-Newton."""
+    tangents = {times: _tangents(_blurred(item[:, None], times)) for times in sorted(set(ROUNDS))}
     for times in ROUNDS:
         seen, _ = cut(query[:, None], place)
-        step = _step(_blurred(seen, times), _blurred(item[:, None], times))
+        step = _step(_blurred(seen, times), tangents[times])
         unit = 2 / SIDE
         scale = (place.scale * (1 - step[:, 2] * unit)).clamp(0.5, 1.25)
         right, down = (old - place.scale * step[:, i] * unit for i, old in enumerate((place.right, place.down)))
@@ -34,9 +35,9 @@ def refined(query: Tensor, item: Tensor, place: Placements) -> Placements:
     return place
 
 
-def _step(query: Tensor, item: Tensor) -> Tensor:
-    """Pixels (n, 3) that the item must be moved right, down and outward to explain the query."""
-    tangents, target = _tangents(item), _centred(query).flatten(1)[:, :, None]
+def _step(query: Tensor, tangents: Tensor) -> Tensor:
+    """Pixels (n, 3) that items must be moved right, down and outward to explain the queries, from their tangents."""
+    target = _centred(query).flatten(1)[:, :, None]
     products = tangents @ tangents.transpose(1, 2)
     ridge = products.diagonal(dim1=1, dim2=2) * 1e-3 + 1e-3
     share = torch.linalg.solve(products + torch.diag_embed(ridge), tangents @ target).squeeze(2)
@@ -62,12 +63,11 @@ def cut(query: Tensor, place: Placements) -> tuple[Tensor, Tensor]:
     return down[:, None] @ image @ right[:, None].transpose(2, 3), rows[:, :, None] * columns[:, None, :]
 
 
-def laid_cues(query: Tensor, item: Tensor, place: Placements) -> Tensor:
-    """(n, LAID_CUES) of queries and items (n, C, S, S) in [0, 1]."""
+def laid_cues(query: Tensor, item: Tensor, place: Placements, theirs: Tensor) -> Tensor:
+    """(n, LAID_CUES) of queries and items (n, C, S, S) in [0, 1]; ``theirs`` (n, 2, S, S) are the items' `layers`."""
     seen, mask = cut(query, place)
     soft, still = _blurred(seen, 1), _blurred(item, 1)
-    ours, theirs = layers(seen), layers(item)
-    cues = []
+    ours, cues = layers(seen), []
     for layer, times in ((0, 0), (0, 1), (0, 3), (1, 0), (1, 2)):
         a, b = (_blurred(part[:, layer : layer + 1], times).squeeze(1) for part in (ours, theirs))
         cues.append(_distance(_correlation(a, b, mask)))

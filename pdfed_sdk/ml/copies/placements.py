@@ -97,11 +97,22 @@ def layers(values: Tensor) -> Tensor:
     """Grey and edges (n, 2, S, S) of pictures (n, C, S, S) in [0, 1]. Edges are the root of the slope over all
     channels, so that a change of hue, of contrast or of sign leaves them where they are."""
     grey = values.mean(1)
-    soft = F.avg_pool2d(F.pad(values, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    box = _box(values.shape[-1]).to(values.device)
+    soft = box @ values @ box.T
     across = F.pad(soft[..., 2:] - soft[..., :-2], (1, 1))
     down = F.pad(soft[..., 2:, :] - soft[..., :-2, :], (0, 0, 1, 1))
     slope = (across.square() + down.square()).mean(1).sqrt()
     return torch.stack([grey, slope.clamp_min(1e-6).sqrt()], 1)
+
+
+@cache
+def _box(size: int) -> Tensor:
+    """The mean of three pixels along a line, its ends repeated; (size, size)."""
+    matrix, place = torch.zeros(size, size), torch.arange(size)
+    for offset in (-1, 0, 1):
+        source = (place + offset).clamp(0, size - 1)
+        matrix.index_put_((place, source), torch.tensor(1 / 3), accumulate=True)
+    return matrix
 
 
 def _seen(layer: Tensor, mirrored: bool) -> Tensor:

@@ -169,11 +169,14 @@ class CopyIndex:
     def _cues(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Tensor:
         there = self.detector.device
         columns = found.index[rows, ranks]
-        query = queries.views[0].thumbs[rows].to(there).float() / 255
+        once, again = rows.unique(return_inverse=True)
+        query = queries.views[0].thumbs[once].to(there).float() / 255
+        query, own = query[again], layers(query)[again]
         item = self.known.thumbs[columns].to(there).float() / 255
         place = all_windows(self.mirrored).take(found.window[rows, ranks]).to(there)
         chosen = found.layer[rows, ranks].to(there)[:, None, None] == 1
-        ours, theirs = (torch.where(chosen, both[:, 1], both[:, 0]) for both in (layers(query), layers(item)))
+        both = layers(item)
+        ours, theirs = (torch.where(chosen, part[:, 1], part[:, 0]) for part in (own, both))
         place = refined(ours, theirs, place)
         flips = place.mirrored[:, None, None, None]
         others = found.valid[rows] & (torch.arange(found.index.shape[1]) != ranks[:, None])
@@ -181,7 +184,7 @@ class CopyIndex:
         context = torch.cat([found.cosines[rows, ranks], rivals], 1).to(there)
         return torch.cat(
             [
-                laid_cues(query, item, place),
+                laid_cues(query, item, place, both),
                 whole_cues(torch.where(flips, query.flip(3), query), item, context),
                 self._verified(queries, rows, columns, place.mirrored.long().cpu()).to(there),
             ],

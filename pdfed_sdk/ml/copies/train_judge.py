@@ -1,7 +1,8 @@
 """Train the judge: altered copies and their candidates, pictures nobody copied and theirs, from several sets.
 
 Each set is searched as a node's is: a part of it is the training pictures, copies are altered anew each round, the
-other part are strangers. Sets count alike, and each gets an offset of its own that is thrown away: a node's calibration
+other part are strangers, as they are and altered in the same ways: a model's samples are no clean pictures, and what
+damage does to a stranger must not pass for what it does to a copy. Sets count alike, and each gets an offset of its own that is thrown away: a node's calibration
 finds the threshold for its pictures, the judge need only rank them.
 """
 
@@ -24,6 +25,9 @@ from pdfed_sdk.ml.copies.search import CopyIndex
 KNOWN, STRANGERS = 400, 800
 NEIGHBOURS = (5, 5, 2)
 """Candidates of a copy in each round."""
+STRANGE = 2.0
+"""How much a candidate of an altered stranger counts beside one of a copy; of one as it is, twice as much. With 1, two of
+500 strangers passed 0.8 where one may."""
 NOISE = 0.1
 """Deviation of the noise on the cues in training, in deviations of the cues."""
 BATCH = 2_048
@@ -52,7 +56,10 @@ def lesson(detector: Detector, part: Part, seed: int) -> Lesson:
         found.append(_pairs(CopyIndex(detector, prints, neighbours), copies, truth, 1.0))
     index = CopyIndex(detector, prints, NEIGHBOURS[0])
     nobody = torch.full((len(strangers),), -1)
-    found.append(_pairs(index, strangers, nobody, 2.0))
+    found.append(_pairs(index, strangers, nobody, 2 * STRANGE))
+    others = strangers.roll(1, 0).float() / 255
+    changed = altered(strangers.float() / 255, others, random).mul(255).round().to(torch.uint8)
+    found.append(_pairs(index, changed, nobody, STRANGE))
     return Lesson(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
