@@ -1,9 +1,9 @@
 """Train the judge: altered copies and their candidates, pictures nobody copied and theirs, from several sets.
 
 Each set is searched as a node's is: a part of it is the training pictures, copies are altered anew each round, the
-other part are strangers, as they are and altered in the same ways: a model's samples are no clean pictures, and what
-damage does to a stranger must not pass for what it does to a copy. Sets count alike, and each gets an offset of its own that is thrown away: a node's calibration
-finds the threshold for its pictures, the judge need only rank them.
+other part are strangers, as they are and altered in the same ways: samples of a model are no clean pictures, and a
+stranger must not pass for a copy because both are damaged alike. Sets count alike, and each gets an offset of its own
+that is thrown away: a node's calibration finds the threshold for its pictures, the judge need only rank them.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ KNOWN, STRANGERS = 400, 800
 NEIGHBOURS = (5, 5, 2)
 """Candidates of a copy in each round."""
 STRANGE = 2.0
-"""How much a candidate of an altered stranger counts beside one of a copy; of one as it is, twice as much. With 1, two of
-500 strangers passed 0.8 where one may."""
+"""How much a candidate of an altered stranger counts beside one of a copy; of one as it is, twice as much."""
 NOISE = 0.1
 """Deviation of the noise on the cues in training, in deviations of the cues."""
 BATCH = 2_048
