@@ -29,7 +29,7 @@ from pdfed_sdk.ml.copies.node_detector import detector_name, train_fingerprinter
 from pdfed_sdk.ml.copies.registration import CUES, registration
 from pdfed_sdk.ml.copies.train_encoder import EncoderRun, has_bf16, picture_hash, weights_hash
 from pdfed_sdk.ml.copies.train_verifier import rivals, train_verifier
-from pdfed_sdk.ml.copies.verifier import Verifier, calibrate
+from pdfed_sdk.ml.copies.verifier import Verifier, calibrate, stricter
 from pdfed_sdk.ml.copies.whitening import RIDGE, whiten_head
 from pdfed_sdk.ml.data import PictureSet, partition, reshape_images
 from pdfed_sdk.ml.scoring.reports import ScoringSettings
@@ -352,6 +352,12 @@ def test_rates_finer_than_the_pictures_are_extrapolated_and_kept():
     assert 1e-5 < rate < 5e-4
     assert result.rate == 0 < result.high
     assert calibrate(scores[:5], 1e-4, floor=0.01).threshold >= float(scores[:5].max())
+
+
+def test_fewer_false_alarms_ask_for_better_odds():
+    assert stricter(0.8, 0.01) == stricter(0.8, 0.05) == 0.8
+    assert stricter(0.8, 0.001) == pytest.approx(40 / 41)  # odds of 4 become 40
+    assert stricter(1.0, 0.001) == 1
 
 
 # --- the benchmarks ---

@@ -25,8 +25,6 @@ from pdfed_sdk.ml.copies.search import CopyIndex
 KNOWN, STRANGERS = 400, 800
 NEIGHBOURS = (5, 5, 2)
 """Candidates of a copy in each round."""
-STRANGE = 2.0
-"""How much a candidate of an altered stranger counts beside one of a copy; of one as it is, twice as much."""
 NOISE = 0.1
 """Deviation of the noise on the cues in training, in deviations of the cues."""
 BATCH = 2_048
@@ -55,10 +53,10 @@ def lesson(detector: Detector, part: Part, seed: int) -> Lesson:
         found.append(_pairs(CopyIndex(detector, prints, neighbours), copies, truth, 1.0))
     index = CopyIndex(detector, prints, NEIGHBOURS[0])
     nobody = torch.full((len(strangers),), -1)
-    found.append(_pairs(index, strangers, nobody, 2 * STRANGE))
+    found.append(_pairs(index, strangers, nobody, 2.0))
     others = strangers.roll(1, 0).float() / 255
     changed = altered(strangers.float() / 255, others, random).mul(255).round().to(torch.uint8)
-    found.append(_pairs(index, changed, nobody, STRANGE))
+    found.append(_pairs(index, changed, nobody, 1.0))
     return Lesson(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 

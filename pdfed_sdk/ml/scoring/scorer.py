@@ -28,7 +28,7 @@ from pdfed_sdk.ml.cache import remembered
 from pdfed_sdk.ml.copies.detector import Detector, Prints
 from pdfed_sdk.ml.copies.node_detector import detector_of
 from pdfed_sdk.ml.copies.search import CopyIndex, Search, class_thresholds
-from pdfed_sdk.ml.copies.verifier import Calibration, calibrate
+from pdfed_sdk.ml.copies.verifier import Calibration, calibrate, stricter
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, check_images, check_labels
 from pdfed_sdk.ml.device import device_of
 from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
@@ -122,7 +122,8 @@ class Scorer:
             raise DataError("every training picture is a twin of a held-out one: nothing is left to calibrate on")
         self.twins = int(calm.twins.sum())
         self._gaps = calm.gaps[calm.gaps.isfinite()]
-        self.calibration: Calibration = calibrate(calm.best, settings.fpr, settings.least_threshold)
+        least = stricter(settings.least_threshold, settings.fpr)
+        self.calibration: Calibration = calibrate(calm.best, settings.fpr, least)
         strict = calibrate(calm.best, settings.copy_false_alarms / STRICTER, self.calibration.threshold)
         self.copy_threshold = strict.threshold
         self.assumed = min(0.4, max(settings.copy_false_alarms, 1 / len(unseen)))
