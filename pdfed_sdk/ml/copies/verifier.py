@@ -187,8 +187,8 @@ def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_T
 
 def stricter(least: float, fpr: float, usual: float = 0.01) -> float:
     """The least threshold at a rate ``fpr`` of false alarms: ``least`` down to the ``usual`` one, below it with odds as
-    many times as high as the rate is lower. Held-out pictures are clean and few: at one in a thousand they say too little
-    of strangers that are damaged as samples of a model are."""
+    many times as high as the rate is lower. Held-out pictures are clean and few: at one in a thousand they say too
+    little of strangers that are damaged as samples of a model are."""
     return least / (least + (1 - least) * min(1.0, fpr / usual))
 
 
