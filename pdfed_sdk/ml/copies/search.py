@@ -169,7 +169,7 @@ class CopyIndex:
     def _cues(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Tensor:
         there = self.detector.device
         columns = found.index[rows, ranks]
-        once, again = rows.unique(return_inverse=True)
+        once, again = torch.unique(rows, return_inverse=True)
         query = queries.views[0].thumbs[once].to(there).float() / 255
         query, own = query[again], layers(query)[again]
         item = self.known.thumbs[columns].to(there).float() / 255
