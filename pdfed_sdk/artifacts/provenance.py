@@ -77,11 +77,16 @@ class ExpectedModel:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the chain says of a submission; parents by their number. None: not known, not compared."""
+    """What the chain says of a submission; parents by their number. None: not known, not compared.
+
+    ``first``: the first model of a task, which has no parents there. It may name one model of an earlier task whose
+    weights it carries over unchanged (decision 0204); that model's number is one of the earlier task.
+    """
 
     author: str | None = None
     digests: ModelDigests | None = None
     parents: Mapping[int, ExpectedModel] | None = None
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,6 +360,11 @@ def _check_facts(path: Path, facts: ModelFacts, digests: ModelDigests) -> None:
 def _check_expected(path: Path, facts: ModelFacts, expected: Expected) -> None:
     if expected.author is not None and facts.wallet.lower() != expected.author.lower():
         raise ProvenanceInvalid(f"{path}: made by {facts.wallet}, submitted by {expected.author}", hint=HINT)
+    if expected.first and [claim.weights_digest for claim in facts.parents] not in ([], [facts.weights_digest]):
+        raise ProvenanceInvalid(
+            f"{path}: a first model has no parents, this one names {[claim.id for claim in facts.parents]}",
+            hint="to carry a model of an earlier task over as it is: pdfed model init --from",
+        )
     if expected.parents is None:
         return
     claimed = {claim.id: claim for claim in facts.parents}

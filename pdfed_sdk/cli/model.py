@@ -13,6 +13,7 @@ from rich.tree import Tree
 
 from pdfed_sdk import errors
 from pdfed_sdk.cli.common import connect, read_json, read_password
+from pdfed_sdk.cli.fetching import carried, fetched, number_of
 from pdfed_sdk.cli.options import (
     LOCAL_RPC,
     Confirmations,
@@ -26,13 +27,11 @@ from pdfed_sdk.cli.options import (
 )
 from pdfed_sdk.cli.output import emit, err, out, show_table, text
 from pdfed_sdk.errors import ProvenanceInvalid, UsageError
-from pdfed_sdk.types import BPS, GENESIS, Status, SubmissionId
+from pdfed_sdk.types import BPS, Status, SubmissionId
 
 if TYPE_CHECKING:
-    from pdfed_sdk.artifacts.cid import Cid
     from pdfed_sdk.artifacts.identity import SigningIdentity
     from pdfed_sdk.artifacts.provenance import LineageNode, ParentLink
-    from pdfed_sdk.chain.client import PdfedClient
     from pdfed_sdk.chain.signers import LocalSigner
 
 app = typer.Typer(help="Models: make, package, verify, submit, look at.", no_args_is_help=True)
@@ -59,11 +58,18 @@ def init(
     data: Annotated[str, typer.Option(help='"mnist" or a folder; only its public part is used.')] = "mnist",
     size: Annotated[int, typer.Option(help="Pixels a side.")] = 16,
     pictures: Annotated[int, typer.Option(min=1, help="Training pictures.")] = 1500,
+    model: Annotated[
+        str,
+        typer.Option("--from", help='"best", or the number of a model of --task: carried over instead of trained.'),
+    ] = "",
+    task: Annotated[str, typer.Option("--task", envvar="PDFED_TASK", help="The earlier task, with --from.")] = "",
+    rpc: Rpc = LOCAL_RPC,
     store: StoreUri = "local:store",
     password_file: PasswordFile = None,
     as_json: Json = False,
 ) -> None:
-    """Make and publish the genesis model of a task, which everything descends from, and the task's card."""
+    """Make and publish the genesis model of a task, which everything descends from, and the task's card. With --from
+    both come from an earlier task: its model as it is, signed anew by the sponsor, and its card."""
     from pdfed_sdk.artifacts.open_store import open_store
     from pdfed_sdk.chain.deploy import write_genesis
     from pdfed_sdk.ml.scoring.scorer import ScoringSettings, pinned
@@ -71,16 +77,20 @@ def init(
     from pdfed_sdk.node.task_card import TaskCard
 
     signer, identity = unlock(keystore, password_file)
-    err.print(f"reading {data} and training the genesis on {pictures} pictures")
-    genesis = make_genesis(
-        out_dir, data=data, size=size, pictures=pictures, identity=identity, wallet=signer.address, tell=err.print
-    )
-    err.print("pinning how everybody scores")
-    made, shape = genesis.package, genesis.shape
-    open_store(store).put(made.path)
+    if model:
+        made, settled = carried(connect(rpc, task), model, store, out_dir, identity, signer.address)
+    else:
+        err.print(f"reading {data} and training the genesis on {pictures} pictures")
+        genesis = make_genesis(
+            out_dir, data=data, size=size, pictures=pictures, identity=identity, wallet=signer.address, tell=err.print
+        )
+        err.print("pinning how everybody scores")
+        made, shape = genesis.package, genesis.shape
+        settings = ScoringSettings(size=shape.size, channels=shape.channels)
+        settled = TaskCard(pinned(settings), classes=genesis.classes)
     write_genesis(out_dir / "genesis.json", made.digests)
-    settings = ScoringSettings(size=shape.size, channels=shape.channels)
-    card = TaskCard(pinned(settings), classes=genesis.classes).write(out_dir / "card.json")
+    card = settled.write(out_dir / "card.json")
+    open_store(store).put(made.path)
     open_store(store).put(card)
     result = {
         "package": str(made.path),
@@ -299,31 +309,6 @@ def family(node: LineageNode, seen: set[int]) -> dict[str, Any]:
     return {**facts, "parents": [family(parent, seen) for parent in node.parents]}
 
 
-def fetched(client: PdfedClient, submission: int, store: str, to: Path) -> Cid:
-    """Fetch a model's package to ``to`` and check it against the chain. Raises UsageError and what a store raises."""
-    from pdfed_sdk.artifacts.cid import Cid
-    from pdfed_sdk.artifacts.open_store import open_store
-    from pdfed_sdk.artifacts.provenance import verify_package
-    from pdfed_sdk.node.model_cache import ModelCache
-    from pdfed_sdk.node.task_view import TaskView
-
-    view = TaskView(client)
-    view.refresh()
-    if submission != GENESIS and submission not in view.entries:
-        raise UsageError(f"no submission {submission}", hint=f"the task has ids 0 … {len(view.entries)}")
-    digests = view.digests_of(SubmissionId(submission))
-    if digests is None:
-        raise UsageError(f"submission {submission} is reserved, not submitted", hint="wait, or see: pdfed model list")
-    cid = Cid(digests.package_codec, digests.package_digest)
-    kept = open_store(store)
-    kept.fetch(cid, to)
-    verify_package(
-        to, ModelCache(to.parent, kept, view, view.params.sponsor).expected(SubmissionId(submission), digests)
-    )
-    err.print("verified against the chain")
-    return cid
-
-
 @app.command("fetch")
 def fetch(
     submission: Annotated[int, typer.Argument(help="Number of the model; 0 is genesis.")],
@@ -358,12 +343,10 @@ def sample(
     from pdfed_sdk.artifacts.package import open_package
     from pdfed_sdk.family import load_model
 
-    if not (model == "best" or model.isdecimal()):
-        raise UsageError(f'there is no model "{model}"', hint='write "best" or a number, see: pdfed model list')
     if to.exists() and any(to.iterdir()):
         raise UsageError(f"{to} is not empty", hint="choose another --out; nothing was changed")
     client = connect(rpc, task)
-    number = int(client.best().id) if model == "best" else int(model)
+    number = number_of(client, model)
     with tempfile.TemporaryDirectory() as scratch:
         package, folder = Path(scratch) / "package.zip", Path(scratch) / "model"
         fetched(client, number, store, package)

@@ -1,4 +1,5 @@
-"""The first model of a task: barely trained on public pictures, so that everything descends from one known package."""
+"""The first model of a task, from which everything descends: barely trained on public pictures, or the model of an
+earlier task, carried over."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pdfed_sdk.artifacts.identity import SigningIdentity
-from pdfed_sdk.artifacts.provenance import BuiltPackage, build_package
+from pdfed_sdk.artifacts.package import open_package
+from pdfed_sdk.artifacts.provenance import BuiltPackage, ParentLink, build_package
 from pdfed_sdk.family import Shape
 from pdfed_sdk.ml.data import PictureSet, partition
 from pdfed_sdk.ml.diffusion.model import ModelConfig
@@ -17,7 +19,7 @@ from pdfed_sdk.ml.diffusion.training import Progress, TrainConfig, train
 from pdfed_sdk.ml.lora.setup import AdapterSetup
 from pdfed_sdk.ml.sources import load_pictures
 from pdfed_sdk.node.model_card import write_card
-from pdfed_sdk.types import Address
+from pdfed_sdk.types import BPS, Address
 
 ADAPTER_LR, ADAPTER_DROPOUT = 3e-4, 0.1
 """Learning rate and share of captions left out, for adapters: the rate of pixel models would undo their base, and
@@ -95,3 +97,30 @@ def genesis_of(
         title="genesis",
     )
     return Genesis(built, result.model.config, public.classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A model of an earlier task: the chain, the registry of the task, and the model's number there."""
+
+    chain_id: int
+    task: Address
+    id: int
+
+
+def carry_over(
+    folder: Path, package: Path, origin: Origin, *, identity: SigningIdentity, wallet: Address
+) -> BuiltPackage:
+    """The files of a model of an earlier task under a manifest of the sponsor, which nests the model's own as an
+    ingredient and names ``origin``: ``folder/model`` and the signed ``folder/package.zip``. The weights, and so their
+    digest, stay. Raises PackageInvalid or ProvenanceInvalid for a package that does not verify."""
+    open_package(package, folder / "model")
+    return build_package(
+        folder / "model",
+        folder / "package.zip",
+        identity=identity,
+        wallet=wallet,
+        training={"carried_over_from": dataclasses.asdict(origin)},
+        parents=[ParentLink(origin.id, BPS, package)],
+        title="genesis",
+    )

@@ -28,7 +28,7 @@ def check_genesis(package: Path, digests: ModelDigests, sponsor: Address, card: 
             f"the genesis package {package} is not there: who signed it and whether it loads cannot be checked",
             hint="name it (--package FILE); make one with: pdfed model init",
         )
-    verify_package(package, Expected(author=sponsor, digests=digests, parents={}))
+    verify_package(package, Expected(author=sponsor, digests=digests, first=True))
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         open_package(package, folder)

@@ -14,8 +14,8 @@ from pdfed_sdk.errors import ContentMissing, DigestMismatch
 from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import GENESIS, Address, ModelDigests, SubmissionId
 
-MOST_BYTES = 8 << 30
-"""Default quota of a node's models, packages and unpacked folders together."""
+MOST_BYTES = 8 * 10**9
+"""Quota of a node's models, packages and unpacked folders together, unless `[node] quota` sets another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class ModelCache:
     def expected(self, submission: SubmissionId, digests: ModelDigests) -> Expected:
         """What the chain says a package must be: author, digests, and the same of each of its parents."""
         if submission == GENESIS:
-            return Expected(author=self._sponsor, digests=digests, parents={})
+            return Expected(author=self._sponsor, digests=digests, first=True)
         entry = self._view.entries[submission]
         parents = {int(parent.id): self._model(parent.id) for parent in (entry.record.parents if entry.record else ())}
         return Expected(author=entry.author, digests=digests, parents=parents)

@@ -50,6 +50,9 @@ def named(state: TaskState, sponsor: Address, number: int) -> Named | None:
     if model.record is None:
         return None
     digests = model.record.digests
+    cid = Cid(digests.package_codec, digests.package_digest)
+    if number == GENESIS:
+        return Named(digests.package_digest.hex(), cid, Expected(sponsor, digests, first=True))
     parents = {}
     for parent in model.record.parents:
         other = state.models[int(parent.id)]
@@ -57,9 +60,7 @@ def named(state: TaskState, sponsor: Address, number: int) -> Named | None:
         content = other.record.digests
         wallet = other.author if parent.id != GENESIS else sponsor
         parents[int(parent.id)] = ExpectedModel(wallet, content.weights_digest, content.manifest_digest)
-    author = model.author if number != GENESIS else sponsor
-    cid = Cid(digests.package_codec, digests.package_digest)
-    return Named(digests.package_digest.hex(), cid, Expected(author, digests, parents))
+    return Named(digests.package_digest.hex(), cid, Expected(model.author, digests, parents))
 
 
 class Gallery:

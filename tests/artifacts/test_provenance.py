@@ -233,6 +233,28 @@ def test_what_is_not_known_is_not_compared(family: Shelf) -> None:
     verify_package(family.path(0), Expected(parents={}))
 
 
+def test_a_first_model_has_no_parents_but_one_that_it_carries_over(family: Shelf) -> None:
+    def again(*parents: int) -> Path:
+        """Signed by the sponsor, with the weights of model 3."""
+        links = [ParentLink(p, 10_000 // len(parents), family.path(p)) for p in parents]
+        path = family.root / "again.zip"
+        path.unlink(missing_ok=True)
+        training, identity = {"carried_over_from": {"id": 3}}, family.keys[ALICE]
+        build_package(family.folder(3), path, identity=identity, wallet=ALICE, training=training, parents=links)
+        return path
+
+    first = Expected(author=ALICE, first=True)
+    verify_package(family.path(0), first)
+    carried = verify_package(again(3), first)
+    assert carried.facts.weights_digest == family.built[3].digests.weights_digest
+    assert [p.facts.title for p in lineage(again(3)).parents] == ["model 3"], "and all before it"
+    for path in (family.path(2), again(2), again(3, 2)):
+        with pytest.raises(ProvenanceInvalid, match="a first model has no parents"):
+            verify_package(path, first)
+    with pytest.raises(ProvenanceInvalid, match="made by"):
+        verify_package(family.path(3), first)
+
+
 def test_inspect_tells_good_and_bad(family: Shelf) -> None:
     good = inspect(family.path(3), family.expected(3, 2, 1))
     assert json.loads(json.dumps(good)) == good

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pdfed_sdk.artifacts.provenance import lineage
+from pdfed_sdk.chain.deploy import create_task, read_genesis
+from pdfed_sdk.chain.parameters import task_params
+from pdfed_sdk.node.model_cache import ModelCache
+from pdfed_sdk.node.task_view import TaskView
+from pdfed_sdk.types import GENESIS
 from tests.support.cli_runner import PASSWORD, Cli, keystore_of, runner
-from tests.support.node_world import World, damage
+from tests.support.federation import FAST
+from tests.support.node_world import STAKE, World, copy_of, damage
 from tests.support.pipelines import folder_of, parts
 
 VERDICT = {"path", "ok", "problem"}
@@ -72,6 +81,42 @@ def test_package_verify_submit_fetch_list_lineage(world: World, cli: Cli, tmp_pa
     assert "first by" in cli("model", "lineage", package).out
     assert cli("model", "fetch", 1, "--out", tmp_path / "again.zip").code == 0
     assert (tmp_path / "again.zip").read_bytes() == package.read_bytes()
+
+
+def test_the_best_model_of_a_task_begins_another(world: World, cli: Cli, tmp_path: Path):
+    """Signed by the sponsor with the author's package as ingredient; nodes of the new task train from it."""
+    old = world.submit(1)
+    moved = tmp_path / "moved"
+    common = ("model", "init", "--out", moved, "--keystore", keystore_of(world, 0, tmp_path))
+    assert cli(*common, "--from", "bets").code == 2
+    done = cli(*common, "--from", old, "--json")
+    assert done.code == 0, done.err
+    facts = cli("model", "verify", moved / "package.zip", "--json").json
+    assert facts["wallet"] == world.signers[0].address
+    assert facts["training"] == {
+        "carried_over_from": {"chain_id": world.client(0).chain_id, "task": world.entry.registry, "id": old}
+    }
+    digests = read_genesis(moved / "genesis.json")
+    assert digests.weights_digest == world.client(0).record(old).digests.weights_digest
+    card = hashlib.sha256((moved / "card.json").read_bytes()).digest()
+    token, sponsor = world.manifest.token, world.signers[0]
+    params = task_params(str(token), sponsor.address, card_digest=card)
+    options = {"nonce": b"\1" * 32, "folder": tmp_path, "options": FAST}
+    entry = create_task(world.anvil.url, sponsor, params, digests, world.manifest, **options)
+    (tmp_path / "new").mkdir()
+    new = copy_of(replace(world, entry=entry), tmp_path / "new")
+    world.client(0).mint(world.signers[1].address, STAKE)
+    child = new.submit(1)
+    view = TaskView(new.client(2))
+    view.refresh()
+    models = ModelCache(tmp_path / "models", new.store, view, view.params.sponsor)
+    assert models.get(GENESIS).folder.is_dir()
+    tree = lineage(models.get(child).package)
+    titles = []
+    while tree.parents:
+        (tree,) = tree.parents
+        titles.append(tree.facts.title)
+    assert titles == ["genesis", f"model 1 of {world.signers[1].address}", "genesis"]
 
 
 def test_a_package_is_not_submitted_with_other_parents_than_it_was_made_from(world: World, cli: Cli, tmp_path: Path):
