@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pdfed_sdk.errors import ConfigError
+from pdfed_sdk.errors import ConfigError, UsageError
+from pdfed_sdk.files import in_bytes
 from pdfed_sdk.ml.scoring.gate import DEFAULT_CEILING
 from pdfed_sdk.types import Role
 
@@ -57,7 +58,8 @@ class NodeSection:
     ``fit``: pictures that are not square are brought to the task's size by "pad" or "crop". ``unknown_classes``:
     "refuse" or "ignore" pictures of classes that the task's card does not name. ``rehearse``: measure at each start how
     long one scoring takes here, and say if the task's windows are too short for it. ``metrics``: "HOST:PORT" on which
-    figures for Prometheus are served ("": not at all); they need the extra ``watch``.
+    figures for Prometheus are served ("": not at all); they need the extra ``watch``. ``quota``: most that the models
+    unpacked in the home may take, as in "8GB".
     """
 
     role: str = "validator"
@@ -76,6 +78,7 @@ class NodeSection:
     until_closed: bool = False
     rehearse: bool = True
     metrics: str = ""
+    quota: str = "8GB"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +214,10 @@ def _check(config: NodeConfig, path: Path) -> None:
         )
     if node.role not in ROLES:
         raise ConfigError(f'{path}: [node] role is "{node.role}"', hint=f"use one of {', '.join(ROLES)}")
+    try:
+        in_bytes(node.quota)
+    except UsageError as error:
+        raise ConfigError(f"{path}: [node] quota: {error.message}", hint=error.hint) from error
     words = {"fit": (node.fit, ("pad", "crop")), "unknown_classes": (node.unknown_classes, ("refuse", "ignore"))}
     for name, (chosen, known) in words.items():
         if chosen not in known:

@@ -1,12 +1,16 @@
-"""Files that survive a power cut, and files of strangers, of which no more is read than is allowed."""
+"""Files that survive a power cut, no more of a stranger's file than is allowed, and amounts of bytes."""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
+from typing import Final
 
-from pdfed_sdk.errors import ConfigError
+from pdfed_sdk.errors import ConfigError, UsageError
+
+UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -40,3 +44,11 @@ def read_bounded(path: Path, most: int, what: str) -> bytes:
     if len(data) > most:
         raise ConfigError(f"{path} is longer than {most:,} bytes", hint=f"name {what}")
     return data
+
+
+def in_bytes(text: str) -> int:
+    """``20GB`` in bytes. Raises UsageError."""
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?([KMGT]?B)?", text.strip().upper())
+    if not found:
+        raise UsageError(f'"{text}" is no amount of bytes', hint="as in 500MB or 20GB")
+    return int(float(found[1]) * UNITS[found[2] or ""])

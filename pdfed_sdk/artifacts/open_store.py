@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -13,8 +12,7 @@ from pdfed_sdk.artifacts.kubo import KuboStore
 from pdfed_sdk.artifacts.objects import ObjectStore
 from pdfed_sdk.artifacts.store import LocalStore, Store
 from pdfed_sdk.errors import UsageError
-
-UNITS: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+from pdfed_sdk.files import in_bytes
 
 
 def open_ipfs(rest: str, base: Path) -> IpfsStore:
@@ -37,14 +35,6 @@ def open_ipfs(rest: str, base: Path) -> IpfsStore:
             timeout=float(last.get("timeout", "30")),
         ),
     )
-
-
-def in_bytes(text: str) -> int:
-    """``20GB`` in bytes. Raises UsageError."""
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?) ?([KMGT]?B)?", text.strip().upper())
-    if not found:
-        raise UsageError(f'"{text}" is no amount of bytes', hint="as in 500MB or 20GB")
-    return int(float(found[1]) * UNITS[found[2] or ""])
 
 
 SCHEMES: Final[dict[str, Callable[[str, Path], Store]]] = {

@@ -14,6 +14,7 @@ from pdfed_sdk.chain.rpc import Options
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.config import ROLES, NodeConfig, load_class
 from pdfed_sdk.errors import ConfigError, PdfedError
+from pdfed_sdk.files import in_bytes
 from pdfed_sdk.ml.device import set_threads
 from pdfed_sdk.ml.sources import Reading
 from pdfed_sdk.node.base_check import check_base, check_own_captions
@@ -74,7 +75,7 @@ def build_node(home: Path, config: NodeConfig, password: str, *, dry_run: bool =
     if isinstance(store, IpfsStore) and not dry_run:
         store.start()
     view = TaskView(client)
-    models = ModelCache(home / "models", store, view, view.params.sponsor)
+    models = ModelCache(home / "models", store, view, view.params.sponsor, most=in_bytes(config.node.quota))
     card = TaskCard.fetch(store, view.params.card_digest)
     check_base(card, home, config.node.base)
     settings = card.scoring

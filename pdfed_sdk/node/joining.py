@@ -49,9 +49,15 @@ label_dropout = {dropout}  # share of the captions left out, which guidance need
 """
 
 
+GAS = {"joining": 190_000, "a vote": 250_000, "a submission": 300_000}
+"""What a node's acts take at most in ordinary cases (tests/contracts/gas/snapshot.json): approval and first deposit; a
+vote sealed, opened and settled by itself; a model reserved and submitted."""
+
+
 @dataclass(frozen=True)
 class Findings:
-    """What a look at task and pictures told; ``cautions`` are sentences about what may go wrong."""
+    """What a look at task and pictures told; ``cautions`` are sentences about what may go wrong. ``gas`` of what a node
+    does, and the chain's price of it now, in gwei."""
 
     title: str
     pictures: int
@@ -61,6 +67,8 @@ class Findings:
     commit_window: int
     stake: str
     bonds: str
+    gas: dict[str, int]
+    gas_price: float
     cautions: list[str]
 
 
@@ -102,6 +110,8 @@ def examine(
         commit_window=params.commit_window,
         stake=token.show(params.min_stake),
         bonds=token.show(params.submission_bond + params.scoring_fee),
+        gas=GAS,
+        gas_price=int(client.wire.run(client.flows.at.chain.ask("eth_gasPrice")), 16) / 10**9,
         cautions=[*_cautions(seconds, params, stake, token, scratch), *_repeated(pictures, card)],
     )
 

@@ -49,6 +49,7 @@ def test_values_are_taken(tmp_path: Path):
         ("node = 3\n", r"\[node\] is not a table"),
         ("strategy = 3\n", r"\[strategy\] is not a table"),
         ("[strategy]\nclass = 3\n", r"\[strategy\] class is 3"),
+        ('[node]\nquota = "much"\n', r'\[node\] quota: "much" is no amount of bytes'),
         ("[node\n", "is not valid TOML"),
     ],
 )

@@ -16,7 +16,8 @@ from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.sources import Reading
 from pdfed_sdk.node.founding import LEAST_PICTURES, Wishes, check, propose_windows
 from pdfed_sdk.node.join_file import MOST_BYTES, JoinFile
-from pdfed_sdk.node.joining import write_home
+from pdfed_sdk.node.joining import GAS, write_home
+from tests.support.anvil import ROOT
 
 JOIN = JoinFile("http://127.0.0.1:8545", 31337, "0x" + "1" * 40, 7, "bafkrei", "ipfs:", ("/ip4/127.0.0.1/tcp/1/p2p/Q",))
 
@@ -83,6 +84,21 @@ def test_a_bad_join_file_is_refused_by_name(tmp_path: Path, change: dict[str, ob
     path.write_bytes(b"[" * MOST_BYTES)
     with pytest.raises(ConfigError, match="is no join file"):
         JoinFile.read(path)
+
+
+def test_the_gas_that_joining_names_is_enough_and_not_far_too_much():
+    taken = json.loads((ROOT / "tests" / "contracts" / "gas" / "snapshot.json").read_text())
+    approval = 46_500
+    kinds = {
+        "joining": approval + taken["register and stake in one transaction, first node of a task, with a voting key"],
+        "a vote": taken["commit, first of a node"]
+        + taken["reveal, first of a node, in an empty word of buckets"]
+        + taken["settle, one voter alone, first credit"],
+        "a submission": taken["reserve and submit, 4 parents, the fee costs a weight unit"],
+    }
+    assert GAS.keys() == kinds.keys()
+    for name, most in kinds.items():
+        assert most <= GAS[name] <= 1.1 * most, name
 
 
 class Typing(io.StringIO):

@@ -190,6 +190,16 @@ def test_a_home_belongs_to_one_process(tmp_path: Path):
     HomeLock(tmp_path).release()
 
 
+def test_a_home_of_another_form_is_refused_and_stays_as_it_is(tmp_path: Path):
+    HomeLock(tmp_path).release()
+    assert (tmp_path / "version").read_text() == "1\n"
+    (tmp_path / "version").write_text("2\n")
+    for _ in range(2):
+        with pytest.raises(UsageError, match='version says form "2", this version of the SDK reads form 1'):
+            HomeLock(tmp_path)
+    assert (tmp_path / "version").read_text() == "2\n"
+
+
 # --- the trainer -----------------------------------------------------------------------------------------------------
 
 
