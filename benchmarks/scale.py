@@ -1,9 +1,10 @@
 """What a federation costs its nodes as it grows: real contracts on one machine, with stand-in scores.
 
-For each number of nodes a task of its own is made, all nodes join, and authors submit in waves. On each submission
-min(nodes - 1, --voters) nodes vote, each node sealing and opening all its votes of a wave in one transaction each, then
-the wave is finalised and settled. Counted are the transactions and scorings of a node, and the bytes of the task's logs
-(topics and data). Nothing is trained or measured: a score is the number of its bucket.
+For each number of nodes a task of its own is made, all nodes join, and authors, spread evenly over the nodes, submit in
+waves. On each submission at least min(nodes - 1, --voters) nodes vote, and as many more as a quorum takes until the
+task has learnt how many do (a third of the eligible weight). Each node seals and opens all its votes of a wave in one
+transaction each, then the wave is finalised and settled. Counted are the transactions and scorings of a node, and the
+bytes of the task's logs (topics and data). Nothing is trained or measured: a score is the number of its bucket.
 
 The first --clients nodes act through `PdfedClient` from end to end: journal, derived salts, receipts, recovery. The
 others send what its encoders make of the same calls, as accounts that the chain has unlocked, thousands in a block: a
@@ -54,6 +55,8 @@ BLOCK = ("--gas-limit", "100000000000", "--order", "fifo")
 GAS, SETTLED = 4_000_000, 50
 """Most gas of a transaction of a node, and votes that one transaction settles."""
 BATCH = 250
+QUORUM = 0.35
+"""Share of the nodes that certainly is a quorum: a third of the eligible weight, and a little, as bonds are charged."""
 BOTH = Role.TRAINER | Role.VALIDATOR
 
 
@@ -113,9 +116,16 @@ class Simulation:
     """One task with ``count`` nodes, made on a chain that others share."""
 
     def __init__(
-        self, anvil: Anvil, sponsor: LocalSigner, manifest: Manifest, count: int, folder: Path, clients: int
+        self,
+        anvil: Anvil,
+        sponsor: LocalSigner,
+        manifest: Manifest,
+        count: int,
+        submissions: int,
+        folder: Path,
+        clients: int,
     ) -> None:
-        self.anvil, self.folder, self.crowd = anvil, folder, Crowd(anvil)
+        self.anvil, self.folder, self.crowd, self.submissions = anvil, folder, Crowd(anvil), submissions
         assert manifest.token is not None
         params = task_params(manifest.token, sponsor.address, **LONG)
         nonce = count.to_bytes(32, "big")
@@ -162,9 +172,13 @@ class Simulation:
         asked = [("eth_getTransactionCount", [node, "latest"]) for node in self.nodes]
         return [int(count, 16) for count in self.crowd.ask(asked)]
 
+    def author(self, number: int) -> int:
+        """Index of the node that makes a submission."""
+        return number * max(1, len(self.nodes) // self.submissions) % len(self.nodes)
+
     def submit(self, numbers: range) -> dict[SubmissionId, int]:
-        """A submission of each number, by the next author in turn; id → number."""
-        authors = [self.nodes[number % len(self.nodes)] for number in numbers]
+        """A submission of each number, by its author; id → number."""
+        authors = [self.nodes[self.author(number)] for number in numbers]
         fee = self.bank.fee().fee
         made = [
             (number, author, record(number), word(number, 9)) for number, author in zip(numbers, authors, strict=True)
@@ -183,7 +197,7 @@ class Simulation:
             ]
         )
         for number in numbers:
-            self.authored[number % len(self.nodes)] += 1
+            self.authored[self.author(number)] += 1
         return dict(zip(ids, numbers, strict=True))
 
     def wave(self, numbers: range, voters: int) -> None:
@@ -192,8 +206,8 @@ class Simulation:
         size = len(self.nodes)
         mine: dict[int, list[SubmissionId]] = defaultdict(list)
         for submission, number in opened.items():
-            for step in range(1, min(voters, size - 1) + 1):  # the next ones after the author, in a circle
-                mine[(number + step) % size].append(submission)
+            for step in range(1, voters + 1):  # the next ones after the author, in a circle
+                mine[(self.author(number) + step) % size].append(submission)
         for index, submissions in mine.items():
             self.scorings[index] += len(submissions)
         limits = self.bank.windows(max(opened))
@@ -265,14 +279,15 @@ def measure(
     anvil: Anvil, sponsor: LocalSigner, manifest: Manifest, count: int, submissions: int, voters: int, clients: int
 ) -> dict[str, Any]:
     started = time.perf_counter()
+    voters = min(count - 1, max(voters, round(QUORUM * count)))
     with tempfile.TemporaryDirectory() as folder:
-        task = Simulation(anvil, sponsor, manifest, count, Path(folder), clients)
+        task = Simulation(anvil, sponsor, manifest, count, submissions, Path(folder), clients)
         before = task.log_bytes()
         for first in range(0, submissions, WAVE):
             task.wave(range(first, min(submissions, first + WAVE)), voters)
         views = task.bank.submissions(1)
         votes = sum(view.tally.reveals for view in views)
-        wanted = submissions * min(count - 1, voters)
+        wanted = submissions * voters
         if votes != wanted:
             raise SystemExit(f"{count} nodes: {votes} votes were counted, {wanted} were to be")
         logged = task.log_bytes() - before
@@ -314,7 +329,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", default="5,10,20", help="numbers of nodes, comma-separated")
     parser.add_argument("--submissions", type=int, default=8)
-    parser.add_argument("--voters", type=int, default=300, help="most votes on one submission")
+    parser.add_argument("--voters", type=int, default=300, help="least votes on one submission, nodes permitting")
     parser.add_argument("--clients", type=int, default=3, help="nodes that act through a client of their own")
     parser.add_argument("--json", action="store_true", help="JSON on stdout, nothing else")
     parser.add_argument("--plot", type=Path)
