@@ -303,6 +303,23 @@ def test_a_run_on_a_gpu_resumes_to_the_same_bits(tmp_path, mode, bf16):
 
 
 @gpu
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+def test_a_run_that_is_sampled_from_again_and_again_trains_as_an_undisturbed_one(mode):
+    """The sampler captures a graph of its own at the second look, while that of the training step is in use."""
+    config = TrainConfig(pictures=4_000, batch=32, device="cuda", mode=mode)
+
+    def look(now):
+        if now.pictures % 320 == 0:
+            model = now.averaged()
+            model.network.cuda()
+            sample(model, 700, SEED)
+        return True
+
+    disturbed, plain = (train(config, pictures(), model=SMALL, on_step=act) for act in (look, None))
+    assert weights(disturbed.model).equal(weights(plain.model))
+
+
+@gpu
 def test_a_graph_computes_what_eager_steps_compute():
     found = [
         train(TrainConfig(pictures=400, device="cuda", mode=m), pictures(), model=SMALL) for m in ("graph", "eager")
