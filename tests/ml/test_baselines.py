@@ -146,6 +146,16 @@ def test_streamed_moments_agree(digits):
     assert first.fid(second) == pytest.approx(fid(train, test), rel=1e-9)
 
 
+@pytest.mark.parametrize(("n", "m"), [(300, 300), (300, 310), (310, 300), (150, 300), (300, 150)])
+def test_few_samples_and_a_falling_spectrum_give_the_fid_of_singular_values(n, m):
+    """Against NumPy's decomposition of the product itself: a Gram matrix squares small singular values away."""
+    rng, scale = np.random.default_rng(0), np.arange(1, 401) ** -1.0
+    x, y = rng.normal(size=(n, 400)) * scale, rng.normal(size=(m, 400)) * scale
+    inner = np.linalg.svd((x - x.mean(0)) @ (y - y.mean(0)).T, compute_uv=False).sum()
+    spread = x.var(0, ddof=1).sum() + y.var(0, ddof=1).sum() - 2 * inner / ((n - 1) * (m - 1)) ** 0.5
+    assert fid(x, y) == pytest.approx(np.square(x.mean(0) - y.mean(0)).sum() + spread, rel=1e-6)
+
+
 def test_fid_infinity_takes_the_bias_away():
     rng = np.random.default_rng(0)
     reference, generated = rng.normal(size=(20_000, 16)), rng.normal(size=(400, 16))

@@ -13,6 +13,9 @@ from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml.neighbours import check_features
 
 Array = Tensor | np.ndarray
+SQUARE = 0.95
+"""Ratio of sides from which on a product is nearly square. Some singular values are then too small for a Gram matrix,
+which squares them: FID of 1,000 samples against 1,000 pictures was off by 1e-4 of itself."""
 
 
 def as_features(values: Array, name: str, kind: torch.dtype = torch.float64) -> Tensor:
@@ -116,7 +119,7 @@ class FrechetPair:
         mean = weight @ part / total
         part = part - mean
         spread = (weight @ part.square().sum(1)) / (total - 1)
-        if self._kernel is not None:
+        if self._kernel is not None and len(index) < SQUARE * len(self._rows):
             cross = self._by_kernel(self._kernel, index, weight, total)
         elif self._small:
             cross = _nuclear(part * weight.sqrt()[:, None] @ self._rows.T)
@@ -139,7 +142,10 @@ class FrechetPair:
 
 
 def _nuclear(product: Tensor) -> Tensor:
-    """Sum of the singular values, from the smaller Gram matrix."""
+    """Sum of the singular values, from the smaller Gram matrix unless the product is nearly square."""
+    if min(product.shape) >= SQUARE * max(product.shape):
+        total: Tensor = torch.linalg.svdvals(product).sum()
+        return total
     if len(product) > product.shape[1]:
         product = product.T
     return _root_sum(product @ product.T)

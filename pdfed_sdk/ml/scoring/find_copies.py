@@ -104,11 +104,13 @@ def find_copies(
     look = _by_pictures if pictures else _by_features
     asked = reshape_images(asked, known.shape[-1], known.shape[1]) if pictures else asked
     (scores, index), (own, twins) = look(asked, known, neighbours, device)
-    calibration = calibrate(own, fpr, stricter(PUBLISHED_THRESHOLD, fpr) if pictures else 0.0)
+    least = PUBLISHED_THRESHOLD if pictures else 0.0
+    calibration = calibrate(own, fpr, stricter(least, fpr))
     hits = (scores >= calibration.threshold).nonzero().squeeze(1).tolist()
     pairs = sorted((MatchedPair(i, int(index[i]), float(scores[i])) for i in hits), key=lambda p: (-p.score, p.sample))
     settings = ScoringSettings(samples=max(2, len(asked)))
-    strict = calibrate(own, settings.copy_false_alarms / STRICTER, calibration.threshold).threshold
+    share = settings.copy_false_alarms / STRICTER
+    strict = calibrate(own, share, max(calibration.threshold, stricter(least, share))).threshold
     assumed = min(0.4, max(settings.copy_false_alarms, 1 / len(own)))
     test = copy_test(int((scores >= strict).sum()), len(asked), assumed, strict, settings)
     rate = (calibration.rate, calibration.low, calibration.high)

@@ -197,8 +197,8 @@ def copy_words(test: CopyTest) -> str:
     """The copy test in a line."""
     verdict = "more than false alarms explain" if test.alarm else "no more than false alarms explain"
     return (
-        f"{test.found} of {test.samples} samples, {test.per_thousand:.1f} in 1,000 (95 % interval {test.low:.1f} to "
-        f"{test.high:.1f}): {verdict} (p = {test.p_value:.2g} against {test.assumed:.2%})"
+        f"{test.found} of {test.samples} samples beyond doubt, {test.per_thousand:.1f} in 1,000 (95 % interval "
+        f"{test.low:.1f} to {test.high:.1f}): {verdict} (p = {test.p_value:.2g} against {test.assumed:.2%})"
     )
 
 

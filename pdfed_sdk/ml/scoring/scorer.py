@@ -124,8 +124,9 @@ class Scorer:
         self._gaps = calm.gaps[calm.gaps.isfinite()]
         least = stricter(settings.least_threshold, settings.fpr)
         self.calibration: Calibration = calibrate(calm.best, settings.fpr, least)
-        strict = calibrate(calm.best, settings.copy_false_alarms / STRICTER, self.calibration.threshold)
-        self.copy_threshold = strict.threshold
+        rate = settings.copy_false_alarms / STRICTER
+        floor = max(self.calibration.threshold, stricter(settings.least_threshold, rate))
+        self.copy_threshold = calibrate(calm.best, rate, floor).threshold
         self.assumed = min(0.4, max(settings.copy_false_alarms, 1 / len(unseen)))
         self.novelty_floor = self.novelty(calm, len(unseen)).value
 
