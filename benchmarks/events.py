@@ -32,6 +32,8 @@ from tests.support.anvil import Anvil, start_anvil
 EMITTER = Address("0x00000000000000000000000000000000000E1117")
 A_BLOCK, CHUNK = 100, 10
 """Events a block, and blocks a query."""
+WAITS = 300
+"""Tenths of a second in which the chain must have mined all."""
 
 
 def emitter() -> bytes:
@@ -54,7 +56,12 @@ def fill(anvil: Anvil, count: int) -> tuple[int, int]:
     for start in range(0, count, A_BLOCK):
         data = "0x" + min(A_BLOCK, count - start).to_bytes(32, "big").hex() + start.to_bytes(32, "big").hex()
         anvil.ask("eth_sendTransaction", {"from": sender, "to": EMITTER, "data": data, "gas": hex(2_000_000)})
-    return first, int(anvil.ask("eth_blockNumber"), 16)
+    last = first + -(-count // A_BLOCK) - 1  # a block a transaction; the chain may still be mining them
+    for _ in range(WAITS):
+        if int(anvil.ask("eth_blockNumber"), 16) >= last:
+            return first, last
+        time.sleep(0.1)
+    raise SystemExit(f"block {last} was not mined within {WAITS / 10:.0f} s")
 
 
 def ours(anvil: Anvil, first: int, last: int) -> int:
