@@ -161,8 +161,8 @@ def claims(cells: dict[tuple[int, str, int], dict[str, Any]]) -> dict[str, Any]:
         "parts": {name: claim(cells, "protocol", name, 0.0) for name in RULES if name.startswith("protocol_")},
     }
     rule = found["protocol_rule"]
-    if rule["verdict"] == "holds":  # the quality it costs is part of the claim
-        rule["verdict"] = verdict(rule["fid_low"], rule["fid_high"], FID_COST, SEEDS_NEEDED)
+    if rule["verdict"] == "holds" and rule["fid_effect"] > FID_COST:  # the quality it costs is part of the claim
+        rule["verdict"] = "does not hold"
     return found
 
 

@@ -25,7 +25,7 @@ def cells(novelty: tuple[float, ...], fid: tuple[float, ...], control: float = 1
     [
         ((1.0, 1.1, 0.9), (103.0, 102.0, 104.0), "holds"),
         ((1.0, 1.1, 0.9), (108.0, 109.0, 107.0), "does not hold"),  # dearly bought
-        ((1.0, 1.1, 0.9), (101.0, 106.0, 109.0), "undecided"),
+        ((1.0, 1.1, 0.9), (101.0, 106.0, 109.0), "does not hold"),  # dearly bought on average
         ((5.0, 6.0, 5.5), (100.0, 100.0, 100.0), "does not hold"),
         ((1.0, 4.0, 1.0), (100.0, 100.0, 100.0), "undecided"),
         ((1.0, 1.0), (100.0, 100.0), "undecided"),  # two seeds
