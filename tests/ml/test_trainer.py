@@ -23,6 +23,7 @@ from pdfed_sdk.ml.diffusion.execution import Execution
 from pdfed_sdk.ml.diffusion.model import (
     Ambient,
     ModelConfig,
+    _forward_process,
     ambient_squares,
     load_pipeline,
     new_model,
@@ -285,6 +286,17 @@ def test_the_solver_is_chosen_and_a_pure_function(tiny):
         sample(tiny, 4, SEED, solver="euler")
 
 
+def test_a_loss_on_another_device_leaves_the_constants_of_the_forward_process_where_a_graph_reads_them():
+    own = torch.device("cpu")
+    before = _forward_process(SMALL, own).alphas_cumprod.data_ptr()
+    images = torch.zeros(2, 1, 8, 8, device="meta")
+    times = torch.zeros(2, dtype=torch.int64, device="meta")
+    found = squares(SMALL, lambda noisy, *_, **__: SimpleNamespace(sample=noisy), images, times, images, times)
+    assert found.is_meta
+    after = _forward_process(SMALL, own).alphas_cumprod
+    assert (after.device, after.data_ptr()) == (own, before)
+
+
 # --- on a GPU --------------------------------------------------------------------------------------------------------
 
 
@@ -305,12 +317,14 @@ def test_a_run_on_a_gpu_resumes_to_the_same_bits(tmp_path, mode, bf16):
 @gpu
 @pytest.mark.parametrize("mode", ["graph", "eager"])
 def test_a_run_that_is_sampled_from_again_and_again_trains_as_an_undisturbed_one(mode):
-    """The sampler captures a graph of its own at the second look, while that of the training step is in use."""
+    """The sampler captures a graph of its own at the second look, while that of the training step is in use, and the
+    loss of the same family is taken on the CPU."""
     config = TrainConfig(pictures=4_000, batch=32, device="cuda", mode=mode)
 
     def look(now):
         if now.pictures % 320 == 0:
             model = now.averaged()
+            Validation(pictures(24)).losses(model)
             model.network.cuda()
             sample(model, 700, SEED)
         return True

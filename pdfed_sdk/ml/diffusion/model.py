@@ -78,8 +78,12 @@ def training_scheduler(config: ModelConfig) -> DDPMScheduler:
 
 
 @cache
-def _forward_process(config: ModelConfig) -> DDPMScheduler:
-    return training_scheduler(config)
+def _forward_process(config: ModelConfig, place: torch.device) -> DDPMScheduler:
+    """One a device, for good: diffusers moves a scheduler's constants to where it is called, and the graph of a step
+    that was captured on a GPU would go on reading memory that was given back."""
+    process = training_scheduler(config)
+    process.alphas_cumprod = process.alphas_cumprod.to(place)
+    return process
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def squares(
 def _prediction_and_target(
     config: ModelConfig, forward: Forward, images: Tensor, labels: Tensor, noise: Tensor, times: Tensor
 ) -> tuple[Tensor, Tensor]:
-    scheduler = _forward_process(config)
+    scheduler = _forward_process(config, images.device)
     noisy = scheduler.add_noise(images, noise, times)
     if config.prediction == "v_prediction":
         target = scheduler.get_velocity(images, noise, times)
@@ -155,9 +159,7 @@ def ambient_squares(
     and what the network says of the clean one is held against that through E[y_n | y_t] = (1 - r) E[x | y_t] + r y_t,
     r the ratio of the variances at n and t. Below the level it is the plain loss, and weights are those of the plain
     loss everywhere."""
-    process = _forward_process(config)
-    kept: Tensor = process.alphas_cumprod.to(images.device)
-    process.alphas_cumprod = kept  # stays there: a captured graph copies nothing from the host
+    kept: Tensor = _forward_process(config, images.device).alphas_cumprod
     share = kept[times].view(-1, 1, 1, 1)
     variance, least = (1 - share) / share, (1 - kept[ambient.level]) / kept[ambient.level]
     high = variance > least

@@ -35,7 +35,7 @@ class Base:
             self._text = _frozen(CLIPTextModel, folder / "text_encoder", dtype=torch.float32)
             self._vae = _frozen(AutoencoderKL, folder / "vae", torch_dtype=torch.float32)
             self.schedule = dict(DDPMScheduler.load_config(str(folder / "scheduler"), local_files_only=True))
-            self.training_schedule = DDPMScheduler.from_config(self.schedule)
+            self._processes = {torch.device("cpu"): DDPMScheduler.from_config(self.schedule)}
             self.linears = _linears(folder / "unet")
             """Outputs and inputs of the UNet's linear layers, by name; what an adapter fits is known before one is
             made."""
@@ -61,6 +61,18 @@ class Base:
     def tokens(self) -> int:
         """Longest text, in tokens, its two ends included."""
         return min(int(self.tokenizer.model_max_length), int(self._text.config.max_position_embeddings))
+
+    def process(self, device: torch.device) -> DDPMScheduler:
+        """The forward process with its constants on ``device``, one a device for good: a captured graph reads them."""
+        if device not in self._processes:
+            self._processes[device] = DDPMScheduler.from_config(self.schedule)
+            self._processes[device].alphas_cumprod = self._processes[device].alphas_cumprod.to(device)
+        return self._processes[device]
+
+    @property
+    def timesteps(self) -> int:
+        """Steps of the forward process."""
+        return int(self._processes[torch.device("cpu")].config.num_train_timesteps)
 
     def unet(self, rank: int, targets: tuple[str, ...], device: torch.device) -> UNet2DConditionModel:
         """The frozen UNet with LoRA layers of scale 1, whose matrices every forward pass brings along."""

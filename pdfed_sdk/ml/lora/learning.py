@@ -85,11 +85,10 @@ def denoising_loss(
     Of every caption the share ``label_dropout`` is replaced by the empty one, which guidance needs. Numbers are drawn
     for the whole batch from ``random``; with ``rows`` the mean is over these rows of it.
     """
-    schedule, place = model.base.training_schedule, images.device
+    place = images.device
     mean, deviation = images.chunk(2, 1)
     drawn = torch.randn((2, *mean.shape), generator=random, device=random.device).to(place)
-    last = schedule.config.num_train_timesteps
-    times = torch.randint(0, last, (len(images),), generator=random, device=random.device).to(place)
+    times = torch.randint(0, model.base.timesteps, (len(images),), generator=random, device=random.device).to(place)
     latents, noise = mean + deviation * drawn[0], drawn[1]
     if label_dropout:
         dropped = torch.rand(len(labels), generator=random, device=random.device).to(place) < label_dropout
@@ -104,7 +103,7 @@ def prediction_and_target(
     model: AdapterModel, forward: Forward, latents: Tensor, texts: Tensor, noise: Tensor, times: Tensor
 ) -> tuple[Tensor, Tensor]:
     """What the network makes of latents (B, C, h, w) under this noise at these times, and what it should."""
-    schedule = model.base.training_schedule
+    schedule = model.base.process(latents.device)
     kind = schedule.config.prediction_type
     if kind == "v_prediction":
         target = schedule.get_velocity(latents, noise, times)

@@ -30,7 +30,7 @@ def validation(model: AdapterModel, heldout: PictureSet, place: torch.device) ->
     side = model.setup.resolution // model.base.shrinkage
     draws = Draws.of(heldout, (model.base.latent_channels, side, side))
     latents, texts = _latents(model, draws.pictures, place)
-    steps = model.base.training_schedule.config.num_train_timesteps
+    steps = model.base.timesteps
 
     @torch.no_grad()
     def losses(looked_at: AdapterModel) -> Tensor:
@@ -56,9 +56,9 @@ def activations(
     place = next(model.network.parameters()).device
     latents, texts = _latents(model, pictures, place)
     noise = normal_block(seed, 0, len(latents), tuple(latents.shape[1:]), place)
-    schedule, found = model.base.training_schedule, []
+    schedule, found = model.base.process(place), []
     for moment in moments:
-        time = int(moment * (schedule.config.num_train_timesteps - 1))
+        time = int(moment * (model.base.timesteps - 1))
         times = torch.full((len(latents),), time, dtype=torch.int64, device=place)
         with heard(model.network.unet(place)) as seen:
             predicted = model.network(schedule.add_noise(latents, noise, times), times, texts)

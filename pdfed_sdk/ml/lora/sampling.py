@@ -56,7 +56,7 @@ def sample(
     Sample i is of prompt i mod their number, those of ``classes`` if given. Runs where the adapter lies. Errors:
     DataError."""
     base, setup = model.base, model.setup
-    if n < 1 or not 1 <= steps <= base.training_schedule.config.num_train_timesteps or not seed:
+    if n < 1 or not 1 <= steps <= base.timesteps or not seed:
         raise DataError(f"n is {n}, steps {steps} and the seed has {len(seed)} bytes: all must be at least 1")
     prompts = [one for one in _prompts(model) if classes is None or one[1] in classes]
     if not prompts:
