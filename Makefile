@@ -149,6 +149,10 @@ test-fuzz: setup  ## mutated packages, configurations, cards and join files: 100
 test-chaos: setup  ## a node killed at every step, chain and store misbehaving: same books as undisturbed, or fail
 	$(PY) -m tests.support.chaos
 
+.PHONY: test-hosts
+test-hosts: setup  ## a federation on three hosts of its own, one of them cut off: same books, or fail (root, Linux)
+	$(PY) -m tests.support.hosts
+
 .PHONY: test-wheel
 test-wheel: setup  ## build the wheel, install it alone into a fresh environment with the newest libraries, use it
 	$(PY) scripts/toolchain/check_wheel.py

@@ -70,7 +70,7 @@ def launch(world: World) -> Iterator[Callable[[int], subprocess.Popen[str]]]:
             str(index),
         ]
         with (home / "log").open("a") as log:
-            command += [str(home), str(world.folder / "store"), *relay]
+            command += [str(home), str(world.folder / "store"), *(["--relay", *relay] if relay else [])]
             running.append(subprocess.Popen(command, stderr=log, stdout=log, text=True, env=environment, cwd=ROOT))
         return running[-1]
 

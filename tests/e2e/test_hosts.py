@@ -1,6 +1,6 @@
 """Several machines in network namespaces: the link between them delays, loses and is cut as it should.
 
-Only the link is tried here; no federation is played over it yet.
+Only the link is tried here; `make test-hosts` plays a federation over it (tests/support/hosts.py).
 """
 
 from __future__ import annotations
