@@ -16,7 +16,9 @@ from typing import Any
 from pdfed_sdk.chain.calls import ZERO_ADDRESS, Call, FactoryCalls, TaskCalls, TaskParams
 from pdfed_sdk.chain.codec import artifact, blob, encode, fill, quantity
 from pdfed_sdk.chain.connecting import cloned, same_code
+from pdfed_sdk.chain.erc20 import TokenCalls
 from pdfed_sdk.chain.event_types import TaskCreated, decode_log, topic
+from pdfed_sdk.chain.money import Token
 from pdfed_sdk.chain.parameters import PARAMETERS as PARAMETERS
 from pdfed_sdk.chain.parameters import check_params as check_params
 from pdfed_sdk.chain.parameters import params_table as params_table
@@ -26,7 +28,15 @@ from pdfed_sdk.chain.rpc import Chain, Flow, Options, Provider, Request, Wire
 from pdfed_sdk.chain.signers import Signer
 from pdfed_sdk.chain.transactions import Sender
 from pdfed_sdk.checks import Check
-from pdfed_sdk.errors import ConfigError, TransactionFailed, UsageError, WrongChain
+from pdfed_sdk.errors import (
+    ChainError,
+    ConfigError,
+    ProtocolRevert,
+    RpcUnavailable,
+    TransactionFailed,
+    UsageError,
+    WrongChain,
+)
 from pdfed_sdk.files import write_durably
 from pdfed_sdk.types import Address, ModelDigests, Task
 
@@ -207,6 +217,39 @@ def deploy_factory(
         manifest = manifest.with_contract(step.contract, mined.contract, mined.block)
         manifest.save(folder)
     return manifest
+
+
+def check_sponsor(
+    rpc: str | Provider, sponsor: Address, token: str, fund: int, *, options: Options = DEFAULTS
+) -> Token:
+    """The token of a task that ``sponsor`` is about to make and fund with ``fund`` whole tokens; of our own test token
+    if ``token`` is empty, which is minted as needed. UsageError if the sponsor lacks gas or tokens, or the address is
+    no ERC-20 that tells its decimals; RpcUnavailable."""
+    wire, chain, chain_id = _open(rpc, options)
+    if fund < 0:
+        raise UsageError(f"fund is {fund}", hint="give whole tokens, 0 for none")
+    gas = quantity(wire.run(chain.ask("eth_getBalance", sponsor, "latest")), "eth_getBalance")
+    if not gas and quantity(wire.run(chain.ask("eth_gasPrice")), "eth_gasPrice"):
+        raise UsageError(f"the sponsor {sponsor} has no gas on chain {chain_id}", hint="send it some")
+    if not token:
+        return Token(*TEST_TOKEN[1:])
+    calls = TokenCalls(address(token, "token"))
+    try:
+        wanted = calls.decimals(), calls.symbol(), calls.balance_of(sponsor)
+        decimals, symbol, held = wire.run(chain.read(*wanted))
+    except (ProtocolRevert, ChainError) as error:
+        if isinstance(error, RpcUnavailable):
+            raise
+        raise UsageError(
+            f"{token} tells no decimals and symbol on chain {chain_id}", hint="name the task's ERC-20"
+        ) from error
+    found = Token(symbol[:16], decimals)
+    if held < fund * 10**decimals:
+        raise UsageError(
+            f"the sponsor {sponsor} holds {found.show(held)}, the pool is to get {fund:,}",
+            hint="get more, or fund less",
+        )
+    return found
 
 
 def create_task(

@@ -88,7 +88,8 @@ def task_create(
 
         check_genesis(package or genesis.with_name(PACKAGE), digests, signer.address, TaskCard.read(card))
     changed = overrides_of([*(settings or []), *(former or [])])
-    overrides: dict[str, Any] = {"card_digest": cid_of(card).digest, **changed}
+    unit = 10 ** deploy.check_sponsor(rpc, signer.address, token, 0).decimals
+    overrides: dict[str, Any] = {"card_digest": cid_of(card).digest, "unit": unit, **changed}
     if dry_run:
         test_token = token or "0x" + "11" * 20
         params = deploy.task_params(test_token, signer.address, profile=profile.value, **overrides)

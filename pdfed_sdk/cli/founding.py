@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pdfed_sdk.ml.data import PictureSet
     from pdfed_sdk.ml.diffusion.model import ModelConfig
     from pdfed_sdk.ml.lora.setup import AdapterSetup
+    from pdfed_sdk.node.joining import Findings
 
 Fit = Annotated[str, typer.Option(help='Pictures that are not square: "pad" on white, or "crop".')]
 BaseFolder = Annotated[
@@ -98,6 +99,7 @@ def task_init(
 ) -> None:
     """Make a task of your own: public pictures, genesis, card, contracts, and the join file for its nodes. On a
     terminal it asks for what is missing."""
+    from pdfed_sdk.chain.deploy import check_sponsor
     from pdfed_sdk.chain.signers import LocalSigner
     from pdfed_sdk.ml.sources import Reading, load_pictures
     from pdfed_sdk.node import founding
@@ -107,18 +109,20 @@ def task_init(
     sponsor = Path(asked.required("keystore", keystore, ANSWERS["keystore"]))
     if (folder / "task.pdfed").exists():
         raise UsageError(f"{folder} holds a task already", hint="choose another --out; nothing was changed")
-    overrides = overrides_of(settings or [])
     name = asked.of("title", title, ANSWERS["title"], "")
     network = _network(asked, preset, size, channels, widths, layers)
     count = asked.of("nodes", nodes, ANSWERS["nodes"], 4)
     amount = asked.of("fund", fund, ANSWERS["fund"], 0)
     password = read_password(password_file)
     signer = LocalSigner.from_keystore(sponsor, password=password)
+    currency = check_sponsor(rpc, signer.address, token, amount)
     tell(f"reading {public_folder}")
     public = load_pictures(public_folder, size=network.size, channels=network.channels, reading=Reading(fit))
     model = network if base is None else adapters(public, base, prompts, rank, guidance)
     wishes = founding.Wishes(
-        *(name, model, pictures, samples, extractor, count, profile.value), scoring=scoring_of(scoring or [])
+        *(name, model, pictures, samples, extractor, count, profile.value),
+        scoring=scoring_of(scoring or []),
+        parameters=overrides_of(settings or []),
     )
     founding.check(public, wishes)
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +132,7 @@ def task_init(
         "pictures": len(public),
         "classes": list(made.card.classes),
         "seconds_to_score": round(made.seconds, 2),
-        "windows": made.windows | overrides,
+        "windows": made.windows,
         "card": str(made.card_file),
         "created": False,
         "task": None,
@@ -139,15 +143,15 @@ def task_init(
             show_table(plan_rows(plan, ("sponsor", "pictures", "classes", "windows")))
         if not agreed("deploy, create and fund this task?", yes):
             return
-        unit = 10**18 if not token else _unit(rpc, token)
+        unit = 10**currency.decimals
         join = founding.found(
             *(folder, made, wishes),
             rpc=rpc,
             signer=signer,
             store_uri=store,
             token=token,
+            unit=unit,
             fund=amount * unit,
-            overrides=overrides,
             deployments=deployments,
             tell=tell,
         )
@@ -231,16 +235,6 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise UsageError(f'--widths is "{text}"', hint="as in 32,64") from error
 
 
-def _unit(rpc: str, token: str) -> int:
-    from web3 import Web3
-
-    from pdfed_sdk.chain.erc20 import TokenCalls
-
-    call = TokenCalls(token).decimals()  # type: ignore[arg-type]
-    answer = Web3(Web3.HTTPProvider(rpc)).eth.call({"to": call.to, "data": call.data})
-    return int(10 ** int.from_bytes(answer, "big"))
-
-
 def node_join(
     file: Annotated[Path, typer.Argument(help="The sponsor's task.pdfed.")],
     data: Data,
@@ -276,13 +270,24 @@ def node_join(
         err.print(f"caution: {escape(caution)}")
 
     def show() -> None:
-        told = plan_rows(result, [name for name in result if name not in ("skipped", "cautions")])
-        show_table([*told, *(("skipped", one) for one in found.skipped)])
-        if not dry_run:
-            out.print(f"send {result['address']} {stake:g} tokens of the task and gas; on a development chain:")
-            out.print(f"  pdfed node faucet --home {home}\nthen: pdfed node run --home {home}")
+        rows = [*plan_rows(result, ("task", "joined", "address", "title", "pictures", "classes")), *taken(found, stake)]
+        show_table([*rows, *(("skipped", escape(one)) for one in found.skipped)])
+        whom = f"send {result['address']}" if not dry_run else "the node will need"
+        out.print(f"{whom} {stake:g} tokens of the task and gas; on a development chain, once it has joined:")
+        out.print(f"  pdfed node faucet --home {home}\nthen: pdfed node run --home {home}")
 
     emit(result, as_json, show)
+
+
+def taken(found: Findings, stake: float) -> list[tuple[str, str]]:
+    """What taking part takes, in words: time, tokens, gas."""
+    gas = "; ".join(f"{act}: {amount:,}" for act, amount in found.gas.items())
+    return [
+        ("time", f"one scoring takes {found.seconds} s here, the commit window is {found.commit_window} s"),
+        ("stake", f"{stake:g} tokens to join with; the least is {found.stake}"),
+        ("a submission", f"reserves {found.bonds} of it, as bond and scoring fee"),
+        ("gas", f"{gas}; the price now is {found.gas_price:.3g} gwei"),
+    ]
 
 
 def node_faucet(

@@ -29,6 +29,26 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+OTHER_SUFFIXES = {
+    *(
+        ".heic",
+        ".heif",
+        ".avif",
+        ".jxl",
+        ".jp2",
+        ".j2k",
+        ".svg",
+        ".psd",
+        ".tga",
+        ".ppm",
+        ".pgm",
+        ".exr",
+        ".dds",
+        ".ico",
+    ),
+    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".dcm", ".nii", ".nrrd", ".mha", ".pdf", ".eps"),
+}
+"""Pictures that are not read: cameras, telephones and clinics leave them, and nobody should think that they count."""
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 """Pillow knows more, one of which starts a foreign program."""
 MAX_PIXELS = 32_000_000
@@ -54,8 +74,8 @@ Labelled = tuple[PictureSet, list[Skipped]]
 def load_folder(path: Path, *, size: int, channels: int = 3, fit: str = "pad") -> Labelled:
     """Every picture below ``path`` at ``size`` pixels a side: the class is what a metadata file says under "label", or
     else the first sub-folder; loose pictures are unlabelled if there are no classes. The caption of a picture is what a
-    metadata file says under "text". ``fit``: "pad" (on white) or
-    "crop" (the middle). Broken, oversized or empty files are skipped and listed; no usable one: DataError."""
+    metadata file says under "text". ``fit``: "pad" (on white) or "crop" (the middle). Files that are broken, oversized,
+    empty or of a kind that is not read are skipped and listed; no usable one: DataError."""
     check_fit(fit)
     images, labels, texts, skipped = list[Tensor](), list[str | None](), list[str](), list[Skipped]()
     told = {file: (label, text) for file, label, text in _metadata(path)}
@@ -72,7 +92,9 @@ def load_folder(path: Path, *, size: int, channels: int = 3, fit: str = "pad") -
             texts.append(told.get(file, (None, ""))[1])
         except Exception as error:  # Pillow raises many kinds
             skipped.append(Skipped(str(file.relative_to(path)), reason_of(error, path)))
-    missing = [
+    unread = (file for file in path.rglob("*") if file.suffix.lower() in OTHER_SUFFIXES and file.is_file())
+    missing = [Skipped(str(one.relative_to(path)), f"{one.suffix} is not read: save it as PNG") for one in unread]
+    missing += [
         Skipped(str(file.relative_to(path)), "named in the metadata, no picture there") for file in named.keys() - files
     ]
     return gathered(path, images, labels, skipped + sorted(missing, key=lambda one: one.file), texts)
@@ -103,7 +125,7 @@ def check_fit(fit: str) -> None:
 def reason_of(error: Exception, path: Path) -> str:
     """Why a file was skipped, in one line and without the folder's name."""
     message = error.message if isinstance(error, DataError) else str(error)
-    return message.replace(str(path), "") or type(error).__name__
+    return message.replace(f"{path}{os.sep}", "").replace(str(path), "") or type(error).__name__
 
 
 # --- classes ---------------------------------------------------------------------------------------------------------

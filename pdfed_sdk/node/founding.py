@@ -36,13 +36,15 @@ Tell = Callable[[str], None]
 SLOWER = 8
 """How much slower than this machine the slowest node may be."""
 LEAST_PICTURES = 40
+_SOMEBODY = "0x" + "11" * 20
+"""Stands for token and sponsor where parameters are checked before they are known."""
 
 
 @dataclass(frozen=True)
 class Wishes:
     """What a sponsor chooses. ``model`` is a network of pixels, or the setup of adapters over a base at hand; ``nodes``
     is how many are expected; ``pictures`` is the genesis' training budget; ``scoring`` are further fields of
-    ScoringSettings."""
+    ScoringSettings; ``parameters`` are those of the task that are not the profile's."""
 
     title: str = ""
     model: ModelConfig | AdapterSetup = field(default_factory=ModelConfig)
@@ -53,6 +55,7 @@ class Wishes:
     profile: str = "development"
     seed: int = 0
     scoring: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,9 @@ def prepare(
 ) -> Founded:
     """Train and sign the genesis, write the card, measure a scoring. Nothing is sent. Errors: UsageError, DataError."""
     check(public, wishes)
+    shape = {"size": public.size, "channels": public.channels}
+    frozen: dict[str, Any] = {"samples": wishes.samples, "extractor": wishes.extractor, **shape, **wishes.scoring}
+    scoring = ScoringSettings(**frozen)
     identity = SigningIdentity.load_or_create(folder / "identity.json", password)
     tell(f"training the genesis on {len(public)} pictures of {len(public.classes)} classes")
     genesis = genesis_of(
@@ -83,28 +89,27 @@ def prepare(
         seed=wishes.seed,
         tell=tell,
     )
-    shape = {"size": public.size, "channels": public.channels}
-    frozen: dict[str, Any] = {"samples": wishes.samples, "extractor": wishes.extractor, **shape, **wishes.scoring}
-    scoring = ScoringSettings(**frozen)
     adapter = wishes.model if isinstance(wishes.model, AdapterSetup) else None
     family = load_model(folder / "model").family.name
     card = TaskCard(pinned(scoring), wishes.title, family=family, classes=genesis.classes, adapter=adapter)
     card_file = card.write(folder / "card.json")
     seconds = seconds_to_score(folder / "model", NodeSplit.whole(public), card.scoring)
-    windows = propose_windows(seconds, wishes.profile)
+    windows = propose_windows(seconds, wishes.profile, wishes.parameters)
     tell(f"one scoring takes {seconds:.1f} s here: a commit window of {windows['commit_window']} s")
     return Founded(genesis, card, card_file, seconds, windows)
 
 
 def check(public: PictureSet, wishes: Wishes) -> None:
-    """Refuse what cannot work."""
+    """Refuse what cannot work: DataError or UsageError. Also a parameter that the factory would refuse."""
     if len(public) < LEAST_PICTURES:
         raise DataError(
             f"there are {len(public)} public pictures, at least {LEAST_PICTURES} are needed",
             hint="they train the first model and pin how everybody scores; add some, or repeat none",
         )
-    voters = next(row for row in PARAMETERS if row.name == "min_voters")
-    least = (voters.development if wishes.profile == "development" else voters.public) + 1
+    windows = propose_windows(0.0, wishes.profile, wishes.parameters)
+    chosen: dict[str, Any] = {**windows, **wishes.parameters, "profile": wishes.profile}
+    params = task_params(_SOMEBODY, _SOMEBODY, card_digest=bytes([1]) * 32, **chosen)
+    least = params.min_voters + 1
     if wishes.nodes < least:
         raise UsageError(
             f"{wishes.nodes} nodes are expected, a model needs the votes of {least - 1} besides its author",
@@ -125,18 +130,26 @@ def seconds_to_score(model: Path, split: NodeSplit, scoring: ScoringSettings) ->
     return time.perf_counter() - started
 
 
-def propose_windows(seconds: float, profile: str) -> dict[str, int]:
-    """Windows that a node eight times slower holds; never below the profile's. All in whole seconds."""
+def propose_windows(seconds: float, profile: str, chosen: Mapping[str, int] | None = None) -> dict[str, int]:
+    """Windows that a node eight times slower holds; never below the profile's. All in whole seconds. What is ``chosen``
+    stays, and the others fit it; UsageError for a commit window into which no scoring fits twice."""
     default = {row.name: row.development if profile == "development" else row.public for row in PARAMETERS}
-    commit = max(default["commit_window"], math.ceil(SLOWER * seconds) + 10)
-    windows = {
+    given = dict(chosen or {})
+    commit = given.get("commit_window", max(default["commit_window"], math.ceil(SLOWER * seconds) + 10))
+    if commit < 2 * seconds:
+        raise UsageError(
+            f"commit_window is {commit} s, one scoring takes {seconds:.1f} s here",
+            hint=f"at least {math.ceil(2 * seconds)} s, or {math.ceil(SLOWER * seconds) + 10} s for slower machines",
+        )
+    gap, reveal = (given.get(name, default[name]) for name in ("reveal_gap", "reveal_window"))
+    proposed = {
         "commit_window": commit,
-        "submit_window": max(default["submit_window"], commit // 4),
-        "reveal_window": default["reveal_window"],
-        "reveal_gap": default["reveal_gap"],
+        "submit_window": min(max(default["submit_window"], commit // 4), max(1, commit // 4)),
+        "reveal_window": reveal,
+        "reveal_gap": gap,
+        "unbonding": max(default["unbonding"], commit + gap + reveal),
     }
-    life = commit + windows["reveal_gap"] + windows["reveal_window"]
-    return {**windows, "unbonding": max(default["unbonding"], life)}
+    return {name: given.get(name, value) for name, value in proposed.items()}
 
 
 def found(
@@ -148,19 +161,20 @@ def found(
     signer: LocalSigner,
     store_uri: str,
     token: str = "",
+    unit: int = 10**18,
     fund: int = 0,
-    overrides: dict[str, int] | None = None,
     deployments: Path | None = None,
     tell: Tell,
 ) -> JoinFile:
     """Publish, deploy what is missing, create, fund and verify; returns the join file, written to
-    ``folder/task.pdfed``. Raises ChainError, ProtocolRevert, StoreError, ConfigError."""
+    ``folder/task.pdfed``. ``unit`` is one token, ``fund`` counts in units. Raises ChainError, ProtocolRevert,
+    StoreError, ConfigError."""
     store = open_store(store_uri, folder)
     card = store.put(made.card_file)
     store.put(made.genesis.package.path)
     tell(f"published the genesis as {made.genesis.package.cid} and the card as {card}")
     manifest = deploy.deploy_factory(rpc, signer, token=not token, folder=deployments)
-    chosen: dict[str, Any] = {**made.windows, **(overrides or {}), "profile": wishes.profile}
+    chosen: dict[str, Any] = {**made.windows, **wishes.parameters, "profile": wishes.profile, "unit": unit}
     params = task_params(token or manifest.token or "", signer.address, card_digest=card.digest, **chosen)
     entry = deploy.create_task(rpc, signer, params, made.genesis.package.digests, manifest, folder=deployments)
     tell(f"task {entry.registry} created in block {entry.block}")

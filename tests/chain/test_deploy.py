@@ -13,6 +13,8 @@ import pytest
 from pdfed_sdk.chain.calls import FactoryCalls
 from pdfed_sdk.chain.deploy import (
     Manifest,
+    check_sponsor,
+    create_call,
     create_task,
     deploy_factory,
     initcode,
@@ -27,6 +29,7 @@ from pdfed_sdk.chain.deploy import (
 from pdfed_sdk.chain.parameters import PARAMETERS, check_params, name32, params_table, task_params, text32
 from pdfed_sdk.chain.rpc import Chain, Wire
 from pdfed_sdk.chain.signers import LocalSigner
+from pdfed_sdk.chain.transactions import Sender
 from pdfed_sdk.errors import ConfigError, ProtocolRevert, UsageError, WrongChain
 from tests.support.anvil import Anvil
 from tests.support.federation import FAST, GENESIS, KEYS, Federation
@@ -236,3 +239,23 @@ def test_genesis_files(tmp_path: Path) -> None:
         read_genesis(path)
     with pytest.raises(UsageError, match="cannot be read"):
         read_genesis(tmp_path / "none.json")
+
+
+def test_a_sponsor_without_gas_or_tokens_is_told_before_anything_is_made(
+    federation: Federation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, signer, poor = federation.anvil.url, LocalSigner.from_key(KEYS[0]), LocalSigner.from_key("0x" + "77" * 32)
+    rich = signer.address
+    assert check_sponsor(url, rich, "", 10**9).decimals == 18, "the test token is minted as needed"
+    with pytest.raises(UsageError, match="has no gas"):
+        check_sponsor(url, poor.address, "", 0)
+    with pytest.raises(UsageError, match="fund is -1"):
+        check_sponsor(url, rich, "", -1)
+    with pytest.raises(UsageError, match="tells no decimals and symbol"):
+        check_sponsor(url, rich, SPONSOR, 0)
+    monkeypatch.setattr("pdfed_sdk.chain.deploy.TEST_TOKEN", ("Six", "SIX", 6))
+    wire, chain = Wire(url, FAST), Chain("anvil", FAST)
+    six = wire.run(Sender(chain, 31337, signer).send(create_call("TestToken", {}))).contract
+    assert check_sponsor(url, rich, str(six), 0).decimals == 6
+    with pytest.raises(UsageError, match="holds 0 SIX, the pool is to get 5"):
+        check_sponsor(url, rich, str(six), 5)

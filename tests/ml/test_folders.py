@@ -77,11 +77,15 @@ def test_what_is_skipped_is_listed_and_no_foreign_program_is_started(tmp_path):
     (tmp_path / "script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
     save(tmp_path / "float.tif", Image.fromarray(np.ones((8, 8), np.float32)))
     save(tmp_path / "far.tif", Image.fromarray(np.full((8, 8), 70_000, np.int32)))
+    (tmp_path / "ward").mkdir()
+    for name in ("phone.HEIC", "ward/scan.dcm", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
     pictures, skipped = read_pictures(tmp_path, size=8)
     assert len(pictures) == 1
     reasons = {one.file: one.reason for one in skipped}
-    assert set(reasons) == {"script.png", "float.tif", "far.tif"}
-    assert "cannot identify" in reasons["script.png"]
+    assert set(reasons) == {"script.png", "float.tif", "far.tif", "phone.HEIC", "ward/scan.dcm"}
+    assert reasons["ward/scan.dcm"] == ".dcm is not read: save it as PNG"
+    assert reasons["script.png"] == "cannot identify image file 'script.png'"
     assert "floating-point" in reasons["float.tif"]
     assert "70000" in reasons["far.tif"]
 

@@ -34,6 +34,23 @@ def test_what_cannot_work_is_refused_before_anything_is_made():
         check(pictures(100), Wishes(nodes=3))
 
 
+def test_parameters_that_no_task_can_have_are_refused_before_a_genesis_is_trained():
+    with pytest.raises(UsageError, match="no task parameter 'commit_windw'"):
+        check(pictures(100), Wishes(parameters={"commit_windw": 3}))
+    with pytest.raises(UsageError, match="min_voters is 2, allowed are 3"):
+        check(pictures(100), Wishes(parameters={"min_voters": 2}))
+    with pytest.raises(UsageError, match="needs the votes of 5 besides its author"):
+        check(pictures(100), Wishes(parameters={"min_voters": 5}))
+
+
+def test_chosen_windows_stay_and_the_others_fit_them():
+    windows = propose_windows(3.0, "development", {"commit_window": 900, "reveal_gap": 5})
+    assert (windows["commit_window"], windows["reveal_gap"], windows["unbonding"]) == (900, 5, 915)
+    task_params("0x" + "1" * 40, "0x" + "2" * 40, card_digest=b"\1" * 32, **windows)
+    with pytest.raises(UsageError, match=r"commit_window is 20 s, one scoring takes 12\.0 s here"):
+        propose_windows(12.0, "development", {"commit_window": 20})
+
+
 @pytest.mark.parametrize("seconds", [0.1, 3.0, 900.0])
 @pytest.mark.parametrize("profile", ["development", "public"])
 def test_proposed_windows_hold_a_slow_node_and_are_accepted(seconds: float, profile: str):
