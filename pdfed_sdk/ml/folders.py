@@ -30,22 +30,7 @@ if TYPE_CHECKING:
 
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 OTHER_SUFFIXES = {
-    *(
-        ".heic",
-        ".heif",
-        ".avif",
-        ".jxl",
-        ".jp2",
-        ".j2k",
-        ".svg",
-        ".psd",
-        ".tga",
-        ".ppm",
-        ".pgm",
-        ".exr",
-        ".dds",
-        ".ico",
-    ),
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".svg", ".psd", ".tga", ".ppm", ".pgm", ".exr", ".dds"),
     *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".dcm", ".nii", ".nrrd", ".mha", ".pdf", ".eps"),
 }
 """Pictures that are not read: cameras, telephones and clinics leave them, and nobody should think that they count."""
