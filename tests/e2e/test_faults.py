@@ -1,6 +1,7 @@
 """Faults, with real processes: SIGKILL, SIGINT, a chain that hangs, a chain that dies, a port that is taken.
 
-Nodes here score with a stand-in (node_process.py); chain, store, journal and signals are real. Time is the real one.
+Nodes here score with a stand-in (node_process.py); chain, store, journal and signals are real. Windows are far longer
+than a busy machine needs; the chain's time is moved on where a test would wait for one.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ from tests.support.node_world import World, build_world, copy_of
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A task with short windows on an anvil of its own: 8 s to commit, 1 s gap, 6 s to reveal."""
+    """A task on an anvil of its own, since one test stops it: 240 s to commit, 1 s gap, 120 s to reveal."""
     folder = tmp_path_factory.mktemp("faults")
     anvil = start_anvil()
     signers = [LocalSigner.from_key(key, lock_folder=folder / "locks") for key in KEYS]
     for signer in signers:
         anvil.endow(signer.address)
     manifest = deploy_factory(anvil.url, signers[0], folder=folder, options=FAST)
-    windows = {"submit_window": 2, "commit_window": 8, "reveal_gap": 1, "reveal_window": 6}
+    windows = {"submit_window": 60, "commit_window": 240, "reveal_gap": 1, "reveal_window": 120, "unbonding": 400}
     yield build_world(anvil, manifest, signers, folder, **windows)
     anvil.process.kill()
     anvil.process.wait(10)
@@ -86,7 +87,7 @@ def log(world: World, index: int) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def wait_for(what: str, true: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_for(what: str, true: Callable[[], object], seconds: float = 60.0) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, f"{what}: not within {seconds} s"
@@ -112,6 +113,7 @@ def test_killed_with_a_sealed_vote_the_node_opens_it_when_started_again(world: W
     wait_for("the vote is sealed", lambda: world.client(0).vote(submission, voter).exists)
     node.send_signal(signal.SIGKILL)
     node.wait(10)
+    world.to_reveal(submission)
     launch(2)
     wait_for("the vote is opened", lambda: world.client(0).vote(submission, voter).revealed)
     assert world.client(0).vote(submission, voter).improvement == 4
@@ -142,6 +144,11 @@ def test_a_relay_opens_the_vote_of_a_node_that_was_killed(world: World, launch):
         assert reader.vote(submission, voter).exists
         (kept,) = (place / "openings").glob("*.opening")
         assert b"improvement" not in kept.read_bytes(), "encrypted at rest"
+        windows = reader.windows(submission)
+        world.to(windows.reveal_start)
+        wait_for("the relay looks", lambda: reader.now() >= windows.reveal_start + 2)
+        assert not reader.vote(submission, voter).revealed, "the window's first third is the node's"
+        world.to(windows.reveal_start + (windows.reveal_end - windows.reveal_start) // 3)
         wait_for("the relay opens the vote", lambda: reader.vote(submission, voter).revealed)
         assert reader.vote(submission, voter).improvement == 4
         wait_for("the relay forgets it", lambda: not kept.exists())
@@ -173,6 +180,7 @@ def test_interrupted_a_node_opens_its_vote_before_it_leaves(world: World, launch
     submission = world.submit(1)
     voter = world.signers[4].address
     wait_for("the vote is sealed", lambda: world.client(0).vote(submission, voter).exists)
+    world.to(world.client(0).windows(submission).reveal_start - 3)
     node.send_signal(signal.SIGINT)
     assert node.wait(30) == 0
     assert "due reveals are still made" in log(world, 4)
@@ -184,6 +192,7 @@ def test_interrupted_twice_it_leaves_at_once(world: World, launch):
     wait_for("the node is ready", lambda: "takes part" in log(world, 5))
     submission = world.submit(1)
     wait_for("the vote is sealed", lambda: world.client(0).vote(submission, world.signers[5].address).exists)
+    world.to(world.client(0).windows(submission).reveal_start - 20)  # near enough to be waited for
     node.send_signal(signal.SIGTERM)
     wait_for("it is told", lambda: "once more to leave" in log(world, 5))
     node.send_signal(signal.SIGINT)
@@ -312,7 +321,7 @@ def test_an_interrupted_demo_leaves_130_and_no_process(tmp_path: Path):
         demo = subprocess.Popen(
             [sys.executable, "-m", "tests.support.small_demo", str(folder)], stderr=err, stdout=err, cwd=ROOT
         )
-        wait_for("anvil and brownie run", lambda: len(children_of(demo.pid)) >= 2, 60)
+        wait_for("anvil and brownie run", lambda: len(children_of(demo.pid)) >= 2, 180)
         children = children_of(demo.pid)
         demo.send_signal(signal.SIGINT)
         try:
