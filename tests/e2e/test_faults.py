@@ -321,11 +321,11 @@ def test_an_interrupted_demo_leaves_130_and_no_process(tmp_path: Path):
         demo = subprocess.Popen(
             [sys.executable, "-m", "tests.support.small_demo", str(folder)], stderr=err, stdout=err, cwd=ROOT
         )
-        wait_for("anvil and brownie run", lambda: len(children_of(demo.pid)) >= 2, 180)
-        children = children_of(demo.pid)
-        demo.send_signal(signal.SIGINT)
         try:
-            assert demo.wait(30) == 130
+            wait_for("anvil and brownie run", lambda: len(children_of(demo.pid)) >= 2, 180)
+            children = children_of(demo.pid)
+            demo.send_signal(signal.SIGINT)
+            assert demo.wait(60) == 130
         finally:
             demo.kill()
-    wait_for("all processes are gone", lambda: not any(map(alive, children)), 5)
+    wait_for("all processes are gone", lambda: not any(map(alive, children)), 20)
