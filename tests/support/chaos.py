@@ -11,8 +11,10 @@ undisturbed round: accounts, ledgers, votes and the result, to the unit.
 from __future__ import annotations
 
 import argparse
+import errno
 import itertools
 import json
+import os
 import random
 import sys
 import tempfile
@@ -30,12 +32,14 @@ import requests
 
 from pdfed_sdk.artifacts.store import LocalStore
 from pdfed_sdk.audit import audit
+from pdfed_sdk.chain.client import PdfedClient
 from pdfed_sdk.chain.deploy import deploy_factory
-from pdfed_sdk.chain.event_types import Revealed
+from pdfed_sdk.chain.event_types import Committed, Revealed
 from pdfed_sdk.chain.rpc import Wire
 from pdfed_sdk.chain.signers import LocalSigner
 from pdfed_sdk.chain.transactions import Sender
 from pdfed_sdk.node.runner import Node
+from pdfed_sdk.types import Status
 from tests.support.anvil import start_anvil
 from tests.support.federation import FAST, KEYS
 from tests.support.node_world import Killed, Opinion, Stepper, World, build_world, copy_of
@@ -340,7 +344,9 @@ def play_patiently(world: World, url: str = "") -> Books:
         return seen.node(index, client=seen.client(index, retries=8), trainer=trainer, opinion=Opinion(3 + index))
 
     nodes, client = {index: start(index) for index in (TRAINER, *VOTERS)}, world.client(0)
-    loop(lambda: nodes[TRAINER].guard.patiently(lambda: make(nodes[TRAINER])) and client.count() > 1)
+    trainer = nodes[TRAINER]
+    training = lambda: trainer.guard.run("training", lambda: make(trainer))  # noqa: E731
+    loop(lambda: trainer.guard.patiently(training) and submitted(client))
     windows = client.windows(1)
     for moment in (None, windows.reveal_start, windows.reveal_end + 10, None):
         if moment is not None:
@@ -348,6 +354,10 @@ def play_patiently(world: World, url: str = "") -> Books:
         for index in VOTERS:
             loop(lambda node=nodes[index]: node.guard.patiently(node.tick))
     return books(world)
+
+
+def submitted(client: PdfedClient) -> bool:
+    return client.count() > 1 and client.submission(1).terms.status is not Status.RESERVED
 
 
 def loop(act: Callable[[], bool]) -> None:
@@ -405,6 +415,60 @@ def play_patiently_twice(world: World) -> Books:
         return play_patiently(world)
 
 
+# --- a disk that is full, a chain that changes its mind ---
+
+
+def a_full_disk(stage: Stage, wanted: Books) -> Outcome:
+    """Every third durable write of a node finds no space."""
+    writes = itertools.count(1)
+
+    def full(real: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*args: Any, **options: Any) -> Any:
+            if next(writes) % 3 == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return real(*args, **options)
+
+        return write
+
+    with ExitStack() as stack:
+        for module in WRITERS:
+            name = f"pdfed_sdk.{module}.write_durably"
+            stack.enter_context(mock.patch(name, full(sys.modules[f"pdfed_sdk.{module}"].write_durably)))
+        stack.enter_context(mock.patch("pdfed_sdk.node.author.LONGEST_REST", 0.0))
+        return stage.outcome("no space at every third write", wanted, play_until_voted)
+
+
+def votes_of(world: World) -> int:
+    """Votes sealed and votes opened, as the chain has them now."""
+    return sum(isinstance(event, Committed | Revealed) for event in world.client(0).events.replay())
+
+
+def a_reorganisation(stage: Stage, wanted: Books) -> Outcome:
+    """When all have sealed, and once more when all have opened, the last two blocks are replaced by empty ones: two
+    votes are gone, and are cast again."""
+
+    def round_(world: World) -> Books:
+        real, voters, looks = Node.tick, list[Node](), itertools.count(1)
+
+        def shaken(node: Node, **options: Any) -> None:
+            real(node, **options)
+            if node.author is not None:
+                return
+            if node not in voters:
+                voters.append(node)
+            if next(looks) in (len(VOTERS), 2 * len(VOTERS)):
+                counted = votes_of(world)
+                world.anvil.ask("anvil_reorg", 2, [])
+                assert votes_of(world) == counted - 2, "two votes are gone"
+                for voter in voters:
+                    real(voter)
+
+        with mock.patch.object(Node, "tick", shaken):
+            return play_patiently(world)
+
+    return stage.outcome("the last two blocks replaced, twice", wanted, round_)
+
+
 # --- two of one ------------------------------------------------------------------------------------------------------
 
 
@@ -429,14 +493,14 @@ def two_nodes_on_one_key(stage: Stage, wanted: Books) -> Outcome:
     return stage.outcome("two nodes with one key", wanted, round_)
 
 
-def a_wrong_clock(stage: Stage, wanted: Books) -> Outcome:
+def a_wrong_clock(stage: Stage, wanted: Books, hours: int) -> Outcome:
     """The machine's clock is a day off: windows are those of the chain."""
 
     def round_(world: World) -> Books:
-        with mock.patch("time.time", return_value=time.time() + 86_400):
+        with mock.patch("time.time", return_value=time.time() + 3_600 * hours):
             return play_patiently(world)
 
-    return stage.outcome("clock a day fast", wanted, round_)
+    return stage.outcome(f"clock {abs(hours)} h {'fast' if hours > 0 else 'slow'}", wanted, round_)
 
 
 def many_sends(stage: Stage, count: int = 100) -> Outcome:
@@ -468,8 +532,11 @@ def faults(stage: Stage) -> Iterator[Outcome]:
     wanted, _ = stage.undisturbed(0)
     yield from faults_of_the_chain(stage, wanted)
     yield from faults_of_the_store(stage, wanted)
+    yield a_full_disk(stage, wanted)
+    yield a_reorganisation(stage, wanted)
     yield two_nodes_on_one_key(stage, wanted)
-    yield a_wrong_clock(stage, wanted)
+    for hours in (24, -24):
+        yield a_wrong_clock(stage, wanted, hours)
     yield many_sends(stage)
 
 
