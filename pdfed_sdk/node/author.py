@@ -20,6 +20,7 @@ from pdfed_sdk.errors import (
     ChainError,
     ContentMissing,
     DigestMismatch,
+    MlError,
     PackageInvalid,
     PdfedError,
     ProtocolRevert,
@@ -80,7 +81,7 @@ class Author:
     failures: list[str] = field(default_factory=list)
     """Why the last attempts were abandoned, since one went well."""
     troubles: int = 0
-    """Times in a row that the chain or the disk stood in the way; the attempt itself goes on."""
+    """Times in a row that chain, disk or memory stood in the way; the attempt itself goes on."""
     rest_until: float = 0.0
     """Moment before which no attempt is begun."""
 
@@ -106,7 +107,7 @@ class Author:
             if attempt.stage == "packaged" and not self.interrupted():
                 with doing.during("publishing", attempt.number):
                     return self._submit(attempt)
-        except (ChainError, OSError):
+        except (ChainError, OSError, MemoryError):
             pause = min(LONGEST_REST, 2.0 ** (self.troubles - 1)) if self.troubles else 0.0
             self.troubles, self.rest_until = self.troubles + 1, time.monotonic() + pause
             raise
@@ -259,16 +260,23 @@ class Author:
         parents = [(self.models.get(p.id).folder, p.weight_bps) for p in attempt.parents]
         if attempt.start:
             parents = [(self.records.root / attempt.start, BPS)]
-        facts = self.trainer.train(
-            parents,
-            attempt.model,
-            pictures=attempt.pictures,
-            seed=attempt.seed,
-            resume=attempt.snapshot,
-            on_step=self.between_steps,
-            excluded=sorted({*attempt.excluded, *self.dedup.withdrawn}),  # withdrawn since, perhaps
-            halfway=attempt.halfway if self.gate else None,
-        )
+        try:
+            facts = self.trainer.train(
+                parents,
+                attempt.model,
+                pictures=attempt.pictures,
+                seed=attempt.seed,
+                resume=attempt.snapshot,
+                on_step=self.between_steps,
+                excluded=sorted({*attempt.excluded, *self.dedup.withdrawn}),  # withdrawn since, perhaps
+                halfway=attempt.halfway if self.gate else None,
+            )
+        except (PdfedError, OSError, MemoryError):
+            raise
+        except Exception as error:  # a trainer may be anybody's; its faults end attempts, never the votes
+            log.debug("the trainer failed", exc_info=True)
+            told = (str(error).splitlines() or [""])[0][:200]
+            raise MlError(f"the trainer failed: {type(error).__name__}: {told}", hint="-v shows where") from error
         if facts is None:
             return attempt
         if attempt.before:

@@ -231,6 +231,24 @@ def test_three_equal_failures_stop_the_trainer_with_the_reason(
     assert "3 in a row failed alike (the model is too large)" in caplog.text
 
 
+@pytest.mark.parametrize("fault", [RuntimeError("can't allocate memory"), MemoryError()], ids=["foreign", "memory"])
+def test_a_trainer_that_fails_ends_neither_the_node_nor_in_a_hot_loop(world: World, fault: Exception):
+    class Failing(Stepper):
+        def train(self, *_args, **_options):
+            self.shown.append(1)
+            raise fault
+
+    trainer = Failing()
+    node = world.node(1, trainer=trainer, strategy=TrainFromBest(budget=10))
+    node.join()
+    for _ in range(50):
+        node._work()
+    assert len(trainer.shown) <= 2
+    submission = world.submit(2)
+    node.tick()
+    assert world.client(1).vote(submission).exists
+
+
 def test_models_above_the_quota_are_dropped_the_longest_unused_first(world: World, tmp_path: Path):
     for index in (1, 2, 3):
         world.submit(index)
