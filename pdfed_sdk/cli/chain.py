@@ -224,7 +224,9 @@ def reward_settle(
 ) -> Any:
     """Finalise what is due and settle every vote on a submission."""
     if not 0 < submission < client.count():
-        raise UsageError(f"no submission {submission}", hint=f"the task has ids 1 … {client.count() - 1}")
+        last = client.count() - 1
+        known = f"the task has ids 1 … {last}" if last else "the task has no submission yet"
+        raise UsageError(f"no submission {submission}", hint=known)
     finalized = client.finalize_due()
     simulated = finalized is not None and not finalized.tx_hash
     return {"finalize": finalized, "settle": None if simulated else client.settle(submission)}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +26,7 @@ EXTRAS = {
     "gpus": ("accelerate",),
     "demo": ("mlxtend",),
     "lora": ("peft", "transformers"),
+    "watch": ("starlette", "uvicorn", "sse_starlette", "prometheus_client", "msgspec"),
 }
 """Modules that each extra of the wheel brings; the plain wheel talks to the chain alone."""
 
@@ -156,9 +159,19 @@ def config_show(
     strategy = data["strategy"]
     known = getattr(load_class(strategy["class_"]), "__dataclass_fields__", {})
     defaults = {name: field.default for name, field in known.items() if field.default is not dataclasses.MISSING}
-    data["strategy"] = {"class": strategy["class_"], **defaults, **strategy["options"]}
-    rows = [(f"[{section}]", name, repr(v)) for section, values in data.items() for name, v in values.items()]
+    data["strategy"] = {"class": strategy["class_"], **_written(defaults), **strategy["options"]}
+    rows = [(f"[{section}]", name, _as_toml(v)) for section, values in data.items() for name, v in values.items()]
     emit(data, as_json, lambda: show_table(rows, ("section", "setting", "value")))
+
+
+def _written(defaults: dict[str, Any]) -> dict[str, Any]:
+    """Defaults that have no number in a file as null: no limit is set."""
+    return {name: None if isinstance(v, float) and math.isinf(v) else v for name, v in defaults.items()}
+
+
+def _as_toml(value: Any) -> str:
+    """A setting as it would stand in pdfed.toml."""
+    return "none" if value is None else json.dumps(value, default=str, ensure_ascii=False)
 
 
 def add_to(app: typer.Typer) -> None:

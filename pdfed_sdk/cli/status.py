@@ -65,7 +65,7 @@ def show(data: dict[str, Any], found: Results, last: int, token: Token) -> None:
 
     now, coin = data["now"], Token("of the chain's coin, for gas", 18)
     rows: list[tuple[str, Any]] = [("roles", " and ".join(data["roles"]) or "not registered")]
-    rows += [("weight", f"{data['weight']} (whole minimum stakes)"), ("voting key", data["voting_key"])]
+    rows += [("weight", f"{data['weight']} (whole minimum stakes)"), ("voting key", _key(data["voting_key"]))]
     rows += [("wallet", token.show(data["tokens"])), ("", coin.show(data["gas"]))]
     rows += [(name, token.show(value)) for name, value in data.items() if name in AMOUNTS]
     rows += [("earned", token.show(data["earned"])), ("lost", token.show(data["lost"]))]
@@ -82,6 +82,10 @@ def show(data: dict[str, Any], found: Results, last: int, token: Token) -> None:
         cut = f", the last {last} of {len(found.entries)}" if last < len(found.entries) else ""
         out.print()
         show_table(lines, ("model", "amount", "why"), f"earned and lost{cut}")
+
+
+def _key(voting_key: str) -> str:
+    return voting_key if int(voting_key, 16) else "none: the node's own"
 
 
 def vote_text(vote: Cast) -> str:

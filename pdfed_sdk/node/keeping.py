@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from pdfed_sdk.artifacts.cid import Cid
 from pdfed_sdk.artifacts.store import Store
+from pdfed_sdk.errors import PdfedError
+from pdfed_sdk.files import write_durably
 from pdfed_sdk.node.task_view import TaskView
 from pdfed_sdk.types import GENESIS, Address, Status, SubmissionId
 
 
 class Keeper:
-    """Pins these models once they are here, and lets the others go; a store with a quota may then forget them."""
+    """Pins these models once they are here, and lets the others go; a store with a quota may then forget them. ``note``
+    is the file that remembers what this node has pinned: a store may be shared, and others' pins stay."""
 
-    def __init__(self, me: Address, store: Store, view: TaskView) -> None:
-        self._me, self._store, self._view = me, store, view
-        self._pinned: set[Cid] = set()
+    def __init__(self, me: Address, store: Store, view: TaskView, note: Path) -> None:
+        self._me, self._store, self._view, self._note = me, store, view, note
+        self._pinned = _read(note)
 
     def look(self) -> None:
-        """Bring the pins up to date. Never waits for content. Raises StoreError."""
+        """Bring the pins up to date. Never waits for content. Raises StoreError, OSError."""
         found = (self._cid(submission) for submission in self.wanted())
         wanted = {cid for cid in found if cid is not None}
         for cid in wanted - self._pinned:
             if self._store.has(cid):
+                self._remember(self._pinned | {cid})
                 self._store.pin(cid)
-                self._pinned.add(cid)
         for cid in self._pinned - wanted:
             self._store.unpin(cid)
-            self._pinned.discard(cid)
+            self._remember(self._pinned - {cid})
+
+    def _remember(self, pinned: set[Cid]) -> None:
+        write_durably(self._note, json.dumps(sorted(map(str, pinned))).encode())
+        self._pinned = pinned
 
     def wanted(self) -> set[SubmissionId]:
         view, best = self._view, self._view.best
@@ -36,3 +46,11 @@ class Keeper:
     def _cid(self, submission: SubmissionId) -> Cid | None:
         digests = self._view.digests_of(submission)
         return Cid(digests.package_codec, digests.package_digest) if digests else None
+
+
+def _read(note: Path) -> set[Cid]:
+    """What the note says; nothing if there is none or it is damaged: then old pins stay, which costs space alone."""
+    try:
+        return {Cid.parse(text) for text in json.loads(note.read_text(encoding="utf-8"))}
+    except (OSError, ValueError, TypeError, AttributeError, PdfedError):
+        return set()

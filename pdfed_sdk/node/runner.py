@@ -90,7 +90,7 @@ class Node:
         self.stopping = False
         self._last_tick = 0.0
         self.now = 0
-        self.keeper = Keeper(self.me, store, view)
+        self.keeper = Keeper(self.me, store, view, self.home / "pins.json")
         dedup = dedup or DedupList(records.root / "dedup.json")
         self.voter = Voter(self.me, client, view, models, records, evaluator, self.guard, dedup, entrusting)
         self.author = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tomllib
 from collections import namedtuple
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -199,7 +200,8 @@ def test_a_plain_wheel_says_what_to_install():
 def test_doctor_names_the_optional_parts(cli: Cli):
     told = {row["what"]: row for row in cli("doctor", "--json").json["findings"]}
     assert told["extra node"]["found"] == "installed"
-    assert {"extra ipfs", "extra objects", "extra datasets", "extra gpus"} <= set(told)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {f"extra {name}" for name in project["optional-dependencies"].keys() - {"dev", "contracts"}} <= set(told)
 
 
 # --- passwords, addresses, dead chains ---
@@ -506,6 +508,10 @@ def test_node_init_and_config_show(cli: Cli, tmp_path: Path, monkeypatch: pytest
     shown = cli("config", "show", "--home", home, "--json").json
     assert set(shown) == NODE_SECTIONS
     assert shown["node"]["role"] == "both"
+    assert shown["strategy"]["least_level"] is None, "JSON knows no infinity"
+    told = cli("config", "show", "--home", home).out
+    assert '"both"' in told, "as it stands in pdfed.toml"
+    assert "True" not in told
     assert cli("node", "init", "--home", home).code == 2
 
 

@@ -11,6 +11,7 @@ import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -751,3 +752,19 @@ def test_what_an_author_declares_or_made_itself_is_not_suspected(world: World):
     )
     entry.measured = 5
     assert view.relatives(dataclasses.replace(declared, record=entry.record)) == ([first], [])
+
+
+def test_a_node_keeps_what_it_needs_and_lets_go_of_it_after_a_restart_too(world: World):
+    mine, others = world.submit(1), world.submit(2)
+    node, store = world.node(1), world.store  # which both share
+    node.tick()
+    genesis, own, strangers = (str(node.keeper._cid(SubmissionId(number))) for number in (0, mine, others))
+    assert {str(cid) for cid in store.pins()} == {genesis, own, strangers}
+    again = world.node(1)
+    again.view.refresh()
+    again.keeper._view = SimpleNamespace(best=0, entries={}, digests_of=again.view.digests_of)
+    again.keeper.look()
+    assert {str(cid) for cid in store.pins()} == {genesis, strangers}, "what another node pinned stays"
+    (again.home / "pins.json").write_text("[3]")
+    world.node(1).tick()
+    assert len(store.pins()) == 3, "a damaged note costs nothing"

@@ -45,7 +45,7 @@ from tests.support.federation import FAST, KEYS
 from tests.support.node_world import Killed, Opinion, Stepper, World, build_world, copy_of
 
 TRAINER, VOTERS = 1, (2, 3, 4)
-WRITERS = ("chain.journal", "node.records", "node.publishing", "node.dedup")
+WRITERS = ("chain.journal", "node.records", "node.publishing", "node.dedup", "node.keeping")
 Books = dict[str, Any]
 
 
