@@ -28,7 +28,7 @@ from pdfed_sdk.ml.lora.adapter import AdapterModel, new_adapter, save_adapter
 from pdfed_sdk.ml.lora.averaging import average
 from pdfed_sdk.ml.lora.base_files import use_base
 from pdfed_sdk.ml.lora.sampling import sample, with_captions
-from pdfed_sdk.ml.lora.setup import AdapterSetup
+from pdfed_sdk.ml.lora.setup import TARGETS, AdapterSetup
 from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
 from pdfed_sdk.ml.quality.frechet import Frechet
 from pdfed_sdk.ml.scoring import ScoringSettings
@@ -60,6 +60,7 @@ def setup_of(base: Path, parts: list[tuple[PictureSet, PictureSet]], options: ar
     return AdapterSetup(
         use_base(base),
         rank=options.rank,
+        targets=TARGETS,
         resolution=options.resolution,
         prompts=prompts,
         classes=len(parts),
@@ -184,11 +185,11 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--emoji", type=Path, required=True, help="folder of the npm package emoji-datasource-google")
     found.add_argument("--base", type=Path, required=True, help="folder of the base pipeline")
     found.add_argument("--out", type=Path, required=True, help="folder for the adapter, the grid and the numbers")
-    numbers = {"own": 60, "heldout": 60, "prompts": 20, "rank": 8, "resolution": 32, "batch": 16, "pictures": 6_000}
-    numbers |= {"rounds": 5, "samples": 60, "steps": 20, "over": 12_000, "seed": 0}
+    numbers = {"own": 60, "heldout": 60, "prompts": 20, "rank": 32, "resolution": 32, "batch": 16, "pictures": 24_000}
+    numbers |= {"rounds": 5, "samples": 60, "steps": 20, "over": 24_000, "seed": 0}
     for name, value in numbers.items():
         found.add_argument(f"--{name}", type=int, default=value)
-    found.add_argument("--lr", type=float, default=1e-3)
+    found.add_argument("--lr", type=float, default=2e-3)
     found.add_argument("--guidance", type=float, default=2.0)
     found.add_argument("--extractor", default="efficientnet-lite0")
     found.add_argument("--device", default="cpu")

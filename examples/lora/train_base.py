@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from diffusers import DDPMScheduler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pdfed_sdk.ml.data import PictureSet
@@ -45,29 +46,103 @@ def emoji(folder: Path, *, size: int, without: tuple[str, ...] = (), only: tuple
     return found.take(keep)
 
 
-def batches(count: int, size: int, steps: int, random: torch.Generator) -> Iterator[Tensor]:
-    for _ in range(steps):
-        yield torch.randint(0, count, (size,), generator=random)
+class Step:
+    """A training step. On a GPU the small kernels of such a small network wait for the host, so the step is captured
+    as one CUDA graph after a few eager ones, where that can be done."""
+
+    def __init__(self, compute: Callable[[], Tensor], device: torch.device) -> None:
+        self._compute, self._waits = compute, 3
+        self._capture = device.type == "cuda"
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._loss = torch.empty(0)
+
+    def __call__(self) -> Tensor:
+        """The loss, on its device; the next call may write over it."""
+        if self._graph is not None:
+            self._graph.replay()
+            return self._loss
+        if not self._capture:
+            return self._compute()
+        if self._waits:
+            self._waits -= 1
+            return self._aside()
+        self._try_graph()
+        return self()
+
+    def _aside(self) -> Tensor:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            loss = self._compute()
+        torch.cuda.current_stream().wait_stream(stream)
+        return loss
+
+    def _try_graph(self) -> None:
+        self._capture = False
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                self._loss = self._compute()
+        except RuntimeError as error:
+            print(f"steps stay eager: {str(error).splitlines()[0][:100]}", flush=True)
+        else:
+            self._graph = graph
+
+
+class Optimiser:
+    """AdamW with clipped gradients; its rate lies on the device, so that a captured step reads it."""
+
+    def __init__(self, networks: Sequence[nn.Module], lr: float, device: torch.device) -> None:
+        self._weights = [weight for network in networks for weight in network.parameters()]
+        self.rate = torch.tensor(lr, device=device)
+        self._adam = torch.optim.AdamW(self._weights, lr=self.rate, fused=True, capturable=device.type == "cuda")
+
+    def step(self, loss: Tensor) -> Tensor:
+        """Take the step down; the loss, without its graph."""
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._weights, 1.0)
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+        return loss.detach()
+
+
+class Tail:
+    """The mean loss of the last tenth of ``steps``; nothing is read from the device before the end."""
+
+    def __init__(self, steps: int) -> None:
+        self._from, self._count = steps - max(1, steps // 10), max(1, steps // 10)
+        self._total: Tensor | None = None
+
+    def add(self, number: int, loss: Tensor) -> None:
+        if number >= self._from:
+            self._total = loss.clone() if self._total is None else self._total + loss
+
+    def mean(self) -> float:
+        return math.nan if self._total is None else float(self._total) / self._count
 
 
 def train_vae(base: NewBase, images: Tensor, steps: int, batch: int, lr: float, random: torch.Generator) -> float:
     """Reconstruction in pixels; returns the mean squared error of the last tenth of the steps, pixels in [-1, 1]."""
-    device, losses = images.device, []
-    vae = base.vae.to(device).train()
-    optimiser = torch.optim.AdamW(vae.parameters(), lr=lr)
-    for rows in batches(len(images), batch, steps, random):
-        shown = images[rows.to(device)].float() / 127.5 - 1
+    device, vae = images.device, base.vae.to(images.device).train()
+    optimiser, tail = Optimiser([vae], lr, device), Tail(steps)
+    rows = torch.zeros(batch, dtype=torch.int64, device=device)
+    with torch.no_grad():
+        noise = torch.zeros_like(vae.encode(images[rows].float()).latent_dist.mean)
+
+    def compute() -> Tensor:
+        shown = images[rows].float() / 127.5 - 1
         posterior = vae.encode(shown).latent_dist
-        noise = torch.randn(posterior.mean.shape, generator=random).to(device)
         error = F.mse_loss(vae.decode(posterior.mean + posterior.std * noise).sample, shown)
-        optimiser.zero_grad()
-        (error + KL * posterior.kl().mean()).backward()
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimiser.step()
-        losses.append(float(error.detach()))
+        optimiser.step(error + KL * posterior.kl().mean())
+        return error.detach()
+
+    step = Step(compute, device)
+    for number in range(steps):
+        rows.copy_(torch.randint(0, len(images), (batch,), generator=random))
+        noise.copy_(torch.randn(noise.shape, generator=random))
+        tail.add(number, step())
     vae.eval()
-    tail = losses[-max(1, steps // 10) :]
-    return sum(tail) / len(tail)
+    return tail.mean()
 
 
 @torch.no_grad()
@@ -83,30 +158,29 @@ def train_denoiser(
     base: NewBase, latents: Tensor, ids: Tensor, steps: int, batch: int, lr: float, random: torch.Generator
 ) -> float:
     """Noise prediction under the captions, a tenth of them dropped; returns the loss of the last tenth of the steps."""
-    device, losses = latents.device, []
+    device = latents.device
     text, unet = base.text_encoder.to(device).train(), base.unet.to(device).train()
-    weights = [*text.parameters(), *unet.parameters()]
-    optimiser = torch.optim.AdamW(weights, lr=lr)
-    schedule = DDPMScheduler(**SCHEDULE)
-    empty = token_ids(base, [""]).to(device)
-    for number, rows in enumerate(batches(len(latents), batch, steps, random)):
-        for group in optimiser.param_groups:
-            group["lr"] = lr * min(1.0, (number + 1) / (1 + min(100, steps // 10))) * max(0.05, 1 - number / steps)
-        clean = latents[rows.to(device)]
-        noise = torch.randn(clean.shape, generator=random).to(device)
-        times = torch.randint(0, schedule.config.num_train_timesteps, (batch,), generator=random).to(device)
-        dropped = torch.rand(batch, generator=random).to(device) < 0.1
-        words = torch.where(dropped[:, None], empty, ids[rows.to(device)])
-        found = unet(schedule.add_noise(clean, noise, times), times, text(words)[0]).sample
-        loss = F.mse_loss(found, noise)
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(weights, 1.0)
-        optimiser.step()
-        losses.append(float(loss.detach()))
+    optimiser, tail, schedule = Optimiser([text, unet], lr, device), Tail(steps), DDPMScheduler(**SCHEDULE)
+    schedule.alphas_cumprod = schedule.alphas_cumprod.to(device)
+    last, empty = schedule.config.num_train_timesteps, token_ids(base, [""]).to(device)
+    rows, times = (torch.zeros(batch, dtype=torch.int64, device=device) for _ in range(2))
+    noise, drawn = torch.zeros_like(latents[rows]), torch.zeros(batch, device=device)
+
+    def compute() -> Tensor:
+        words = torch.where((drawn < 0.1)[:, None], empty, ids[rows])
+        found = unet(schedule.add_noise(latents[rows], noise, times), times, text(words)[0]).sample
+        return optimiser.step(F.mse_loss(found, noise))
+
+    step = Step(compute, device)
+    for number in range(steps):
+        optimiser.rate.fill_(lr * min(1.0, (number + 1) / (1 + min(100, steps // 10))) * max(0.05, 1 - number / steps))
+        rows.copy_(torch.randint(0, len(latents), (batch,), generator=random))
+        noise.copy_(torch.randn(noise.shape, generator=random))
+        times.copy_(torch.randint(0, last, (batch,), generator=random))
+        drawn.copy_(torch.rand(batch, generator=random))
+        tail.add(number, step())
     text.eval(), unet.eval()
-    tail = losses[-max(1, steps // 10) :]
-    return sum(tail) / len(tail)
+    return tail.mean()
 
 
 def train_base(data: PictureSet, out: Path, shape: BaseShape, options: argparse.Namespace) -> str:
@@ -136,8 +210,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--out", type=Path, required=True, help="new folder for the base")
     found.add_argument("--without", action="append", help="a category to leave out (default: those of the artists)")
     found.add_argument("--resolution", type=int, default=32)
-    found.add_argument("--vae-steps", type=int, default=700)
-    found.add_argument("--steps", type=int, default=4_000)
+    found.add_argument("--vae-steps", type=int, default=2_500)
+    found.add_argument("--steps", type=int, default=6_000)
     found.add_argument("--batch", type=int, default=16)
     found.add_argument("--lr", type=float, default=1e-3)
     found.add_argument("--seed", type=int, default=0)
