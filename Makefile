@@ -70,7 +70,7 @@ PYTEST := $(PRIVATE) $(PY) -m pytest
 .PHONY: test
 test: setup lint web/node_modules/.installed  ## all checks and tests, in two workers (WORKERS=n)
 	cd web && npm test
-	$(PYTEST) tests -n $(or $(WORKERS),2) --dist loadfile
+	$(PYTEST) tests -n $(or $(WORKERS),2) --dist loadfile --no-loadscope-reorder --durations=40
 
 .PHONY: test-contracts
 test-contracts: setup  ## contracts on a real local chain: unit, stateful, gas
