@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IModelRegistry} from "../../../../interfaces/IModelRegistry.sol";
 import {Parent} from "../../../../interfaces/PdfedTypes.sol";
+import {Contribution} from "../../../../contracts/libraries/Contribution.sol";
 import {Histogram} from "../../../../contracts/libraries/Histogram.sol";
 import {Models} from "../../../../contracts/libraries/Models.sol";
 import {Power} from "../../../../contracts/libraries/Power.sol";
@@ -10,6 +12,7 @@ import {VoterPay} from "../../../../contracts/libraries/VoterPay.sol";
 
 /// @title Properties of the pure maths, for `forge test` (random inputs) and for symbolic execution (`check_` functions)
 contract MathsTest {
+    using Contribution for IModelRegistry.Lineage;
     using Histogram for Histogram.Votes;
 
     uint256 private constant WAD = 1e18;
@@ -140,6 +143,39 @@ contract MathsTest {
         assert(second <= once + slack && once <= second + slack);
     }
 
+    // --------------------------------------------------------------------------------------------------- contribution
+
+    /// @dev What is split is conserved, to the unit, with any number of parents: Σ parts = amount.
+    function testFuzz_contribution_is_conserved(
+        uint88 amount,
+        uint64 heldPart,
+        uint8 gain,
+        int16 m,
+        uint16[2] memory bases,
+        int16[4] memory parents,
+        uint8 n
+    ) public pure {
+        IModelRegistry.Lineage memory l;
+        (l.gain, l.measured) = (gain, m);
+        (l.base, l.referenceBase) = (int40(uint40(bases[0] % 2_000)), int40(uint40(bases[1] % 2_000)));
+        l.parents = new IModelRegistry.Ancestor[](n % 5);
+        for (uint256 i; i < l.parents.length; ++i) {
+            l.parents[i] = IModelRegistry.Ancestor(uint32(i), parents[i]);
+        }
+        _conserved(l.earned(amount), amount);
+        bool lifted = Contribution.greatest(l.parents) > l.referenceBase; // else nothing is held for it
+        uint256 held = lifted ? heldPart : 0;
+        _conserved(l.inherited(amount, held), amount + held);
+    }
+
+    function _conserved(Contribution.Parts memory p, uint256 amount) private pure {
+        uint256 shares;
+        for (uint256 i; i < p.above.length; ++i) {
+            shares += p.above[i] + p.held[i];
+        }
+        assert(p.own + p.below == amount && shares == p.below);
+    }
+
     // ------------------------------------------------------------------------------------------------------ histogram
 
     /// @dev Quantile, total and yes weight against a plain sum over the votes; monotone in the share.
@@ -210,6 +246,17 @@ contract MathsTest {
                 assert(t.weight == whole && t.voters == 1 && t.yes == (value > tau ? whole : 0));
             }
         }
+    }
+
+    /// @dev Two of three are more than half, two of four are not.
+    function test_more_than_half_of_an_odd_weight() public {
+        _votes.add(3, 2);
+        _votes.add(9, 1);
+        Histogram.Votes memory votes = _votes;
+        assert(votes.median(3) == 3);
+        _votes.add(9, 1);
+        votes = _votes;
+        assert(votes.median(4) == 9);
     }
 
     function test_an_empty_histogram_reads_as_lowest() public view {

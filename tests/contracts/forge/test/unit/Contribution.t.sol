@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IRewardPool} from "../../../../../interfaces/IRewardPool.sol";
 import {Parent, Status, TaskParams} from "../../../../../interfaces/PdfedTypes.sol";
+import {Vm} from "../support/Vm.sol";
 import {World} from "../support/World.sol";
 
 /// @title Contribution is paid, not the last step: the attacks on rule 10, performed
@@ -208,6 +209,31 @@ contract ContributionTest is World {
         vm.assertEq(credit(bob), before + owed);
     }
 
+    /// @dev Genesis is above no base. Declared last, it stops no pour, gets no share, and no event speaks of one; and a single
+    ///      unit is shared like any amount.
+    function test_a_parent_that_is_not_above_the_base_gets_no_share() public {
+        uint256 x = whole(ann, only(0), -8, 14);
+        uint256 c = whole(thief, two(uint32(x), 5_000, 0), 14, 14);
+        pool.pour(c, c);
+        pool.pour(x, c);
+        give(stranger, 1);
+        vm.prank(stranger);
+        pool.payRoyalty(c, 1);
+        vm.recordLogs();
+        pool.pour(c, c);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        uint256 given;
+        for (uint256 i; i < logs.length; ++i) {
+            if (logs[i].topics[0] == IRewardPool.ShareGiven.selector) ++given;
+        }
+        vm.assertEq(given, 1);
+        vm.assertEq(pool.shareOf(x, c).above, 1);
+        uint256 before = credit(ann);
+        pool.pour(x, c);
+        vm.assertEq(credit(ann), before + 1);
+        vm.assertEq(pool.balances().committed, 0);
+    }
+
     /// @dev Another task, in which half of each author's part flows on along references.
     function _lines() private {
         TaskParams memory p = defaults();
@@ -280,8 +306,11 @@ contract ContributionTest is World {
     }
 
     /// @dev Of what left and right hold of c the root gets what is below them, from both.
-    function _drawn(uint256 c, uint256 toLeft, uint256 toRight) private {
+    function _drawn(uint256 c, uint256 toLeft, uint256 toRight, bool held) private {
         uint256 before = credit(bob);
+        uint256 rest = toLeft - toLeft * 4 / 8;
+        vm.expectEmit(address(pool));
+        emit IRewardPool.ShareGiven(c, left, root, held ? 0 : rest, held ? rest : 0);
         pool.pour(left, c);
         vm.assertEq(credit(bob), before + toLeft * 4 / 8, "of the 8 grains above the base 4 are its own");
         before = credit(cy);
@@ -302,7 +331,7 @@ contract ContributionTest is World {
         uint256 toLeft = below * 60 / 96;
         vm.assertEq(pool.shareOf(left, c).above, toLeft);
         vm.assertEq(pool.shareOf(right, c).above, below - toLeft);
-        _drawn(c, toLeft, below - toLeft);
+        _drawn(c, toLeft, below - toLeft, false);
     }
 
     /// @dev While c is open a rival becomes best, pressed to 3 of 24 grains: c's gain is 21, of which M backs 4. The other
@@ -319,7 +348,7 @@ contract ContributionTest is World {
         uint256 toLeft = held * 60 / 96;
         vm.assertEq(pool.shareOf(left, c).held, toLeft);
         vm.assertEq(pool.shareOf(right, c).held, held - toLeft);
-        _drawn(c, toLeft, held - toLeft);
+        _drawn(c, toLeft, held - toLeft, true);
     }
 
     /// @dev Its reference stays the base of a model that never was best, whatever was best when it was concluded.

@@ -372,6 +372,19 @@ contract OutcomeTest is World {
         vm.assertEq(registry.trend().tau, 1);
     }
 
+    /// @dev The threshold lies between the time of the reservation and q in one word; all of its bits are kept.
+    function test_a_reservation_keeps_its_threshold() public {
+        TaskParams memory p = defaults();
+        for (uint256 i; i < 2; ++i) {
+            p.startTau = i == 0 ? int8(-2) : int8(23);
+            _task(p);
+            IModelRegistry.Terms memory terms = registry.submission(open(ann, only(0))).terms;
+            vm.assertEq(terms.tau, p.startTau);
+            vm.assertEq(terms.q, 1 << 23);
+            vm.assertEq(terms.reservedAt, time());
+        }
+    }
+
     /// @dev Threshold and rate of an id are those of its reservation; the result of another moves the task's own meanwhile.
     function test_what_a_reservation_froze_counts() public {
         uint256 a = open(ann, only(0));

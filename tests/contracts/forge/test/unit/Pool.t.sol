@@ -65,6 +65,15 @@ contract PoolTest is World {
         pool.fund(0);
     }
 
+    /// @dev Not the account that pays for the transaction: a sponsor may be a contract.
+    function test_a_funding_names_the_sponsor() public {
+        give(sponsor, 5);
+        vm.expectEmit(address(pool));
+        emit IRewardPool.Funded(sponsor, 5);
+        vm.prank(sponsor);
+        pool.fund(5);
+    }
+
     // --------------------------------------------------------------------------------------------------------- drip
 
     /// @dev A hundredth of the funds is 0.5; a twentieth of the 30 that can vote on ann's models is 1.5.
