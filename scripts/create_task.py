@@ -23,6 +23,7 @@ import signing
 from pdfed_sdk.chain.calls import Call, FactoryCalls, TaskCalls, TaskParams, contract_call
 from pdfed_sdk.chain.deploy import Manifest, predict_task, read_genesis, read_task_entry, verify_task
 from pdfed_sdk.chain.erc20 import TokenCalls
+from pdfed_sdk.chain.money import Token
 from pdfed_sdk.chain.parameters import params_table, task_params
 from pdfed_sdk.errors import ConfigError, UsageError
 from pdfed_sdk.types import Address, ModelDigests, Task
@@ -41,7 +42,8 @@ def main(*argv: str) -> None:
     if not chosen.unchecked:
         _check(chosen, genesis, signer.address)
     token = TokenCalls(chosen.token or manifest.token or _no_token())
-    unit = 10 ** node.read(contract_call("TestToken", token.address, "decimals", [], lambda values: int(values[0])))
+    decimals = node.read(contract_call("TestToken", token.address, "decimals", [], lambda values: int(values[0])))
+    unit = 10**decimals
     params = parameters(chosen, token, signer.address, unit)
     nonce = hashlib.sha256(chosen.nonce.encode()).digest()
     task, exists = predict_task(node.provider, manifest, signer.address, params, nonce=nonce)
@@ -54,7 +56,7 @@ def main(*argv: str) -> None:
     if chosen.fund and not (exists and node.read(TaskCalls(task).balances()).unreleased):
         calls += _fund(node, signer.address, task, token, int(chosen.fund * unit), mint=chosen.mint)
 
-    rows = params_table(params)
+    rows = params_table(params, Token("tokens", decimals))
     signing.show(f"task {task.registry} on chain {node.chain_id} at {node.name}", [r[:2] for r in rows if not r[2]])
     signing.show("parameters, frozen for ever", [row for row in rows if row[2]])
     signing.show("plan", [("send", call.name) for call in calls] or [("nothing to do", "")])

@@ -44,7 +44,9 @@ def explain(client: PdfedClient, submission: int, *, from_block: int = 0) -> lis
             told += tell(reducer, event)
         reducer.apply(event)
     if submission == GENESIS or submission not in reducer.state.models:
-        raise UsageError(f"there is no submission {submission}", hint=f"ids are 1 … {len(reducer.state.models) - 1}")
+        last = len(reducer.state.models) - 1
+        known = f"ids are 1 … {last}" if last > 0 else "the task has no submission yet"
+        raise UsageError(f"there is no submission {submission}", hint=known)
     if reducer.state.faults:
         raise AuditFailed(f"the events break the rules: {reducer.state.faults[0]}", hint="run: pdfed audit")
     return told

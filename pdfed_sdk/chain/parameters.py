@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pdfed_sdk.buckets import HIGHEST
 from pdfed_sdk.chain.calls import ZERO_ADDRESS, TaskParams
+from pdfed_sdk.chain.money import UNITS, Token
 from pdfed_sdk.chain.reads import address
 from pdfed_sdk.errors import UsageError
 from pdfed_sdk.types import BPS, Address
@@ -54,7 +55,7 @@ def _life(params: TaskParams) -> int:
 
 
 PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("min_stake", 100, 100, 1, MOST_AMOUNT, "one unit of weight, in token units", amount=True),
+    Parameter("min_stake", 100, 100, 1, MOST_AMOUNT, "one unit of weight", amount=True),
     Parameter("submission_bond", 20, 20, 1, MOST_AMOUNT, "locked from reserve to finalise", amount=True),
     Parameter("scoring_fee", 10, 10, 1, MOST_AMOUNT, "paid by the author for its voters' pay", amount=True),
     Parameter("vote_bond_bps", 200, 200, 1, MOST_SLOTS, "vote bond, share of weight · min_stake"),
@@ -141,15 +142,18 @@ def check_params(params: TaskParams) -> None:
         )
 
 
-def params_table(params: TaskParams) -> list[tuple[str, str, str, str]]:
-    """(name, value, bounds, meaning) of every parameter, for plans on a terminal."""
+def params_table(params: TaskParams, token: Token = UNITS) -> list[tuple[str, str, str, str]]:
+    """(name, value, bounds, meaning) of every parameter, for people: amounts in whole tokens if the token is known."""
     places: list[Address] = [params.token, params.sponsor, params.guardian, params.eligibility]
     named = zip(("token", "sponsor", "guardian", "eligibility"), places, strict=True)
     rows = [(name, "none" if place == ZERO_ADDRESS else str(place), "", "") for name, place in named]
     for row in PARAMETERS:
         least, most = row.bounds(params)
         shown = "2^80 - 1" if most == MOST_AMOUNT else f"{most:,}"
-        rows.append((row.name, f"{getattr(params, row.name):,}", f"{least:,} to {shown}", row.meaning))
+        value = getattr(params, row.name)
+        told = token.show(value) if row.amount and token != UNITS else f"{value:,}"
+        bounds = f"{least:,} to {shown}{' units' if row.amount else ''}"
+        rows.append((row.name, told, bounds, row.meaning))
     rows.append(("objective", text32(params.objective), "", "the number the task minimises"))
     rows.append(("card_digest", "0x" + params.card_digest.hex(), "", "sha-256 of the task card"))
     return rows

@@ -88,13 +88,13 @@ def task_create(
 
         check_genesis(package or genesis.with_name(PACKAGE), digests, signer.address, TaskCard.read(card))
     changed = overrides_of([*(settings or []), *(former or [])])
-    unit = 10 ** deploy.check_sponsor(rpc, signer.address, token, 0).decimals
-    overrides: dict[str, Any] = {"card_digest": cid_of(card).digest, "unit": unit, **changed}
+    currency = deploy.check_sponsor(rpc, signer.address, token, 0)
+    overrides: dict[str, Any] = {"card_digest": cid_of(card).digest, "unit": 10**currency.decimals, **changed}
     if dry_run:
         test_token = token or "0x" + "11" * 20
         params = deploy.task_params(test_token, signer.address, profile=profile.value, **overrides)
         steps = [step.contract for step in deploy.plan_factory(token=not token)]
-        _show_plan(steps, params, as_json)
+        _show_plan(steps, params, currency, as_json)
         return
     manifest = deploy.deploy_factory(rpc, signer, token=not token, folder=deployments)
     open_store(store).put(card)
@@ -119,14 +119,14 @@ def overrides_of(items: list[str]) -> dict[str, int]:
     return found
 
 
-def _show_plan(steps: list[str], params: TaskParams, as_json: bool) -> None:
+def _show_plan(steps: list[str], params: TaskParams, token: Token, as_json: bool) -> None:
     from pdfed_sdk.chain.parameters import params_table
 
     data = {"created": False, "deploys_if_missing": steps, "params": asdict(params)}
 
     def show() -> None:
         out.print("dry run: nothing is sent; deploys where missing: " + ", ".join(steps))
-        show_table(params_table(params), ("parameter", "value", "bounds", "meaning"))
+        show_table(params_table(params, token), ("parameter", "value", "bounds", "meaning"))
 
     emit(data, as_json, show)
 
@@ -170,7 +170,8 @@ def task_show(task: TaskAddress, rpc: Rpc = LOCAL_RPC, as_json: Json = False) ->
             ("in escrow", token.show(totals.escrow)),
         ]
         show_table(rows, title=f"task {client.task.registry} on chain {client.chain_id}")
-        show_table(params_table(params), ("parameter", "value", "bounds", "meaning"), "\nparameters, fixed for good")
+        head = ("parameter", "value", "bounds", "meaning")
+        show_table(params_table(params, token), head, "\nparameters, fixed for good")
 
     emit(data, as_json, show)
 

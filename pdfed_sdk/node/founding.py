@@ -171,7 +171,8 @@ def found(
     StoreError, ConfigError."""
     store = open_store(store_uri, folder)
     card = store.put(made.card_file)
-    store.put(made.genesis.package.path)
+    for cid in (card, store.put(made.genesis.package.path)):
+        store.pin(cid)  # whatever quota the store has: without these nobody can begin
     tell(f"published the genesis as {made.genesis.package.cid} and the card as {card}")
     manifest = deploy.deploy_factory(rpc, signer, token=not token, folder=deployments)
     chosen: dict[str, Any] = {**made.windows, **wishes.parameters, "profile": wishes.profile, "unit": unit}

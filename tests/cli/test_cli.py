@@ -366,6 +366,7 @@ def test_task_show(signed: Cli, world: World):
     text = signed("task", "show").out
     assert any(line.startswith("commons ") and f" {data['token']['symbol']}" in line for line in text.splitlines())
     assert "reserve to last commit, s" in text
+    assert any(line.split()[:2] == ["min_stake", "100"] for line in text.splitlines()), "whole tokens"
     assert "…" not in text, "nothing is cut off in a pipe"
 
 
