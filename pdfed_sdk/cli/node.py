@@ -107,11 +107,18 @@ def leave(client: PdfedClient, token: Token) -> Any:
     account = client.account()
     ripe = bool(account.unbonding) and client.now() >= account.unbonding_at
     free = bool(account.stake) and (ripe or not account.unbonding)  # one request at a time
-    return {
+    done = {
         "withdraw": client.withdraw() if ripe else None,
         "request": client.request_unstake(account.stake) if free else None,
         "claim": client.claim() if account.credit else None,
     }
+    rest = client.account()
+    if rest.unbonding:
+        wait = max(0, rest.unbonding_at - client.now())
+        err.print(f"{token.show(rest.unbonding)} can be taken out in {wait:,} s: give this command again then")
+    if rest.locked:
+        err.print(f"{token.show(rest.locked)} are behind votes or models that are not settled: again after that")
+    return done
 
 
 @app.command("status")

@@ -59,6 +59,13 @@ def show_table(rows: Iterable[Sequence[Any]], columns: Sequence[str] = (), title
     out.print(table)
 
 
+def _said(record: logging.LogRecord) -> bool:
+    """Of a warning what it says, not which line of code said it."""
+    text = record.getMessage().splitlines()[0]
+    record.msg, record.args = text.partition("Warning: ")[2] or text, ()
+    return True
+
+
 def log_to_stderr(verbose: bool = False) -> None:
     logging.basicConfig(
         stream=sys.stderr,
@@ -67,5 +74,6 @@ def log_to_stderr(verbose: bool = False) -> None:
         datefmt="%H:%M:%S",
     )
     logging.captureWarnings(True)
+    logging.getLogger("py.warnings").addFilter(_said)
     for noisy in ("web3", "urllib3", "matplotlib", "PIL", "diffusers", "asyncio", "c2pa"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -51,7 +51,10 @@ def restore(backup: Path, home: Path, try_password: Callable[[Path], object]) ->
     with tempfile.TemporaryDirectory() as scratch:
         keystore = Path(scratch) / NAMES[0]
         keystore.write_bytes(files[NAMES[0]])
-        try_password(keystore)
+        try:
+            try_password(keystore)
+        except KeystoreError as error:
+            raise KeystoreError(error.message.replace(str(keystore), str(backup)), hint=error.hint) from error
     with storage_errors("restoring the home", home):
         for name, data in files.items():
             write_durably(home / name, data)

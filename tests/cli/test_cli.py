@@ -174,7 +174,9 @@ def test_leaving_takes_everything_out(signed: Cli, world: World, tmp_path: Path)
     assert asked.json["request"]["sent"]
     account = world.client(4).account()
     assert (account.stake, account.unbonding > 0) == (0, True)
-    assert not any(receipt["sent"] for receipt in signed(*leave).json.values())
+    early = signed(*leave)
+    assert not any(receipt["sent"] for receipt in early.json.values())
+    assert "can be taken out in" in early.err
     world.to(account.unbonding_at + 1)
     assert signed(*leave).json["withdraw"]["sent"]
     assert world.client(4).token_balance() == held + account.unbonding

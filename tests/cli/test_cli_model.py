@@ -204,7 +204,9 @@ def test_a_backup_brings_a_home_back_and_overwrites_nothing(cli: Cli, world: Wor
     assert cli("keys", "restore", backup, "--home", again).code == 2
     wrong = tmp_path / "wrong"
     wrong.write_text("wrong")
-    assert cli("keys", "restore", backup, "--home", tmp_path / "third", "--password-file", wrong).code == 14
+    refused = cli("keys", "restore", backup, "--home", tmp_path / "third", "--password-file", wrong)
+    assert refused.code == 14
+    assert "home.backup: the password is wrong" in refused.err.replace("\n", "")
     assert not (tmp_path / "third").exists()
     backup.write_bytes(backup.read_bytes()[:-30])
     assert cli("keys", "restore", backup, "--home", tmp_path / "third").code == 14
