@@ -15,6 +15,14 @@ def set_threads(count: int = 1) -> None:
     torch.set_num_threads(count)
 
 
+def at_a_time(device: torch.device, few: int, each: int) -> int:
+    """How many things of ``each`` bytes are computed at a time: ``few`` on a CPU, as many as fit into a sixteenth of
+    the memory of a GPU, which is quick with many only."""
+    if device.type == "cpu":
+        return few
+    return max(few, torch.cuda.get_device_properties(device).total_memory // 16 // each)
+
+
 def device_of(name: str) -> torch.device:
     """The device called "cpu", "cuda" (or "cuda:1"), or "auto": a GPU if one can be used. Errors: MlError."""
     if name == "auto":

@@ -12,13 +12,16 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from pdfed_sdk.errors import ExtractorMismatch, MlError
-from pdfed_sdk.ml.copies.encoders import Encoder, encoder_input, new_encoder, normalised, thumbnails
+from pdfed_sdk.ml.copies.encoders import Encoder, encoder_input, new_encoder, normalised, stored
 from pdfed_sdk.ml.copies.judge import Judge
 from pdfed_sdk.ml.copies.verifier import Prints, Verifier
+from pdfed_sdk.ml.device import at_a_time
 
 __all__ = ["DEFAULT_WEIGHTS", "Detector", "Prints", "save_detector"]
 
 DEFAULT_WEIGHTS = Path(__file__).parents[1] / "weights" / "fingerprint-small.safetensors"
+PICTURE = 1 << 20
+"""Bytes that the encoder needs for a picture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +64,7 @@ class Detector:
         return next(self.encoder.parameters()).device
 
     def to(self, device: torch.device) -> Detector:
-        """Compute there from now on; itself. What goes in and comes out stays on the CPU."""
+        """Compute there from now on; itself. Prints and scores lie there too."""
         self.encoder.to(device)
         self.verifier.to(device)
         self.judge.to(device)
@@ -69,13 +72,14 @@ class Detector:
 
     @torch.no_grad()
     def prints(self, images: Tensor) -> Prints:
-        """Fingerprint pictures (N, C, S, S) uint8, in blocks of at most 512 pictures or 32 million values."""
+        """Fingerprint pictures (N, C, S, S) uint8, in blocks of at most 512 pictures or 32 million values on a CPU."""
         parts = []
-        block = max(1, min(512, (1 << 25) // images[0].numel())) if len(images) else 1
-        for start in range(0, len(images), block):
-            some = images[start : start + block]
-            vectors, maps = self.encoder(normalised(encoder_input(some)).to(self.device))
-            parts.append(Prints(vectors.cpu(), self.verifier.descriptors(maps).cpu(), thumbnails(some)))
+        most = at_a_time(self.device, 512, PICTURE), at_a_time(self.device, 1 << 25, 8) // max(1, images[:1].numel())
+        for some in torch.split(images, max(1, min(most))):
+            here = some.to(self.device)
+            seen = encoder_input(here)
+            vectors, maps = self.encoder(normalised(seen))
+            parts.append(Prints(vectors, self.verifier.descriptors(maps), stored(seen[:, : images.shape[1]])))
         return Prints.joined(parts)
 
     @torch.no_grad()
@@ -86,19 +90,17 @@ class Detector:
     @torch.no_grad()
     def logits(self, query: Prints, item: Prints, block: int = 512) -> Tensor:
         """Eq. 4 before its sigmoid (N,)."""
-        rows = torch.split(torch.arange(len(query.vectors)), block)
-        there = self.device
+        count, there = len(query.vectors), self.device
         parts = [
-            self.verifier.logits(query.take(part).to(there), item.take(part).to(there)).cpu()
-            for part in rows
-            if len(part)
+            self.verifier.logits(query.part(start, block).to(there), item.part(start, block).to(there))
+            for start in range(0, count, block)
         ]
-        return torch.cat(parts) if parts else torch.empty(0)
+        return torch.cat(parts) if parts else torch.empty(0, device=there)
 
     @torch.no_grad()
     def judged(self, cues: Tensor) -> Tensor:
         """Probability (N,) float64 that pairs are copies, from their cues (N, CUES)."""
-        probability: Tensor = self.judge(cues.to(self.device)).cpu().double().sigmoid()
+        probability: Tensor = self.judge(cues).double().sigmoid()
         return probability
 
 

@@ -145,7 +145,12 @@ def sized(values: Tensor) -> Tensor:
 
 def thumbnails(images: Tensor) -> Tensor:
     """What the encoder sees of pictures (N, C, S, S) uint8, as uint8 (N, C, 32, 32)."""
-    return encoder_input(images)[:, : images.shape[1]].mul(255).round().to(torch.uint8)
+    return stored(encoder_input(images)[:, : images.shape[1]])
+
+
+def stored(pixels: Tensor) -> Tensor:
+    """Pixels in [0, 1] as uint8."""
+    return pixels.mul(255).round().to(torch.uint8)
 
 
 def normalised(pixels: Tensor) -> Tensor:

@@ -40,7 +40,8 @@ def _step(query: Tensor, tangents: Tensor) -> Tensor:
     target = _centred(query).flatten(1)[:, :, None]
     products = tangents @ tangents.transpose(1, 2)
     ridge = products.diagonal(dim1=1, dim2=2) * 1e-3 + 1e-3
-    share = torch.linalg.solve(products + torch.diag_embed(ridge), tangents @ target).squeeze(2)
+    found, _ = torch.linalg.solve_ex(products + torch.diag_embed(ridge), tangents @ target)
+    share = found.squeeze(2)
     gain = share[:, :1]
     step: Tensor = (share[:, 1:4] / gain.abs().clamp_min(0.1) * gain.sign()).clamp(-2, 2)
     return step
@@ -147,7 +148,7 @@ def _colours(seen: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:
     target, source = centred(seen), centred(item)
     products = source @ source.transpose(1, 2)
     ridge = torch.eye(products.shape[1], device=seen.device) * 1e-2
-    mixed = torch.linalg.solve(products + ridge, source @ target.transpose(1, 2))
+    mixed, _ = torch.linalg.solve_ex(products + ridge, source @ target.transpose(1, 2))
     left = (target - mixed.transpose(1, 2) @ source).square().mean(1).view(len(seen), SIDE, SIDE)
     varied = (target.square().mean(1).sum(1) / total[:, 0, 0]) + FAINT
     whole = left.sum((1, 2)) / total[:, 0, 0] / varied

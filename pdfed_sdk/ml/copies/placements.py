@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pdfed_sdk.ml.device import at_a_time
+
 SIDE = 32
 """Pixels of a side of the pictures that are laid on each other."""
 CELLS = 12
@@ -41,7 +43,9 @@ PRIOR = 64
 NOISE = 0.02
 """Variance of what noise does to a cell, in units of a window's variance."""
 MEMORY = 1 << 24
-"""Products of windows and training pictures held at a time."""
+"""Products of windows and training pictures held at a time on a CPU."""
+WINDOWED = 1 << 20
+"""Bytes that a query needs with all its windows."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +80,9 @@ def _views(mirrored: bool) -> list[tuple[float, bool]]:
 
 
 @cache
-def _rows(scale: float) -> Tensor:
+def _rows(scale: float, device: torch.device) -> Tensor:
     """(positions * CELLS, SIDE): the cells along a line of every window of a scale."""
-    return torch.cat([_line(scale, centre) for centre in GRIDS[scale]])
+    return torch.cat([_line(scale, centre) for centre in GRIDS[scale]]).to(device)
 
 
 @cache
@@ -97,7 +101,7 @@ def layers(values: Tensor) -> Tensor:
     """Grey and edges (n, 2, S, S) of pictures (n, C, S, S) in [0, 1]. Edges are the root of the slope over all
     channels, so that a change of hue, of contrast or of sign leaves them where they are."""
     grey = values.mean(1)
-    box = _box(values.shape[-1]).to(values.device)
+    box = _box(values.shape[-1], values.device)
     soft = box @ values @ box.T
     across = F.pad(soft[..., 2:] - soft[..., :-2], (1, 1))
     down = F.pad(soft[..., 2:, :] - soft[..., :-2, :], (0, 0, 1, 1))
@@ -106,20 +110,20 @@ def layers(values: Tensor) -> Tensor:
 
 
 @cache
-def _box(size: int) -> Tensor:
+def _box(size: int, device: torch.device) -> Tensor:
     """The mean of three pixels along a line, its ends repeated; (size, size)."""
     matrix, place = torch.zeros(size, size), torch.arange(size)
     for offset in (-1, 0, 1):
         source = (place + offset).clamp(0, size - 1)
         matrix.index_put_((place, source), torch.tensor(1 / 3), accumulate=True)
-    return matrix
+    return matrix.to(device)
 
 
 def _seen(layer: Tensor, mirrored: bool) -> Tensor:
     """(n, windows, CELLS * CELLS): what each window of a layer (n, S, S) shows, centred and of unit length."""
     parts = []
     for scale, flip in _views(mirrored):
-        rows = _rows(scale).to(layer.device)
+        rows = _rows(scale, layer.device)
         image = layer.flip(2) if flip else layer
         count = len(GRIDS[scale])
         cells = (rows @ image @ rows.T).view(len(layer), count, CELLS, count, CELLS)
@@ -154,14 +158,17 @@ class PlacedIndex:
             for layer, whole, mean in zip(both.unbind(1), wholes, self._means, strict=True)
         ]
         self._points = [self._vectors(whole, number) for number, whole in enumerate(wholes)]
+        self._held = at_a_time(both.device, MEMORY, 4)
 
     def _vectors(self, seen: Tensor, layer: int) -> Tensor:
         return F.normalize((seen - self._means[layer]) @ self._maps[layer], dim=-1)
 
     def blocks(self, count: int, mirrored: bool) -> list[Tensor]:
         """Rows of ``count`` queries, few enough at a time."""
-        products = len(all_windows(mirrored).scale) * len(self._points[0])
-        return list(torch.split(torch.arange(count), max(1, min(64, MEMORY // products))))
+        points = self._points[0]
+        products = len(all_windows(mirrored).scale) * len(points)
+        most = min(at_a_time(points.device, 64, WINDOWED), self._held // products)
+        return list(torch.split(torch.arange(count, device=points.device), max(1, most)))
 
     def windows(self, both: Tensor, mirrored: bool) -> list[Tensor]:
         """Vectors (n, windows, DIMS) of the layers (n, 2, S, S) of queries, one tensor a layer."""
@@ -171,7 +178,7 @@ class PlacedIndex:
         """Indices (n, count) of the training pictures most like each query in a layer through any window."""
         points = self._points[layer].T
         best = torch.full((len(vectors), points.shape[1]), -1.0, device=vectors.device)
-        for part in torch.split(vectors, max(1, MEMORY // best.numel()), dim=1):
+        for part in torch.split(vectors, max(1, self._held // best.numel()), dim=1):
             best = torch.maximum(best, (part @ points).amax(1))
         return best.topk(count, dim=1).indices
 

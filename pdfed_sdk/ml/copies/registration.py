@@ -55,29 +55,29 @@ def _inner(images: Tensor) -> Tensor:
 
 
 @cache
-def _blur_matrix(size: int, times: int) -> Tensor:
+def _blur_matrix(size: int, times: int, device: torch.device) -> Tensor:
     """The binomial 5-tap blur along a line of ``size`` pixels, ``times`` over, its ends repeated; (size, size)."""
     matrix = torch.zeros(size, size)
     for offset, weight in zip(range(-2, 3), (1, 4, 6, 4, 1), strict=True):
         source = (torch.arange(size) + offset).clamp(0, size - 1)
         matrix.index_put_((torch.arange(size), source), torch.tensor(weight / 16), accumulate=True)
-    power: Tensor = torch.linalg.matrix_power(matrix, times)
+    power: Tensor = torch.linalg.matrix_power(matrix, times).to(device)
     return power
 
 
 @cache
-def _slope_matrix(size: int) -> Tensor:
+def _slope_matrix(size: int, device: torch.device) -> Tensor:
     """Central differences along a line, 0 at its ends; (size, size)."""
     matrix = torch.zeros(size, size)
     inner = torch.arange(1, size - 1)
     matrix[inner, inner + 1], matrix[inner, inner - 1] = 0.5, -0.5
-    return matrix
+    return matrix.to(device)
 
 
 def _blurred(images: Tensor, times: int) -> Tensor:
     if not times:
         return images
-    matrix: Tensor = _blur_matrix(images.shape[-1], times).to(images.device)
+    matrix: Tensor = _blur_matrix(images.shape[-1], times, images.device)
     return matrix @ images @ matrix.T
 
 
@@ -85,7 +85,7 @@ def _tangents(images: Tensor) -> Tensor:
     """(N, 5, C * I * I), I the side without the rim: the picture, its change when shifted right, shifted down, zoomed
     and blurred, each centred channel by channel."""
     size = images.shape[-1]
-    slope, line = _slope_matrix(size).to(images.device), torch.linspace(-1, 1, size, device=images.device)
+    slope, line = _slope_matrix(size, images.device), torch.linspace(-1, 1, size, device=images.device)
     across, down = images @ slope.T, slope @ images
     every = [images, across, down, line * across + line[:, None] * down, _blurred(images, 1) - images]
     return torch.stack([_centred(part).flatten(1) for part in every], 1)
@@ -103,7 +103,7 @@ def _fit(query: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
     target = centred.flatten(1)[:, :, None]
     products = tangents @ tangents.transpose(1, 2)
     ridge = products.diagonal(dim1=1, dim2=2) * 1e-3 + 1e-3
-    found = torch.linalg.solve(products + torch.diag_embed(ridge), tangents @ target)
+    found, _ = torch.linalg.solve_ex(products + torch.diag_embed(ridge), tangents @ target)
     left = target - tangents.transpose(1, 2) @ found
     return left.view_as(centred), found.squeeze(2)
 

@@ -18,6 +18,7 @@ from pdfed_sdk.ml.copies.detector import Detector, Prints
 from pdfed_sdk.ml.copies.judge import CUES
 from pdfed_sdk.ml.copies.laid import laid_cues, refined, whole_cues
 from pdfed_sdk.ml.copies.placements import PlacedIndex, all_windows, layers
+from pdfed_sdk.ml.device import at_a_time
 from pdfed_sdk.ml.neighbours import nearest
 
 IDENTICAL = 1e-3
@@ -26,8 +27,8 @@ NEAR_TWIN = 0.05
 """Root mean square difference, of the range, of two pictures as the encoder sees them, below which they are one picture
 to any detector: what JPEG and noise do to a picture."""
 LEAST_THRESHOLD = 1e-6
-PAIRS = 256
-"""Pairs that are laid on each other at a time."""
+PAIRS, PAIR = 256, 1 << 19
+"""Pairs that are laid on each other at a time on a CPU, and the bytes that a pair needs."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,18 @@ class Queries:
     def take(self, index: Tensor) -> Queries:
         """The queries at ``index``."""
         return Queries(tuple(view.take(index) for view in self.views))
+
+    def seen(self, view: Tensor, index: Tensor) -> Prints:
+        """The queries at ``index`` (n,), each in its ``view`` (n,)."""
+        if len(self.views) == 1:
+            return self.views[0].take(index)
+        first, second = (each.take(index) for each in self.views)
+
+        def chosen(name: str) -> Tensor:
+            one, other = getattr(first, name), getattr(second, name)
+            return torch.where(view.view(-1, *[1] * (one.ndim - 1)) == 1, other, one)
+
+        return Prints(chosen("vectors"), chosen("descriptors"), chosen("thumbs"))
 
 
 @dataclass(frozen=True)
@@ -93,17 +106,22 @@ class CopyIndex:
     ) -> None:
         """``known``: prints of the training pictures. ``neighbours``: training pictures that each query is compared
         with. ``limits`` (N,): class thresholds; only pairs within that of the training picture are verified."""
-        self.detector, self.known, self.mirrored, self._limits = detector, known, mirrored, limits
+        there = detector.device
+        self.detector, self.known, self.mirrored = detector, known.to(there), mirrored
+        self._limits = None if limits is None else limits.to(there)
         self.neighbours = min(neighbours, len(known.vectors))
-        self._placed = PlacedIndex(self._layers(known.thumbs))
+        self._placed = PlacedIndex(self._layers(self.known.thumbs))
+        self._windows = all_windows(mirrored).to(there)
+        self._pairs = at_a_time(there, PAIRS, PAIR)
 
     def _layers(self, thumbs: Tensor) -> Tensor:
-        return torch.cat([layers(part.to(self.detector.device).float() / 255) for part in torch.split(thumbs, 1_024)])
+        return torch.cat([layers(part.float() / 255) for part in torch.split(thumbs, 1_024)])
 
     def queries(self, images: Tensor, prints: Callable[[Tensor], Prints] | None = None) -> Queries:
         """Prints of pictures (n, C, S, S) uint8; ``prints`` makes them if not the detector itself."""
         make = prints or self.detector.prints
-        return Queries((make(images), make(images.flip(3)))) if self.mirrored else Queries((make(images),))
+        views = (images, images.flip(3)) if self.mirrored else (images,)
+        return Queries(tuple(make(view).to(self.detector.device) for view in views))
 
     def search(self, queries: Queries, *, twins: bool = True) -> Search:
         """Each query's candidates, verified (3.2). Without ``twins`` training pictures that are near twins of the query
@@ -117,16 +135,17 @@ class CopyIndex:
         columns = found.index[rows, ranks]
         scores = self.detector.judged(self.cues(queries, found, rows, ranks))
         scores[same[rows, ranks]] = 1.0
-        best = torch.zeros(len(queries), dtype=torch.float64).scatter_reduce_(0, rows, scores, "amax")
+        best = scores.new_zeros(len(queries)).scatter_reduce_(0, rows, scores, "amax")
         gaps, first = found.distances.masked_fill(~found.valid, torch.inf).min(1)
         closest = found.index.gather(1, first[:, None]).squeeze(1)
-        return Search(rows, columns, found.distances[rows, ranks], scores, best, closest, gaps, found.twins)
+        result = (rows, columns, found.distances[rows, ranks], scores, best, closest, gaps, found.twins)
+        return Search(*(part.cpu() for part in result))
 
     def with_twins(self, queries: Queries) -> int:
         """How many of the index's own pictures, ``queries`` in its order, have a near twin among the others."""
         reach = min(2 * self.neighbours + 1, len(self.known.vectors))
         index = self._by_fingerprint(queries, reach)
-        others = index != torch.arange(len(queries))[:, None]
+        others = index != torch.arange(len(queries), device=index.device)[:, None]
         return int((self._near_twins(queries, index) & others).any(1).sum())
 
     def candidates(self, queries: Queries, *, twins: bool = True) -> Candidates:
@@ -142,7 +161,7 @@ class CopyIndex:
 
     def _block(self, queries: Queries, near: Tensor, count: int, twins: bool) -> Candidates:
         vectors = self._placed.windows(self._layers(queries.views[0].thumbs), self.mirrored)
-        placed = [self._placed.nearest(part, number, near.shape[1]).cpu() for number, part in enumerate(vectors)]
+        placed = [self._placed.nearest(part, number, near.shape[1]) for number, part in enumerate(vectors)]
         every = torch.stack([placed[0], near, placed[1]], 2).flatten(1)
         twin = self._near_twins(queries, every)
         passed = (every[:, :, None] == every[:, None, :]).tril(-1).any(2)
@@ -151,42 +170,39 @@ class CopyIndex:
         order = passed.to(torch.uint8).argsort(dim=1, stable=True)[:, :count]
         index, valid = every.gather(1, order), ~passed.gather(1, order)
         distances, view = self._distances(queries, index)
-        like = self._placed.likeness(vectors, index.to(self.detector.device))
-        return Candidates(
-            index, valid, distances, view, like.cosines.cpu(), like.window.cpu(), like.layer.cpu(), twin.any(1)
-        )
+        like = self._placed.likeness(vectors, index)
+        return Candidates(index, valid, distances, view, like.cosines, like.window, like.layer, twin.any(1))
 
     def cues(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Tensor:
         """What the judge sees (n, CUES) of pairs: query ``rows`` (n,) and its candidate ``ranks`` (n,)."""
         parts = [
-            self._cues(queries, found, some, rank).cpu()
-            for some, rank in zip(torch.split(rows, PAIRS), torch.split(ranks, PAIRS), strict=True)
+            self._cues(queries, found, some, rank)
+            for some, rank in zip(torch.split(rows, self._pairs), torch.split(ranks, self._pairs), strict=True)
             if len(some)
         ]
-        return torch.cat(parts) if parts else torch.empty(0, CUES)
+        return torch.cat(parts) if parts else torch.empty(0, CUES, device=self.detector.device)
 
     @torch.no_grad()
     def _cues(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Tensor:
-        there = self.detector.device
         columns = found.index[rows, ranks]
         once, again = torch.unique(rows, return_inverse=True)
-        query = queries.views[0].thumbs[once].to(there).float() / 255
+        query = queries.views[0].thumbs[once].float() / 255
         query, own = query[again], layers(query)[again]
-        item = self.known.thumbs[columns].to(there).float() / 255
-        place = all_windows(self.mirrored).take(found.window[rows, ranks]).to(there)
-        chosen = found.layer[rows, ranks].to(there)[:, None, None] == 1
+        item = self.known.thumbs[columns].float() / 255
+        place = self._windows.take(found.window[rows, ranks])
+        chosen = found.layer[rows, ranks][:, None, None] == 1
         both = layers(item)
         ours, theirs = (torch.where(chosen, part[:, 1], part[:, 0]) for part in (own, both))
         place = refined(ours, theirs, place)
         flips = place.mirrored[:, None, None, None]
-        others = found.valid[rows] & (torch.arange(found.index.shape[1]) != ranks[:, None])
+        others = found.valid[rows] & (torch.arange(found.index.shape[1], device=ranks.device) != ranks[:, None])
         rivals = found.cosines[rows].masked_fill(~others[:, :, None], 0).amax(1)
-        context = torch.cat([found.cosines[rows, ranks], rivals], 1).to(there)
+        context = torch.cat([found.cosines[rows, ranks], rivals], 1)
         return torch.cat(
             [
                 laid_cues(query, item, place, both),
                 whole_cues(torch.where(flips, query.flip(3), query), item, context),
-                self._verified(queries, rows, columns, place.mirrored.long().cpu()).to(there),
+                self._verified(queries, rows, columns, place.mirrored.long()),
             ],
             1,
         )
@@ -194,22 +210,15 @@ class CopyIndex:
     def _verified(self, queries: Queries, rows: Tensor, columns: Tensor, view: Tensor) -> Tensor:
         """Cosine of the fingerprints, as log distance from 1, and eq. 4 before its sigmoid, in the view (n,) of each
         pair; (n, 2)."""
-        result = torch.empty(len(rows), 2)
-        for number, prints in enumerate(queries.views):
-            chosen = (view == number).nonzero().squeeze(1)
-            if len(chosen):
-                query, item = prints.take(rows[chosen]), self.known.take(columns[chosen])
-                cosine = (query.vectors * item.vectors).sum(1)
-                result[chosen, 0] = ((1 - cosine).clamp_min(0) + 1e-3).log()
-                result[chosen, 1] = self.detector.logits(query, item)
-        return result
+        query, item = queries.seen(view, rows), self.known.take(columns)
+        cosine = (query.vectors * item.vectors).sum(1)
+        alike = ((1 - cosine).clamp_min(0) + 1e-3).log()
+        return torch.stack([alike, self.detector.logits(query, item, self._pairs)], 1)
 
     def _by_fingerprint(self, queries: Queries, count: int) -> Tensor:
         """The ``count`` nearest training pictures (n, count) by fingerprint in any view, each once."""
-        device = self.detector.device
-        known = self.known.vectors.to(device)
-        found = [nearest(view.vectors.to(device), known, count) for view in queries.views]
-        distances, index = (torch.cat([part[i].cpu() for part in found], 1) for i in (0, 1))
+        found = [nearest(view.vectors, self.known.vectors, count) for view in queries.views]
+        distances, index = (torch.cat([part[i] for part in found], 1) for i in (0, 1))
         index = index.gather(1, distances.argsort(dim=1, stable=True))
         earlier = (index[:, :, None] == index[:, None, :]).tril(-1).any(2)
         return index.gather(1, earlier.to(torch.uint8).argsort(dim=1, stable=True)[:, :count])
@@ -222,9 +231,8 @@ class CopyIndex:
 
     def _near_twins(self, queries: Queries, index: Tensor) -> Tensor:
         """Which training pictures ``index`` (n, k) are near twins of their query, as it is."""
-        near = torch.empty(index.shape, dtype=torch.bool)
-        for rank in range(index.shape[1]):
-            columns = index[:, rank]
+        near = torch.empty_like(index, dtype=torch.bool)
+        for rank, columns in enumerate(index.unbind(1)):
             gap = queries.views[0].thumbs.float() - self.known.thumbs[columns].float()
             same = (queries.views[0].vectors - self.known.vectors[columns]).norm(dim=1) <= IDENTICAL
             near[:, rank] = same | (gap.square().mean((1, 2, 3)).sqrt() <= 255 * NEAR_TWIN)

@@ -46,9 +46,13 @@ class Prints:
     descriptors: Tensor
     thumbs: Tensor
 
-    def take(self, index: Tensor) -> Prints:
+    def take(self, index: Tensor | slice) -> Prints:
         """The rows at ``index``."""
         return Prints(self.vectors[index], self.descriptors[index], self.thumbs[index])
+
+    def part(self, start: int, count: int) -> Prints:
+        """Up to ``count`` rows from ``start`` on."""
+        return self.take(slice(start, start + count))
 
     def to(self, device: torch.device) -> Prints:
         """The same on a device."""

@@ -19,9 +19,11 @@ from pdfed_sdk.errors import ExtractorMismatch, MlError
 from pdfed_sdk.ml.copies.detector import DEFAULT_WEIGHTS, Detector
 from pdfed_sdk.ml.copies.encoders import encoder_input, normalised
 from pdfed_sdk.ml.data import check_images
-from pdfed_sdk.ml.device import device_of
+from pdfed_sdk.ml.device import at_a_time, device_of
 
 LADDER = ("dinov2-vitl14", "efficientnet-lite0", "fingerprint", "pixels")
+PIXEL = 2_048
+"""Bytes that a network needs for a pixel that it sees."""
 DINOV2_VARIABLE = "PDFED_DINOV2_WEIGHTS"
 """Environment variable naming a file of DINOv2 ViT-L/14 weights."""
 
@@ -74,7 +76,8 @@ class Network:
         self, name: str, network: nn.Module, side: int, dim: int, sha256: str, device: torch.device, block: int = 64
     ) -> None:
         self.id, self.dim, self.weights_sha256 = name, dim, sha256
-        self._network, self._side, self._block = network.eval().requires_grad_(False), side, block
+        self._network, self._side = network.eval().requires_grad_(False), side
+        self._block = at_a_time(device, block, PIXEL * side**2)
         self._network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._device = device
         self._mean = torch.tensor([0.485, 0.456, 0.406], device=device).view(1, 3, 1, 1)
@@ -85,8 +88,8 @@ class Network:
         """(N, dim) float32."""
         check_images(images, "images")
         parts = []
-        for start in range(0, len(images), self._block):
-            pixels = images[start : start + self._block].to(self._device).float().div(255).expand(-1, 3, -1, -1)
+        for some in torch.split(images, self._block):
+            pixels = some.to(self._device).float().div(255).expand(-1, 3, -1, -1)
             pixels = F.interpolate(pixels, (self._side,) * 2, mode="bicubic", antialias=True, align_corners=False)
             features = self._network((pixels.clamp(0, 1) - self._mean) / self._std)
             parts.append(features.flatten(1).float().cpu())

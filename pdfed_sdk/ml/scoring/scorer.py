@@ -141,7 +141,7 @@ class Scorer:
         train = self.split.train
 
         def compute() -> dict[str, Tensor]:
-            return {"limits": class_thresholds(prints.vectors, train.labels)}
+            return {"limits": class_thresholds(prints.vectors.cpu(), train.labels)}
 
         what = f"thresholds {self.detector.sha256} {train.labels.tolist()}"
         return remembered(self._cache, what, train.images, compute)["limits"]
