@@ -18,7 +18,7 @@ def set_threads(count: int = 1) -> None:
 def at_a_time(device: torch.device, few: int, each: int) -> int:
     """How many things of ``each`` bytes are computed at a time: ``few`` on a CPU, as many as fit into a sixteenth of
     the memory of a GPU, which is quick with many only."""
-    if device.type == "cpu":
+    if device.type != "cuda":
         return few
     return max(few, torch.cuda.get_device_properties(device).total_memory // 16 // each)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from pdfed_sdk.ml.copies import detector, placements, search
 from pdfed_sdk.ml.copies.alterations import ALTERATIONS, altered
 from pdfed_sdk.ml.copies.corpus import photographs
 from pdfed_sdk.ml.copies.judge import CUES
@@ -16,6 +17,8 @@ from pdfed_sdk.ml.copies.named_sets import divided, grouped, read
 from pdfed_sdk.ml.copies.placements import PlacedIndex, Placements, all_windows, layers
 from pdfed_sdk.ml.copies.train_judge import Lesson, train_judge
 from pdfed_sdk.ml.data import reshape_images
+
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,27 @@ def test_cut_shifted_and_pasted_copies_are_found(scorer, splits):
     for copies, least in ((shifted, 36), (small, 36), (paste, 20)):
         found = scorer.score(copies.round().clamp(0, 255).to(torch.uint8))
         assert sum(pair.sample == pair.train for pair in found.pairs) >= least
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=gpu)])
+def test_few_at_a_time_find_what_many_find(splits, monkeypatch, device):
+    known = splits[0].train.images[:90]
+    shifted = torch.cat([known[:20, :, 1:], known[:20, :, -1:]], 2)
+    asked, found = torch.cat([shifted, known[:2], splits[1].train.images[:28]]), []
+    for factor in (1 / 64, 64):
+        for module in (detector, placements, search):
+            monkeypatch.setattr(module, "at_a_time", lambda there, few, each, factor=factor: max(1, int(few * factor)))
+        shipped = detector.Detector.load().to(torch.device(device))
+        index = search.CopyIndex(shipped, shipped.prints(known), 5)
+        queries = index.queries(asked)
+        found.append([index.search(queries, twins=twins) for twins in (True, False)])
+    for few, many in zip(*found, strict=True):
+        assert few.rows.equal(many.rows)
+        assert few.columns.equal(many.columns)
+        assert few.twins.equal(many.twins)
+        assert torch.allclose(few.scores, many.scores, atol=1e-5)
+        assert few.best.device == torch.device("cpu")
+    assert (found[0][0].best[:22] > 0.8).sum() >= 18
 
 
 # --- what the judge learns from ---

@@ -78,7 +78,8 @@ class Detector:
         for some in torch.split(images, max(1, min(most))):
             here = some.to(self.device)
             seen = encoder_input(here)
-            vectors, maps = self.encoder(normalised(seen))
+            with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+                vectors, maps = self.encoder(normalised(seen))
             parts.append(Prints(vectors, self.verifier.descriptors(maps), stored(seen[:, : images.shape[1]])))
         return Prints.joined(parts)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pdfed_sdk.ml.copies.placements import FAINT, SIDE, Placements, layers
-from pdfed_sdk.ml.copies.registration import _blurred, _centred, _tangents
+from pdfed_sdk.ml.copies.registration import _blurred, _centred, _tangents, coefficients
 
 ROUNDS = (3, 3, 1)
 """Blur of the layer in each step of refinement."""
@@ -37,11 +37,7 @@ def refined(query: Tensor, item: Tensor, place: Placements) -> Placements:
 
 def _step(query: Tensor, tangents: Tensor) -> Tensor:
     """Pixels (n, 3) that items must be moved right, down and outward to explain the queries, from their tangents."""
-    target = _centred(query).flatten(1)[:, :, None]
-    products = tangents @ tangents.transpose(1, 2)
-    ridge = products.diagonal(dim1=1, dim2=2) * 1e-3 + 1e-3
-    found, _ = torch.linalg.solve_ex(products + torch.diag_embed(ridge), tangents @ target)
-    share = found.squeeze(2)
+    share = coefficients(tangents, _centred(query).flatten(1))
     gain = share[:, :1]
     step: Tensor = (share[:, 1:4] / gain.abs().clamp_min(0.1) * gain.sign()).clamp(-2, 2)
     return step

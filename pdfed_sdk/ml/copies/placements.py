@@ -42,8 +42,8 @@ PRIOR = 64
 """Pictures that a featureless prior counts as, beside the node's own, in what pictures have in common."""
 NOISE = 0.02
 """Variance of what noise does to a cell, in units of a window's variance."""
-MEMORY = 1 << 24
-"""Products of windows and training pictures held at a time on a CPU."""
+PRODUCTS = 1 << 18
+"""Products of windows and training pictures held at a time on a CPU: they stay in its cache."""
 WINDOWED = 1 << 20
 """Bytes that a query needs with all its windows."""
 
@@ -158,17 +158,16 @@ class PlacedIndex:
             for layer, whole, mean in zip(both.unbind(1), wholes, self._means, strict=True)
         ]
         self._points = [self._vectors(whole, number) for number, whole in enumerate(wholes)]
-        self._held = at_a_time(both.device, MEMORY, 4)
+        self._held = at_a_time(both.device, PRODUCTS, 4)
 
     def _vectors(self, seen: Tensor, layer: int) -> Tensor:
         return F.normalize((seen - self._means[layer]) @ self._maps[layer], dim=-1)
 
-    def blocks(self, count: int, mirrored: bool) -> list[Tensor]:
+    def blocks(self, count: int) -> list[Tensor]:
         """Rows of ``count`` queries, few enough at a time."""
         points = self._points[0]
-        products = len(all_windows(mirrored).scale) * len(points)
-        most = min(at_a_time(points.device, 64, WINDOWED), self._held // products)
-        return list(torch.split(torch.arange(count, device=points.device), max(1, most)))
+        most = at_a_time(points.device, 64, WINDOWED)
+        return list(torch.split(torch.arange(count, device=points.device), most))
 
     def windows(self, both: Tensor, mirrored: bool) -> list[Tensor]:
         """Vectors (n, windows, DIMS) of the layers (n, 2, S, S) of queries, one tensor a layer."""
@@ -176,11 +175,14 @@ class PlacedIndex:
 
     def nearest(self, vectors: Tensor, layer: int, count: int) -> Tensor:
         """Indices (n, count) of the training pictures most like each query in a layer through any window."""
-        points = self._points[layer].T
-        best = torch.full((len(vectors), points.shape[1]), -1.0, device=vectors.device)
-        for part in torch.split(vectors, max(1, self._held // best.numel()), dim=1):
-            best = torch.maximum(best, (part @ points).amax(1))
-        return best.topk(count, dim=1).indices
+        width = max(1, self._held // vectors.shape[1])
+        best = [self._best(vectors, points) for points in torch.split(self._points[layer], width)]
+        return torch.cat(best, 1).topk(count, dim=1).indices
+
+    def _best(self, vectors: Tensor, points: Tensor) -> Tensor:
+        """Highest cosines (n, p) of queries and points (p, DIMS) through any window."""
+        height = max(1, self._held // (vectors.shape[1] * len(points)))
+        return torch.cat([(part @ points.T).amax(1) for part in torch.split(vectors, height)])
 
     def likeness(self, vectors: list[Tensor], index: Tensor) -> Likeness:
         """Of the training pictures ``index`` (n, k)."""

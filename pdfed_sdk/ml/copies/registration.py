@@ -35,17 +35,17 @@ def registration(query: Tensor, item: Tensor) -> Tensor:
     Log shares of the query's variance that remain, whole and in the worst square, by blur; log variance of both; log
     contrast and pixels moved. One direction: `registration(item, query)` is the other.
     """
-    levels = {times: _blurred(query, times) for times in LEVELS}
-    _, share = _fit(levels[LEVELS[-1]], _blurred(item, LEVELS[-1]))
+    targets = {times: _centred(_blurred(query, times)) for times in LEVELS}
+    _, share = _fit(targets[LEVELS[-1]], _blurred(item, LEVELS[-1]))
     moved, distance = _move(item, share)
     cues = []
-    for times, target in levels.items():
+    for times, target in targets.items():
         left, share = _fit(target, _blurred(moved, times))
-        spread = _inner(target).var((2, 3)).mean(1) + FAINT
+        spread = _variance(target) + FAINT
         squares = left.square().mean(1, keepdim=True)
         worst = F.avg_pool2d(squares, BLOCK, STEP).flatten(1).amax(1)
         cues += [(squares.mean((1, 2, 3)) / spread + 1e-5).log(), (worst / spread + 1e-5).log()]
-    cues += [(_inner(images).var((2, 3)).mean(1) + FAINT).log() for images in (query, item)]
+    cues += [(_variance(part) + FAINT).log() for part in (targets[0], _centred(item))]
     return torch.stack([*cues, share[:, 0].abs().clamp(0.1, 10).log(), distance], 1)
 
 
@@ -65,15 +65,6 @@ def _blur_matrix(size: int, times: int, device: torch.device) -> Tensor:
     return power
 
 
-@cache
-def _slope_matrix(size: int, device: torch.device) -> Tensor:
-    """Central differences along a line, 0 at its ends; (size, size)."""
-    matrix = torch.zeros(size, size)
-    inner = torch.arange(1, size - 1)
-    matrix[inner, inner + 1], matrix[inner, inner - 1] = 0.5, -0.5
-    return matrix.to(device)
-
-
 def _blurred(images: Tensor, times: int) -> Tensor:
     if not times:
         return images
@@ -85,10 +76,14 @@ def _tangents(images: Tensor) -> Tensor:
     """(N, 5, C * I * I), I the side without the rim: the picture, its change when shifted right, shifted down, zoomed
     and blurred, each centred channel by channel."""
     size = images.shape[-1]
-    slope, line = _slope_matrix(size, images.device), torch.linspace(-1, 1, size, device=images.device)
-    across, down = images @ slope.T, slope @ images
-    every = [images, across, down, line * across + line[:, None] * down, _blurred(images, 1) - images]
-    return torch.stack([_centred(part).flatten(1) for part in every], 1)
+    line = torch.linspace(-1, 1, size, device=images.device)[RIM:-RIM]
+    before, after = slice(RIM - 1, -RIM - 1), slice(RIM + 1, size - RIM + 1)
+    across = (images[..., RIM:-RIM, after] - images[..., RIM:-RIM, before]) * 0.5
+    down = (images[..., after, RIM:-RIM] - images[..., before, RIM:-RIM]) * 0.5
+    blurred = _inner(_blurred(images, 1) - images)
+    every = images.new_empty(len(images), 5, *images.shape[1:])[..., RIM:-RIM, RIM:-RIM]
+    torch.stack([_inner(images), across, down, line * across + line[:, None] * down, blurred], 1, out=every)
+    return (every - every.mean((3, 4), keepdim=True)).flatten(2)
 
 
 def _centred(images: Tensor) -> Tensor:
@@ -97,15 +92,25 @@ def _centred(images: Tensor) -> Tensor:
     return inside - inside.mean((2, 3), keepdim=True)
 
 
-def _fit(query: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+def _variance(centred: Tensor) -> Tensor:
+    """Mean variance of the channels (N,)."""
+    return centred.square().sum((2, 3)).mean(1) / (centred[0, 0].numel() - 1)
+
+
+def _fit(centred: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
     """Least squares of the centred query on the item's tangents: (what remains (N, C, I, I), coefficients (N, 5))."""
-    tangents, centred = _tangents(item), _centred(query)
-    target = centred.flatten(1)[:, :, None]
+    tangents, target = _tangents(item), centred.flatten(1)
+    found = coefficients(tangents, target)
+    left = torch.baddbmm(target[:, None], found[:, None], tangents, alpha=-1)
+    return left.view_as(centred), found
+
+
+def coefficients(tangents: Tensor, target: Tensor) -> Tensor:
+    """How much of each of the tangents (N, k, D) makes the target (N, D), by least squares with a ridge; (N, k)."""
     products = tangents @ tangents.transpose(1, 2)
     ridge = products.diagonal(dim1=1, dim2=2) * 1e-3 + 1e-3
-    found, _ = torch.linalg.solve_ex(products + torch.diag_embed(ridge), tangents @ target)
-    left = target - tangents.transpose(1, 2) @ found
-    return left.view_as(centred), found.squeeze(2)
+    found, _ = torch.linalg.solve_ex(products + torch.diag_embed(ridge), tangents @ target[:, :, None])
+    return found.squeeze(2)
 
 
 def _move(item: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:

@@ -48,13 +48,12 @@ class Queries:
         """The queries at ``index`` (n,), each in its ``view`` (n,)."""
         if len(self.views) == 1:
             return self.views[0].take(index)
-        first, second = (each.take(index) for each in self.views)
-
-        def chosen(name: str) -> Tensor:
-            one, other = getattr(first, name), getattr(second, name)
-            return torch.where(view.view(-1, *[1] * (one.ndim - 1)) == 1, other, one)
-
-        return Prints(chosen("vectors"), chosen("descriptors"), chosen("thumbs"))
+        first, second = (vars(each.take(index)) for each in self.views)
+        chosen = {
+            name: torch.where(view.view(-1, *[1] * (part.ndim - 1)) == 1, second[name], part)
+            for name, part in first.items()
+        }
+        return Prints(**chosen)
 
 
 @dataclass(frozen=True)
@@ -154,8 +153,7 @@ class CopyIndex:
         reach = count if twins else min(2 * count + 1, len(self.known.vectors))
         near = self._by_fingerprint(queries, reach)
         parts = [
-            self._block(queries.take(rows), near[rows], count, twins)
-            for rows in self._placed.blocks(len(queries), self.mirrored)
+            self._block(queries.take(rows), near[rows], count, twins) for rows in self._placed.blocks(len(queries))
         ]
         return Candidates(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Candidates)))
 
