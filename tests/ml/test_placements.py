@@ -119,23 +119,23 @@ def test_cut_shifted_and_pasted_copies_are_found(scorer, splits):
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=gpu)])
 def test_few_at_a_time_find_what_many_find(splits, monkeypatch, device):
-    known = splits[0].train.images[:90]
-    shifted = torch.cat([known[:20, :, 1:], known[:20, :, -1:]], 2)
-    asked, found = torch.cat([shifted, known[:2], splits[1].train.images[:28]]), []
-    for factor in (1 / 64, 64):
+    known = splits[0].train.images[:60]
+    shifted = torch.cat([known[:10, :, 1:], known[:10, :, -1:]], 2)
+    asked, found = torch.cat([shifted, known[:2], splits[1].train.images[:12]]), []
+    for factor in (1 / 32, 32):
         for module in (detector, placements, search):
             monkeypatch.setattr(module, "at_a_time", lambda there, few, each, factor=factor: max(1, int(few * factor)))
         shipped = detector.Detector.load().to(torch.device(device))
         index = search.CopyIndex(shipped, shipped.prints(known), 5)
         queries = index.queries(asked)
-        found.append([index.search(queries, twins=twins) for twins in (True, False)])
-    for few, many in zip(*found, strict=True):
-        assert few.rows.equal(many.rows)
-        assert few.columns.equal(many.columns)
-        assert few.twins.equal(many.twins)
-        assert torch.allclose(few.scores, many.scores, atol=1e-5)
-        assert few.best.device == torch.device("cpu")
-    assert (found[0][0].best[:22] > 0.8).sum() >= 18
+        found.append(index.search(queries))
+    few, many = found
+    assert few.rows.equal(many.rows)
+    assert few.columns.equal(many.columns)
+    assert few.twins.equal(many.twins)
+    assert torch.allclose(few.scores, many.scores, atol=1e-5)
+    assert few.best.device == torch.device("cpu")
+    assert (few.best[:12] > 0.8).sum() >= 10
 
 
 # --- what the judge learns from ---
