@@ -34,7 +34,7 @@ from torch.nn import functional as F
 from benchmarks.machine import processor
 from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml import set_threads
-from pdfed_sdk.ml.copies.augment import jpeg_roundtrip
+from pdfed_sdk.ml.copies.augment import between, jpeg_roundtrip, placed
 from pdfed_sdk.ml.copies.detector import DEFAULT_WEIGHTS, Detector
 from pdfed_sdk.ml.copies.named_sets import SETS, Part, divided, grouped, read
 from pdfed_sdk.ml.copies.search import CopyIndex, Search
@@ -49,24 +49,10 @@ Strength = Callable[[Tensor, Tensor, Generator], Tensor]
 """Pictures (n, C, S, S) in [0, 1] and as many others, which they may be pasted on or blended with -> copies."""
 
 
-def between(count: int, low: float, high: float, random: Generator) -> Tensor:
-    """(count, 1, 1, 1) numbers."""
-    return (torch.rand(count, generator=random) * (high - low) + low).view(-1, 1, 1, 1)
-
-
 def either(count: int, less: tuple[float, float], more: tuple[float, float], random: Generator) -> Tensor:
     """A number of one range or of the other, each as often."""
     low, high = between(count, *less, random), between(count, *more, random)
     return torch.where(torch.rand(count, 1, 1, 1, generator=random) < 0.5, low, high)
-
-
-def moved(images: Tensor, scale: Tensor, right: Tensor, down: Tensor, fill: str = "border") -> Tensor:
-    """Each output pixel at (x, y) in [-1, 1] is the picture at (scale x + right, scale y + down)."""
-    theta = torch.zeros(len(images), 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = scale.flatten()
-    theta[:, 0, 2], theta[:, 1, 2] = right.flatten(), down.flatten()
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode=fill, align_corners=False)
 
 
 def exact(images: Tensor, others: Tensor, random: Generator) -> Tensor:
@@ -86,7 +72,7 @@ def crop(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     cut = torch.rand(count, 1, 1, 1, generator=random) < 0.5
     scale = torch.where(cut, 1 - share, torch.ones_like(share))
     way = [torch.where(cut, side[:, i].view(-1, 1, 1, 1), 2 * side[:, i].sign().view(-1, 1, 1, 1)) for i in (0, 1)]
-    return moved(images, scale, share * way[0], share * way[1])
+    return placed(images, scale, share * way[0], share * way[1])
 
 
 def brightness(images: Tensor, others: Tensor, random: Generator) -> Tensor:
@@ -129,7 +115,7 @@ def pasted(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     side = between(len(images), 0.6, 0.8, random)
     right, down = ((1 - side) * between(len(images), -1, 1, random) for _ in range(2))
     small, inside = (
-        moved(part, 1 / side, -right / side, -down / side, "zeros") for part in (images, torch.ones_like(images))
+        placed(part, 1 / side, -right / side, -down / side, "zeros") for part in (images, torch.ones_like(images))
     )
     return torch.where(inside > 0.5, small, others)
 

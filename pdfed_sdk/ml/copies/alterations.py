@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from pdfed_sdk.ml.copies.augment import degrade, jpeg_roundtrip
+from pdfed_sdk.ml.copies.augment import between, degrade, jpeg_roundtrip, placed
 
 Alteration = Callable[[Tensor, Tensor, Generator], Tensor]
 """Pictures and as many others, which they may be laid on -> altered pictures."""
@@ -32,43 +32,30 @@ def altered(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     return result
 
 
-def _between(count: int, low: float, high: float, random: Generator) -> Tensor:
-    return (torch.rand(count, generator=random) * (high - low) + low).view(-1, 1, 1, 1)
-
-
-def _placed(images: Tensor, scale: Tensor, right: Tensor, down: Tensor, fill: str) -> Tensor:
-    """Each output pixel at (x, y) in [-1, 1] is the picture at (scale x + right, scale y + down)."""
-    theta = torch.zeros(len(images), 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = scale.flatten()
-    theta[:, 0, 2], theta[:, 1, 2] = right.flatten(), down.flatten()
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode=fill, align_corners=False)
-
-
 def _moved(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     """Cut by up to 15 % and enlarged, or shifted by up to 12 %."""
     count = len(images)
     cut = torch.rand(count, 1, 1, 1, generator=random) < 0.5
-    share = torch.where(cut, _between(count, 0.02, 0.15, random), torch.zeros(1))
-    reach = torch.where(cut, share, _between(count, 0.05, 0.24, random))
-    right, down = (reach * _between(count, -1, 1, random) for _ in range(2))
-    return _placed(images, 1 - share, right, down, "border")
+    share = torch.where(cut, between(count, 0.02, 0.15, random), torch.zeros(1))
+    reach = torch.where(cut, share, between(count, 0.05, 0.24, random))
+    right, down = (reach * between(count, -1, 1, random) for _ in range(2))
+    return placed(images, 1 - share, right, down)
 
 
 def _pasted(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     """At 55-90 % of the side, somewhere on another picture."""
     count = len(images)
-    side = _between(count, 0.55, 0.9, random)
-    right, down = ((1 - side) * _between(count, -1, 1, random) for _ in range(2))
+    side = between(count, 0.55, 0.9, random)
+    right, down = ((1 - side) * between(count, -1, 1, random) for _ in range(2))
     small, inside = (
-        _placed(part, 1 / side, -right / side, -down / side, "zeros") for part in (images, torch.ones_like(images))
+        placed(part, 1 / side, -right / side, -down / side, "zeros") for part in (images, torch.ones_like(images))
     )
     return torch.where(inside > 0.5, small, others)
 
 
 def _blended(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     """With 15-40 % of another picture."""
-    return images + _between(len(images), 0.15, 0.4, random) * (others - images)
+    return images + between(len(images), 0.15, 0.4, random) * (others - images)
 
 
 def _mirrored(images: Tensor, others: Tensor, random: Generator) -> Tensor:
@@ -79,17 +66,17 @@ def _lossy(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     """JPEG of quality 30-90, and noise of up to 8 %."""
     quality = torch.randint(30, 91, (len(images),), generator=random)
     values = jpeg_roundtrip(images, quality.tolist())
-    return values + _between(len(images), 0, 0.08, random) * torch.randn(images.shape, generator=random)
+    return values + between(len(images), 0, 0.08, random) * torch.randn(images.shape, generator=random)
 
 
 def _lit(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     """Times 0.45-1.7, to the power of 0.5-2, or with 0.4-1.9 of its contrast."""
     count = len(images)
     kind = torch.randint(0, 3, (count, 1, 1, 1), generator=random)
-    stretch = torch.exp(_between(count, -0.7, 0.7, random))
-    bright = images * _between(count, 0.45, 1.7, random)
+    stretch = torch.exp(between(count, -0.7, 0.7, random))
+    bright = images * between(count, 0.45, 1.7, random)
     mean = images.mean((1, 2, 3), keepdim=True)
-    contrast = (images - mean) * _between(count, 0.4, 1.9, random) + mean
+    contrast = (images - mean) * between(count, 0.4, 1.9, random) + mean
     return torch.where(kind == 0, bright, torch.where(kind == 1, images.clamp_min(1e-6) ** stretch, contrast))
 
 
@@ -99,9 +86,9 @@ def _recoloured(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     count = len(images)
     rare = torch.rand(count, 1, 1, 1, generator=random) < 0.2
     if images.shape[1] == 1:
-        return torch.where(rare, 1 - images, images.clamp_min(1e-6) ** torch.exp(_between(count, -0.7, 0.7, random)))
+        return torch.where(rare, 1 - images, images.clamp_min(1e-6) ** torch.exp(between(count, -0.7, 0.7, random)))
     grey = images.mean(1, keepdim=True)
-    turn, rich = _between(count, -1.9, 1.9, random), _between(count, 0.3, 1.4, random)
+    turn, rich = between(count, -1.9, 1.9, random), between(count, 0.3, 1.4, random)
     chroma = images - grey
     beside = (chroma.roll(1, 1) - chroma.roll(2, 1)) / 3**0.5
     turned = grey + rich * (chroma * turn.cos() + beside * turn.sin())

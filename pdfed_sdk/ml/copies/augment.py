@@ -33,6 +33,21 @@ def degrade(images: Tensor, random: Generator, *, strength: float | Tensor = 1.0
     return values
 
 
+def between(count: int, low: float, high: float, random: Generator) -> Tensor:
+    """Uniform numbers (count, 1, 1, 1)."""
+    return (torch.rand(count, generator=random) * (high - low) + low).view(-1, 1, 1, 1)
+
+
+def placed(images: Tensor, scale: Tensor, right: Tensor, down: Tensor, fill: str = "border") -> Tensor:
+    """Each output pixel at (x, y) in [-1, 1] is the picture at (scale x + right, scale y + down); beyond its edges that
+    is what grid_sample calls ``fill``."""
+    theta = torch.zeros(len(images), 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = scale.flatten()
+    theta[:, 0, 2], theta[:, 1, 2] = right.flatten(), down.flatten()
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode=fill, align_corners=False)
+
+
 def jpeg_roundtrip(images: Tensor, quality: list[int]) -> Tensor:
     """Each picture through a JPEG file of its quality."""
     from PIL import Image
@@ -47,20 +62,12 @@ def jpeg_roundtrip(images: Tensor, quality: list[int]) -> Tensor:
     return torch.stack(result)
 
 
-def _uniform(count: int, low: float, high: float, random: Generator) -> Tensor:
-    return (torch.rand(count, generator=random) * (high - low) + low).view(-1, 1, 1, 1)
-
-
 def _warp(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
     """Shift by up to 2 px in 32 and scale by up to 8 %."""
     count = len(images)
-    scale = 1 + (_uniform(count, -0.08, 0.08, random) * strength).view(-1)
+    scale = 1 + between(count, -0.08, 0.08, random) * strength
     shift = (torch.rand(count, 2, generator=random) * 2 - 1) * (2 * 2 / 32) * strength.view(-1, 1)
-    theta = torch.zeros(count, 2, 3)
-    theta[:, 0, 0] = theta[:, 1, 1] = scale
-    theta[:, :, 2] = shift
-    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    return placed(images, scale, *shift.unbind(1))
 
 
 def _blur(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
@@ -69,7 +76,7 @@ def _blur(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
     row = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     kernel = (row[:, None] * row[None, :]).expand(channels, 1, 5, 5)
     blurred = F.conv2d(F.pad(images, (2, 2, 2, 2), mode="replicate"), kernel, groups=channels)
-    share = _uniform(len(images), 0, 1, random) * strength
+    share = between(len(images), 0, 1, random) * strength
     return images + share * (blurred - images)
 
 
@@ -85,13 +92,13 @@ def _resolution(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
 def _jitter(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
     """Contrast 0.6-1.3, brightness +-0.15, each channel a little."""
     count, channels = images.shape[:2]
-    contrast = 1 + _uniform(count, -0.4, 0.3, random) * strength
-    bright = _uniform(count, -0.15, 0.15, random) * strength
-    tint = _uniform(count * channels, -0.08, 0.08, random).view(count, channels, 1, 1) * strength
+    contrast = 1 + between(count, -0.4, 0.3, random) * strength
+    bright = between(count, -0.15, 0.15, random) * strength
+    tint = between(count * channels, -0.08, 0.08, random).view(count, channels, 1, 1) * strength
     mean = images.mean((1, 2, 3), keepdim=True)
     return ((images - mean) * contrast + mean + bright + tint).clamp(0, 1)
 
 
 def _noise(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
-    sigma = _uniform(len(images), 0, 0.15, random) * strength
+    sigma = between(len(images), 0, 0.15, random) * strength
     return (images + sigma * torch.randn(images.shape, generator=random)).clamp(0, 1)

@@ -109,7 +109,7 @@ def coefficients(tangents: Tensor, target: Tensor) -> Tensor:
     """How much of each of the tangents (N, k, D) makes the target (N, D), by least squares with a ridge; (N, k)."""
     products = tangents @ tangents.transpose(1, 2)
     ridge = products.diagonal(dim1=1, dim2=2) * 1e-3 + 1e-3
-    found, _ = torch.linalg.solve_ex(products + torch.diag_embed(ridge), tangents @ target[:, :, None])
+    found: Tensor = torch.linalg.solve_ex(products + torch.diag_embed(ridge), tangents @ target[:, :, None]).result
     return found.squeeze(2)
 
 
