@@ -67,7 +67,7 @@ def _warp(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
     count = len(images)
     scale = 1 + between(count, -0.08, 0.08, random) * strength
     shift = (torch.rand(count, 2, generator=random) * 2 - 1) * (2 * 2 / 32) * strength.view(-1, 1)
-    return placed(images, scale, *shift.unbind(1))
+    return placed(images, scale, shift[:, 0], shift[:, 1])
 
 
 def _blur(images: Tensor, random: Generator, strength: Tensor) -> Tensor:
