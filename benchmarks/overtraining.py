@@ -212,7 +212,7 @@ class Arm:
         found: dict[str, Any] = {
             "shown": now.pictures,
             "passes": now.pictures / len(train_part),
-            "loss": now.loss,
+            "loss": now.loss if math.isfinite(now.loss) else None,  # read from a GPU now and then
             "validation": self.watch.last,
             "copies": float(copies(images, train_part).float().mean()),
             "qn": report.qn,

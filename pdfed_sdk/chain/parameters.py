@@ -5,7 +5,7 @@ One table serves checks, documentation and the plans that scripts print.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -83,6 +83,15 @@ PARAMETERS: tuple[Parameter, ...] = (
 NAMES = tuple(field.name for field in fields(TaskParams))
 
 
+def check_name(name: str, known: Sequence[str]) -> None:
+    """UsageError with a suggestion if ``name`` is none of the parameters that are ``known`` here."""
+    if name not in known:
+        close = get_close_matches(name, known, n=1)
+        raise UsageError(
+            f"there is no task parameter {name!r}", hint=f"did you mean {close[0]}?" if close else "see PARAMETERS"
+        )
+
+
 def task_params(
     token: str,
     sponsor: str,
@@ -99,11 +108,7 @@ def task_params(
     if profile not in ("development", "public"):
         raise UsageError(f"profile {profile!r} is neither development nor public")
     for name in overrides:
-        if name not in NAMES:
-            close = get_close_matches(name, NAMES, n=1)
-            raise UsageError(
-                f"there is no task parameter {name!r}", hint=f"did you mean {close[0]}?" if close else "see PARAMETERS"
-            )
+        check_name(name, NAMES)
     values: dict[str, Any] = {
         row.name: (row.development if profile == "development" else row.public) * (unit if row.amount else 1)
         for row in PARAMETERS

@@ -108,10 +108,13 @@ def task_create(
 
 
 def overrides_of(items: list[str]) -> dict[str, int]:
-    """Parameters of a task from ``--set NAME=VALUE``."""
+    """Parameters of a task from ``--set NAME=VALUE``. UsageError: none of that name, or not a number."""
+    from pdfed_sdk.chain.parameters import PARAMETERS, check_name
+
     found = {}
     for item in items:
         name, _, value = item.partition("=")
+        check_name(name, [row.name for row in PARAMETERS])
         try:
             found[name] = int(value, 0)
         except ValueError as error:

@@ -271,7 +271,7 @@ def node_join(
 
     def show() -> None:
         rows = [*plan_rows(result, ("task", "joined", "address", "title", "pictures", "classes")), *taken(found, stake)]
-        show_table([*rows, *(("skipped", escape(one)) for one in found.skipped)])
+        show_table([*rows, *(("skipped", one) for one in found.skipped)])
         whom = f"send {result['address']}" if not dry_run else "the node will need"
         out.print(f"{whom} {stake:g} tokens of the task and gas; on a development chain, once it has joined:")
         out.print(f"  pdfed node faucet --home {home}\nthen: pdfed node run --home {home}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from pdfed_sdk.cli.common import at_home, connect, read_password, roles
 from pdfed_sdk.cli.options import (
@@ -115,9 +116,9 @@ def leave(client: PdfedClient, token: Token) -> Any:
     rest = client.account()
     if rest.unbonding:
         wait = max(0, rest.unbonding_at - client.now())
-        err.print(f"{token.show(rest.unbonding)} can be taken out in {wait:,} s: give this command again then")
+        err.print(f"{escape(token.show(rest.unbonding))} can be taken out in {wait:,} s: give this command again then")
     if rest.locked:
-        err.print(f"{token.show(rest.locked)} are behind votes or models that are not settled: again after that")
+        err.print(f"{escape(token.show(rest.locked))} are behind votes or models that are not settled: again later")
     return done
 
 

@@ -77,10 +77,11 @@ def load_folder(path: Path, *, size: int, channels: int = 3, fit: str = "pad") -
             texts.append(told.get(file, (None, ""))[1])
         except Exception as error:  # Pillow raises many kinds
             skipped.append(Skipped(str(file.relative_to(path)), reason_of(error, path)))
-    unread = (file for file in path.rglob("*") if file.suffix.lower() in OTHER_SUFFIXES and file.is_file())
+    unread = {file for file in path.rglob("*") if file.suffix.lower() in OTHER_SUFFIXES and file.is_file()}
     missing = [Skipped(str(one.relative_to(path)), f"{one.suffix} is not read: save it as PNG") for one in unread]
     missing += [
-        Skipped(str(file.relative_to(path)), "named in the metadata, no picture there") for file in named.keys() - files
+        Skipped(str(file.relative_to(path)), "named in the metadata, no picture there")
+        for file in named.keys() - files - unread
     ]
     return gathered(path, images, labels, skipped + sorted(missing, key=lambda one: one.file), texts)
 

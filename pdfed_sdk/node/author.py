@@ -31,7 +31,7 @@ from pdfed_sdk.errors import (
 from pdfed_sdk.node.dedup import DedupList
 from pdfed_sdk.node.guard import Guard
 from pdfed_sdk.node.model_cache import CachedModel, ModelCache
-from pdfed_sdk.node.parts import Evaluator, Heartbeat, StepHook, Trainer, Weighing
+from pdfed_sdk.node.parts import Evaluator, Heartbeat, StepHook, Trainer, Weighing, out_of_memory
 from pdfed_sdk.node.publishing import submit_model
 from pdfed_sdk.node.records import Attempt, Records
 from pdfed_sdk.node.strategy import Candidate, LocalStrategy, choose_parents
@@ -260,6 +260,15 @@ class Author:
         parents = [(self.models.get(p.id).folder, p.weight_bps) for p in attempt.parents]
         if attempt.start:
             parents = [(self.records.root / attempt.start, BPS)]
+        stirred: list[Exception] = []
+
+        def between_steps(done: int, wanted: int) -> bool:
+            try:
+                return self.between_steps(done, wanted)
+            except Exception as error:
+                stirred.append(error)
+                raise
+
         try:
             facts = self.trainer.train(
                 parents,
@@ -267,13 +276,17 @@ class Author:
                 pictures=attempt.pictures,
                 seed=attempt.seed,
                 resume=attempt.snapshot,
-                on_step=self.between_steps,
+                on_step=between_steps,
                 excluded=sorted({*attempt.excluded, *self.dedup.withdrawn}),  # withdrawn since, perhaps
                 halfway=attempt.halfway if self.gate else None,
             )
         except (PdfedError, OSError, MemoryError):
             raise
         except Exception as error:  # a trainer may be anybody's; its faults end attempts, never the votes
+            if any(error is one for one in stirred):  # not the trainer's: what the node does between its steps
+                raise
+            if out_of_memory(error):
+                raise MemoryError(str(error)[:200]) from error
             log.debug("the trainer failed", exc_info=True)
             told = (str(error).splitlines() or [""])[0][:200]
             raise MlError(f"the trainer failed: {type(error).__name__}: {told}", hint="-v shows where") from error

@@ -144,7 +144,7 @@ def propose_windows(seconds: float, profile: str, chosen: Mapping[str, int] | No
     gap, reveal = (given.get(name, default[name]) for name in ("reveal_gap", "reveal_window"))
     proposed = {
         "commit_window": commit,
-        "submit_window": min(max(default["submit_window"], commit // 4), max(1, commit // 4)),
+        "submit_window": max(1, commit // 4),
         "reveal_window": reveal,
         "reveal_gap": gap,
         "unbonding": max(default["unbonding"], commit + gap + reveal),

@@ -15,27 +15,31 @@ from pdfed_sdk.types import GENESIS, Address, Status, SubmissionId
 
 class Keeper:
     """Pins these models once they are here, and lets the others go; a store with a quota may then forget them. ``note``
-    is the file that remembers what this node has pinned: a store may be shared, and others' pins stay."""
+    is the file that remembers what this node may have pinned: other pins of a shared store stay. A pin has no owner,
+    so a node that wants what another one lets go pins it again when it starts."""
 
     def __init__(self, me: Address, store: Store, view: TaskView, note: Path) -> None:
         self._me, self._store, self._view, self._note = me, store, view, note
-        self._pinned = _read(note)
+        self._noted, self._sure = _read(note), set[Cid]()
 
     def look(self) -> None:
         """Bring the pins up to date. Never waits for content. Raises StoreError, OSError."""
         found = (self._cid(submission) for submission in self.wanted())
         wanted = {cid for cid in found if cid is not None}
-        for cid in wanted - self._pinned:
+        for cid in wanted - self._sure:
             if self._store.has(cid):
-                self._remember(self._pinned | {cid})
+                self._remember(self._noted | {cid})  # before the pin: what a kill leaves behind is still let go later
                 self._store.pin(cid)
-        for cid in self._pinned - wanted:
+                self._sure.add(cid)
+        for cid in self._noted - wanted:
             self._store.unpin(cid)
-            self._remember(self._pinned - {cid})
+            self._sure.discard(cid)
+            self._remember(self._noted - {cid})
 
-    def _remember(self, pinned: set[Cid]) -> None:
-        write_durably(self._note, json.dumps(sorted(map(str, pinned))).encode())
-        self._pinned = pinned
+    def _remember(self, noted: set[Cid]) -> None:
+        if noted != self._noted:
+            write_durably(self._note, json.dumps(sorted(map(str, noted))).encode())
+            self._noted = noted
 
     def wanted(self) -> set[SubmissionId]:
         view, best = self._view, self._view.best

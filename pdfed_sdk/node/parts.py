@@ -100,3 +100,10 @@ class Weighing(Protocol):
         """Shares of ``parents`` (diffusers folders, basis points) for a training with so many ``pictures``, in basis
         points that sum to 10,000; 0 for a parent that is better left out. MlError if they cannot be averaged."""
         ...
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether a part ran out of memory, of a device's too. Torch's errors are known by name and text: parts may come
+    without it."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return "OutOfMemoryError" in names or "allocate memory" in str(error)

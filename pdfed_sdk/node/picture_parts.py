@@ -11,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pdfed_sdk.config import NodeConfig
 from pdfed_sdk.errors import DataError, MlError, StoreError
 from pdfed_sdk.family import Model, load_model
@@ -26,7 +24,7 @@ from pdfed_sdk.ml.scoring.gate import publication_gate
 from pdfed_sdk.ml.scoring.scorer import QNReport, Scorer, ScoringSettings, improvement
 from pdfed_sdk.ml.sources import AS_IT_IS, Reading, load_pictures
 from pdfed_sdk.node.curve import Curve
-from pdfed_sdk.node.parts import Evaluation, Evaluator, Heartbeat, StepHook, Trainer
+from pdfed_sdk.node.parts import Evaluation, Evaluator, Heartbeat, StepHook, Trainer, out_of_memory
 from pdfed_sdk.types import BPS
 
 MAX_PAIR_LEAVES = 255
@@ -64,7 +62,7 @@ class PictureEvaluator:
             own = self._by_own_captions(fresh, seed)
         except FOREIGN as error:  # a configuration that passed every check, and still does not run as the reference did
             told = (str(error).splitlines() or [""])[0][:200]
-            if isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error):
+            if out_of_memory(error):
                 raise MemoryError(told) from error
             raise MlError(f"the model does not run: {type(error).__name__}: {told}") from error
         pairs = tuple(json.dumps(pair, sort_keys=True).encode() for pair in after.to_dict()["pairs"][:MAX_PAIR_LEAVES])

@@ -192,7 +192,7 @@ def test_interrupted_twice_it_leaves_at_once(world: World, launch):
     wait_for("the node is ready", lambda: "takes part" in log(world, 5))
     submission = world.submit(1)
     wait_for("the vote is sealed", lambda: world.client(0).vote(submission, world.signers[5].address).exists)
-    world.to(world.client(0).windows(submission).reveal_start - 20)  # near enough to be waited for
+    world.to(world.client(0).windows(submission).reveal_start - 28)  # near enough to be waited for
     node.send_signal(signal.SIGTERM)
     wait_for("it is told", lambda: "once more to leave" in log(world, 5))
     node.send_signal(signal.SIGINT)

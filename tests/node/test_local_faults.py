@@ -231,7 +231,11 @@ def test_three_equal_failures_stop_the_trainer_with_the_reason(
     assert "3 in a row failed alike (the model is too large)" in caplog.text
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("can't allocate memory"), MemoryError()], ids=["foreign", "memory"])
+@pytest.mark.parametrize(
+    "fault",
+    [ZeroDivisionError(), RuntimeError("can't allocate memory"), MemoryError()],
+    ids=["foreign", "torch", "memory"],
+)
 def test_a_trainer_that_fails_ends_neither_the_node_nor_in_a_hot_loop(world: World, fault: Exception):
     class Failing(Stepper):
         def train(self, *_args, **_options):
@@ -247,6 +251,24 @@ def test_a_trainer_that_fails_ends_neither_the_node_nor_in_a_hot_loop(world: Wor
     submission = world.submit(2)
     node.tick()
     assert world.client(1).vote(submission).exists
+    assert bool(node.author.failures) == isinstance(fault, ZeroDivisionError), "memory ends no attempt"
+
+
+def test_a_fault_of_the_node_between_the_steps_is_not_taken_for_the_trainers(world: World):
+    class Calling(Stepper):
+        def train(self, *_args, on_step, **_options):
+            on_step(1, 10)
+
+    node = world.node(1, trainer=Calling(), strategy=TrainFromBest(budget=10))
+    node.join()
+
+    def broken(_done, _wanted):
+        raise ZeroDivisionError("while voting")
+
+    node.author.between_steps = broken
+    with pytest.raises(ZeroDivisionError, match="while voting"):
+        node.author.work()
+    assert not node.author.failures
 
 
 def test_models_above_the_quota_are_dropped_the_longest_unused_first(world: World, tmp_path: Path):

@@ -768,3 +768,22 @@ def test_a_node_keeps_what_it_needs_and_lets_go_of_it_after_a_restart_too(world:
     (again.home / "pins.json").write_text("[3]")
     world.node(1).tick()
     assert len(store.pins()) == 3, "a damaged note costs nothing"
+
+
+def test_a_pin_that_failed_is_made_at_the_next_look(world: World, monkeypatch: pytest.MonkeyPatch):
+    world.submit(1)
+    node, failed = world.node(1), []
+    pin = node.keeper._store.pin
+
+    def once(cid):
+        if not failed:
+            failed.append(cid)
+            raise OSError("no space left on device")
+        pin(cid)
+
+    node.view.refresh()
+    monkeypatch.setattr(node.keeper._store, "pin", once)
+    with pytest.raises(OSError, match="no space"):
+        node.keeper.look()
+    node.keeper.look()
+    assert failed[0] in world.store.pins()

@@ -79,8 +79,8 @@ def training_scheduler(config: ModelConfig) -> DDPMScheduler:
 
 @cache
 def _forward_process(config: ModelConfig, place: torch.device) -> DDPMScheduler:
-    """One a device, for good: diffusers moves a scheduler's constants to where it is called, and the graph of a step
-    that was captured on a GPU would go on reading memory that was given back."""
+    """One per device, kept for good: diffusers moves a scheduler's constants to where it is called, and the graph of a
+    step that was captured on a GPU would go on reading memory that was given back."""
     process = training_scheduler(config)
     process.alphas_cumprod = process.alphas_cumprod.to(place)
     return process
