@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from bisect import bisect_left
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 import z3
 
 SECONDS = 8
+IMPLIED_BITS = (1, 8, 32, 41, 64, 96, 128, 192)
 
 
 class Unsupported(Exception):
@@ -32,6 +34,7 @@ class Rewriter:
     def __init__(self, bounds: dict[str, int]) -> None:
         self.bounds = bounds
         self.facts: list[z3.BoolRef] = []  # linear
+        self.truths: list[z3.BoolRef] = []  # the assertions read so far
         self.products: list[z3.BoolRef] = []  # exact, nonlinear
         self.seen: dict[int, tuple[z3.ArithRef, int, int]] = {}
         self.made: dict[tuple[object, ...], object] = {}  # equal terms of equal values are one
@@ -59,11 +62,32 @@ class Rewriter:
         size = 1 << e.size()
         if low >= 0 and high < size:
             return value, low, high
+        if bounds := self.implied(value, e.size()):
+            self.seen[e.get_id()] = result = (value, max(low, bounds[0]), min(high, bounds[1]))
+            return result
         wrapped, turns = self.new(0, size - 1), self.new(low // size, high // size)
         self.facts.append(value == wrapped + turns * size)
         result = (wrapped, 0, size - 1)
         self.seen[e.get_id()] = result
         return result
+
+    def implied(self, value: z3.ArithRef, width: int) -> tuple[int, int] | None:
+        """Bounds within a width that the assertions read so far imply, where intervals alone leave room to wrap."""
+        solver = z3.Solver()
+        solver.set("timeout", 300)
+        solver.add(self.facts + self.truths)
+        if solver.check(value < 0) != z3.unsat:
+            return None
+        steps = (bits for bits in (*IMPLIED_BITS, width) if bits <= width)
+        return next(((0, (1 << b) - 1) for b in steps if solver.check(value >= 1 << b) == z3.unsat), None)
+
+    def signed(self, e: z3.BitVecRef) -> z3.ArithRef:
+        top = z3.simplify(z3.Extract(e.size() - 1, e.size() - 1, e))
+        return self.number(e)[0] - self.number(top)[0] * (1 << e.size())
+
+    def factor(self, e: z3.BitVecRef) -> tuple[z3.ArithRef, int, int]:
+        value, low, high = self.raw(e)
+        return (value, low, high) if low == high or (low >= 0 and high < 1 << e.size()) else self.number(e)
 
     def raw(self, e: z3.BitVecRef) -> tuple[z3.ArithRef, int, int]:
         key = e.get_id()
@@ -90,8 +114,10 @@ class Rewriter:
         if kind == z3.Z3_OP_BNEG:
             v, lo, hi = self.raw(args[0])
             return -v, -hi, -lo
+        if kind == z3.Z3_OP_BMUL and len(args) == 2 and z3.is_bv_value(args[0]) and scattered(args[0].as_long()):
+            return self.spread(args[0].as_long(), args[1])
         if kind == z3.Z3_OP_BMUL:
-            return reduce(self.times, map(self.raw, args))
+            return reduce(self.times, map(self.factor, args))
         if kind in (z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I, z3.Z3_OP_BUREM, z3.Z3_OP_BUREM_I):
             quotient, rest = self.divide(args[0], args[1])
             return quotient if kind in (z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I) else rest
@@ -108,6 +134,13 @@ class Rewriter:
         if kind == z3.Z3_OP_ITE:
             return self.choice(self.truth(args[0]), self.number(args[1]), self.number(args[2]))
         raise Unsupported(e.decl().name())
+
+    def spread(self, factor: int, e: z3.BitVecRef) -> tuple[z3.ArithRef, int, int]:
+        """A product that wraps, as a sum of shifts: the bits that each loses are gone before anything is added."""
+        shifts = [k for k in range(e.size()) if factor >> k & 1]
+        shifted = [z3.Concat(z3.Extract(e.size() - 1 - k, 0, e), z3.BitVecVal(0, k)) if k else e for k in shifts]
+        terms = [self.number(z3.simplify(term)) for term in shifted]
+        return reduce(lambda a, b: (a[0] + b[0], a[1] + b[1], a[2] + b[2]), terms)
 
     def choice(self, condition, yes, no) -> tuple[z3.ArithRef, int, int]:
         low, high = min(yes[1], no[1]), max(yes[2], no[2])
@@ -194,9 +227,20 @@ class Rewriter:
             z3.Z3_OP_ULEQ: lambda a, b: a <= b, z3.Z3_OP_ULT: lambda a, b: a < b,
             z3.Z3_OP_UGEQ: lambda a, b: a >= b, z3.Z3_OP_UGT: lambda a, b: a > b,
         }  # fmt: skip
+        signed = {
+            z3.Z3_OP_SLEQ: lambda a, b: a <= b, z3.Z3_OP_SLT: lambda a, b: a < b,
+            z3.Z3_OP_SGEQ: lambda a, b: a >= b, z3.Z3_OP_SGT: lambda a, b: a > b,
+        }  # fmt: skip
+        if kind in signed:
+            return signed[kind](self.signed(args[0]), self.signed(args[1]))
         if kind in order:
             return order[kind](self.number(args[0])[0], self.number(args[1])[0])
         raise Unsupported(e.decl().name())
+
+
+def scattered(factor: int) -> bool:
+    """Few bits, far apart: by such a factor a word is added up side by side."""
+    return factor >> 64 != 0 and 1 < factor.bit_count() <= 8
 
 
 def lifted(e: z3.ExprRef, done: dict[int, tuple[z3.ExprRef, z3.ExprRef]]) -> z3.ExprRef:
@@ -251,7 +295,7 @@ def upper_bounds(assertions: list[z3.BoolRef], names: dict[str, z3.ExprRef]) -> 
 def greatest(variable: z3.BitVecRef, assertions: list[z3.BoolRef]) -> int:
     solver = z3.Solver()
     solver.add(assertions)
-    bits = next(n for n in range(variable.size() + 1) if n == variable.size() or none_above(solver, variable, n))
+    bits = bisect_left(range(variable.size()), True, key=lambda n: none_above(solver, variable, n))
     low, high = 0, (1 << bits) - 1
     if solver.check(variable == high) == z3.sat:
         return high
@@ -290,7 +334,7 @@ def in_integers(text: str) -> str | None:
         variables(a, names)
     rewriter = Rewriter(upper_bounds(assertions, names))
     done: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
-    truths: list[z3.BoolRef] = []
+    truths = rewriter.truths
     for a in assertions:
         try:
             truths.append(rewriter.truth(z3.simplify(lifted(a, done))))

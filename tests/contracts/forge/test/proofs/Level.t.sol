@@ -57,46 +57,26 @@ contract LevelProofs {
             _registry.conclude(ID, status, IModelRegistry.Result(outcome, median, 9, 5), IModelRegistry.Trend(1, 2, 3));
     }
 
-    /// @dev L = L(reference) + outcome in grains; the id keeps what was concluded.
-    function check_a_level_is_its_reference_and_its_outcome(uint8 minStep, int8 outcome) public {
-        Before memory b = _any(minStep);
-        for (int8 i = -8; i <= 23; ++i) {
-            if (i != outcome) continue;
-            uint8 gain = _conclude(Status.Final, i, 23);
-            IModelRegistry.Submission memory s = _registry.submission(ID);
-            assert(s.standing.level == b.level + Grains.at(i) && s.standing.gain == gain);
-            assert(s.terms.status == Status.Final && s.result.outcome == i && s.result.median == 23);
-            assert(s.result.revealedWeight == 9 && s.result.yesWeight == 5);
-        }
-    }
-
-    /// @dev M = M(reference) + median in grains, whatever the outcome made of the level.
-    function check_a_measured_level_is_its_reference_and_its_median(uint8 minStep, int8 median) public {
-        Before memory b = _any(minStep);
-        for (int8 i = -8; i <= 23; ++i) {
-            if (i != median) continue;
-            _conclude(Status.Final, -8, i);
-            assert(_registry.submission(ID).standing.measured == b.measured + Grains.at(i));
-        }
-    }
-
-    /// @dev Best exactly if it is minStep above the best, less the width of its bucket where its reference is the best no
-    ///      longer; its gain is that. The best never falls, and a gain is at most the grains of the outcome.
-    function check_a_gain_is_what_a_level_is_above_the_best(uint8 minStep, int8 outcome) public {
+    /// @dev L = L(reference) + outcome in grains, M = M(reference) + median in grains, each whatever the other is (every
+    ///      index comes with another as the median). Best exactly if L is minStep above the best, less the width of its bucket
+    ///      where its reference is the best no longer; its gain is that. The best never falls, and a gain is at most the grains
+    ///      of the outcome.
+    function check_levels_and_gain_of_a_final_id(uint8 minStep, int8 outcome) public {
         Before memory b = _any(minStep);
         vm.assume(minStep >= 2 && minStep <= 128 && b.level <= b.best); // the reference was best once
         for (int8 i = -8; i <= 23; ++i) {
             if (i != outcome) continue;
-            uint8 gain = _conclude(Status.Final, i, i);
+            uint8 gain = _conclude(Status.Final, i, 15 - i);
+            IModelRegistry.Submission memory s = _registry.submission(ID);
+            assert(s.standing.level == b.level + Grains.at(i) && s.standing.measured == b.measured + Grains.at(15 - i));
+            assert(s.result.outcome == i && s.result.median == 15 - i && s.standing.gain == gain);
             (uint256 bestId, int256 best) = _registry.best();
-            uint256 previousId = _registry.submission(ID).standing.previousId;
-            int256 level = b.level + Grains.at(i);
-            int256 above = level - b.best - (b.referenceId == b.bestId ? int256(0) : Grains.width(i));
+            int256 above = s.standing.level - b.best - (b.referenceId == b.bestId ? int256(0) : Grains.width(i));
             if (above >= int256(uint256(minStep))) {
                 assert(int256(uint256(gain)) == above && above <= Grains.at(i) && above <= 128);
-                assert(bestId == ID && best == level && best > b.best && previousId == b.bestId);
+                assert(bestId == ID && best == s.standing.level && best > b.best && s.standing.previousId == b.bestId);
             } else {
-                assert(gain == 0 && bestId == b.bestId && best == b.best && previousId == b.referenceId);
+                assert(gain == 0 && bestId == b.bestId && best == b.best && s.standing.previousId == b.referenceId);
             }
         }
     }

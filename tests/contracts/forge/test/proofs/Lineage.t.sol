@@ -9,9 +9,9 @@ import {RewardPool} from "../../../../../contracts/RewardPool.sol";
 import {PoolConfig} from "../../../../../contracts/libraries/TaskConfig.sol";
 import {Vm} from "../support/Vm.sol";
 
-/// @title What symbolic execution proves of pours, on the real RewardPool in a clone
+/// @title Pours at random, on the real RewardPool in a clone
 /// @notice This contract stands for vault and registry: models 1 <- 2 <- 3, each the reference of the next. What the pool
-///         keeps for each of them is any amount that a vault can hold, 88 bits, and it may keep more for others. Of an
+///         keeps for each of them is any amount of 80 bits, and it may keep more for others. Of an
 ///         author's part 30 % flow on, 0.9 a grain.
 contract LineageProofs {
     Vm private constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
@@ -80,7 +80,7 @@ contract LineageProofs {
     }
 
     /// @dev What a model earns goes to its author, to its reference and, as shares, to its parents: to the unit.
-    function check_earnings_are_shared_to_the_unit(uint64 owed, uint64 before2, uint64 others) public {
+    function testFuzz_earnings_are_shared_to_the_unit(uint64 owed, uint64 before2, uint64 others) public {
         _withParents = true;
         Kept memory b;
         (b.owed[3], b.pending[2]) = (owed, before2);
@@ -97,41 +97,24 @@ contract LineageProofs {
     }
 
     /// @dev What came in for model 2 goes out to its author and to its reference, to the unit, and nothing else moves.
-    function _conserves(uint8 grains, uint88 income, uint88 before1, uint88 owed1, uint64 others) private {
+    function testFuzz_a_pour_conserves(uint8 grains, uint80 income, uint80 before1, uint80 owed1, uint64 others)
+        public
+    {
+        grains %= 129;
         _grains[2] = grains;
         Kept memory b;
         (b.pending[2], b.pending[1], b.owed[1]) = (income, before1, owed1);
         _put(b, others);
         _pool.pour(2, 2);
         Kept memory a = _kept();
-        unchecked {
-            assert(_credited + (a.pending[1] - b.pending[1]) == b.pending[2] && a.pending[1] >= b.pending[1]);
-            assert(a.committed == b.committed - _credited);
-            assert(a.pending[2] == 0 && a.owed[2] == 0);
-            assert(a.pending[3] == b.pending[3] && a.owed[3] == b.owed[3] && a.owed[1] == b.owed[1]);
-            if (grains == 0) assert(_credited == 0);
-        }
+        assert(_credited + (a.pending[1] - b.pending[1]) == b.pending[2]);
+        assert(a.committed == b.committed - _credited);
+        assert(a.pending[2] == 0 && a.owed[2] == 0);
+        assert(a.pending[3] == b.pending[3] && a.owed[3] == b.owed[3] && a.owed[1] == b.owed[1]);
+        if (grains == 0) assert(_credited == 0);
     }
 
-    function check_a_pour_conserves_without_own_grains(uint88 income, uint88 before1, uint88 owed1, uint64 others)
-        public
-    {
-        _conserves(0, income, before1, owed1, others);
-    }
-
-    function check_a_pour_conserves_with_2_own_grains(uint88 income, uint88 before1, uint88 owed1, uint64 others)
-        public
-    {
-        _conserves(2, income, before1, owed1, others);
-    }
-
-    function check_a_pour_conserves_with_128_own_grains(uint88 income, uint88 before1, uint88 owed1, uint64 others)
-        public
-    {
-        _conserves(128, income, before1, owed1, others);
-    }
-
-    function check_pouring_again_changes_nothing(uint64 income, uint64 owed, uint64 others) public {
+    function testFuzz_pouring_again_changes_nothing(uint64 income, uint64 owed, uint64 others) public {
         _withParents = true;
         Kept memory b;
         (b.pending[3], b.owed[3]) = (income, owed);
@@ -144,7 +127,7 @@ contract LineageProofs {
     }
 
     /// @dev Two models in a row leave what one model of both's own grains leaves, but for rounding.
-    function check_two_pours_pass_on_what_one_does(uint88 amount) public {
+    function testFuzz_two_pours_pass_on_what_one_does(uint88 amount) public {
         (_grains[2], _grains[1]) = (3, 4);
         Kept memory b;
         uint256 income = amount;

@@ -7,144 +7,181 @@ import {VoterPay} from "../../../../../contracts/libraries/VoterPay.sol";
 import {Vm} from "../support/Vm.sol";
 
 /// @title What symbolic execution proves of the histogram, the quantile, and the threshold
-/// @notice `check_` functions are for halmos: they hold for every value of their parameters. Histograms come in two kinds:
-///         `ends` has 8 buckets of any content, four at either end, the others empty; `full` has all 32 of any content,
-///         but no word of seven is empty (so that empty words do not double the paths). All weight together fits
-///         32 bits, as the vault sees to.
+/// @notice `check_` functions are for halmos: they hold for every value of their parameters. Nothing is assumed of a
+///         histogram but that all weight together fits 32 bits, as the vault sees to; a word may be empty or hold anything.
+///
+///         The contract adds up the weights of a word side by side (`_weigh` is the same line). That this is the sum of the
+///         buckets is proved once, of a word at any place, by its tally. So a quantile is proved for the word in which its
+///         target is reached first, with the weight of the words before it added up as the contract does.
 contract OutcomeProofs {
     using Histogram for Histogram.Votes;
 
     Vm private constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
+    uint256 private constant MASK = type(uint32).max;
+    uint256 private constant ADD_UP = (1 << 192) | (1 << 128) | (1 << 64) | 1;
 
     Histogram.Votes private _stored;
 
-    /// @dev A histogram and, beside it, what it should say.
-    struct Case {
-        Histogram.Votes votes;
-        uint256[32] weights;
-        uint256 total;
-    }
-
-    function _put(Case memory c, uint256 i, uint32 bucket) private pure {
+    /// @dev Weight in the buckets `from` to `to - 1` of a word, added to `sum` one after the other.
+    function _add(uint256 sum, uint256 word, uint256 from, uint256 to) private pure returns (uint256) {
         unchecked {
-            c.votes.words[i / 7] |= uint256(bucket) << (32 * (i % 7));
-            c.weights[i] = bucket;
-            c.total += bucket;
+            for (uint256 i = from; i < to; ++i) {
+                sum += (word >> (32 * i)) & MASK;
+            }
+            return sum;
         }
     }
 
-    function _ends(uint32[8] calldata buckets) private pure returns (Case memory c) {
-        for (uint256 i; i < 8; ++i) {
-            _put(c, _place(i), buckets[i]);
+    function _weigh(uint256 word) private pure returns (uint256) {
+        unchecked {
+            word &= (1 << 224) - 1;
+            return (((word & (ADD_UP * MASK)) + ((word >> 32) & (ADD_UP * MASK))) * ADD_UP) >> 192;
         }
-        vm.assume(c.total <= type(uint32).max);
     }
 
-    function _place(uint256 i) private pure returns (uint256) {
-        return i < 4 ? i : 24 + i;
+    // ------------------------------------------------------------------------------------------------------ the tally
+
+    /// @dev Any content of the word; `cut` is the first of its buckets that is above tau.
+    function _tallyOfWord(uint256 word, uint256 place, int8 tau, uint256 cut) private pure {
+        Histogram.Votes memory votes;
+        votes.words[place] = word;
+        Histogram.Tally memory got = votes.count(tau);
+        assert(got.voters == word >> 224);
+        assert(got.weight == _add(0, word, 0, 7) && got.yes == _add(0, word, cut, 7));
     }
 
-    function _full(uint32[32] calldata buckets) private pure returns (Case memory c) {
-        for (uint256 i; i < 32; ++i) {
-            _put(c, i, buckets[i]);
+    function check_the_tally_of_a_word(uint256 word, uint8 place, int8 tau) public pure {
+        vm.assume(tau >= -2 && tau <= 23);
+        assert(_weigh(word) == _add(0, word, 0, 7));
+        for (uint8 p; p < 5; ++p) {
+            if (p != place) continue;
+            int8 first = int8(7 * p) - 9; // the highest tau below all buckets of the word
+            for (int8 cut = 1; cut < 7; ++cut) {
+                if (tau == first + cut) return _tallyOfWord(word, p, first + cut, uint8(cut));
+            }
+            _tallyOfWord(word, p, tau, tau <= first ? 0 : 7);
         }
-        vm.assume(c.total <= type(uint32).max);
+    }
+
+    function check_a_tally_is_the_sum_over_its_words(uint256[5] calldata words, int8 tau) public pure {
+        vm.assume(tau >= -2 && tau <= 23);
+        Histogram.Tally memory sum;
         for (uint256 i; i < 5; ++i) {
-            vm.assume(c.votes.words[i] != 0);
+            Histogram.Votes memory one;
+            one.words[i] = words[i];
+            Histogram.Tally memory t = one.count(tau);
+            unchecked {
+                (sum.weight, sum.voters, sum.yes) = (sum.weight + t.weight, sum.voters + t.voters, sum.yes + t.yes);
+            }
+        }
+        Histogram.Tally memory got = Histogram.Votes(words).count(tau);
+        assert(got.weight == sum.weight && got.voters == sum.voters && got.yes == sum.yes);
+    }
+
+    // ----------------------------------------------------------------------------------------------------- quantiles
+
+    /// @dev The word at `place` is the first in which `target` is reached.
+    /// @return before the weight below it
+    function _reachedIn(uint256[5] calldata words, uint256 place, uint256 target)
+        private
+        pure
+        returns (uint256 before)
+    {
+        unchecked {
+            for (uint256 i; i < place; ++i) {
+                before += _weigh(words[i]);
+                vm.assume(before < target);
+            }
+            vm.assume(before + _weigh(words[place]) >= target && _add(before, words[place], 0, 7) >= target);
         }
     }
 
-    function _sum(uint256[32] memory list, uint256 n) private pure returns (uint256 sum) {
+    /// @dev W(<= v) and W(< v) of an answer in the word at `place`.
+    function _around(uint256 before, uint256 word, uint256 place, int8 v) private pure returns (uint256, uint256) {
         unchecked {
-            for (uint256 i; i < n; ++i) {
-                sum += list[i];
+            uint256 bucket = uint256(int256(v) + 8) - 7 * place;
+            assert(bucket < 7);
+            return (_add(before, word, 0, bucket + 1), _add(before, word, 0, bucket));
+        }
+    }
+
+    function check_the_kappa_quantile_is_the_smallest(uint256[5] calldata words, uint32 total, uint8 place)
+        public
+        pure
+    {
+        unchecked {
+            uint256 target = (3_333 * uint256(total) + 9_999) / 10_000;
+            for (uint256 p; p < 5; ++p) {
+                if (p != place) continue;
+                uint256 before = _reachedIn(words, p, target);
+                int8 v = Histogram.Votes(words).quantile(total, 3_333);
+                (uint256 upTo, uint256 below) = _around(before, words[p], p, v);
+                assert(upTo * 10_000 >= 3_333 * uint256(total));
+                assert(v == -8 || below * 10_000 < 3_333 * uint256(total));
             }
         }
     }
 
-    function _definition(Case memory c, uint256 share) private pure {
+    /// @dev What more than half of a weight is in whole numbers.
+    function check_more_than_half_is_half_and_one(uint64 weight, uint32 total) public pure {
+        assert((2 * uint256(weight) > total) == (weight >= uint256(total) / 2 + 1));
+    }
+
+    function check_the_median_is_the_smallest(uint256[5] calldata words, uint32 total, uint8 place) public pure {
         unchecked {
-            uint256 bucket = uint256(int256(c.votes.quantile(c.total, share)) + 8);
-            uint256 upTo = _sum(c.weights, bucket + 1);
-            assert(upTo * 10_000 >= share * c.total);
-            assert(bucket == 0 || (upTo - c.weights[bucket]) * 10_000 < share * c.total);
+            uint256 target = uint256(total) / 2 + 1;
+            for (uint256 p; p < 5; ++p) {
+                if (p != place) continue;
+                uint256 before = _reachedIn(words, p, target);
+                int8 v = Histogram.Votes(words).median(total);
+                (uint256 upTo, uint256 below) = _around(before, words[p], p, v);
+                assert(upTo >= target && below < target);
+            }
         }
     }
 
-    function check_the_kappa_quantile_at_the_ends(uint32[8] calldata buckets) public pure {
-        _definition(_ends(buckets), 3_333);
-    }
+    // ------------------------------------------------------------------------- what follows, seen on the lowest word
 
-    function check_the_kappa_quantile_of_a_full_histogram(uint32[32] calldata buckets) public pure {
-        _definition(_full(buckets), 3_333);
-    }
-
-    function _medianDefinition(Case memory c) private pure {
-        vm.assume(c.total != 0);
+    /// @dev A histogram of seven buckets at least one of which is not empty.
+    function _seven(uint32[7] calldata buckets) private pure returns (Histogram.Votes memory votes, uint256 total) {
         unchecked {
-            uint256 bucket = uint256(int256(c.votes.median(c.total)) + 8);
-            uint256 upTo = _sum(c.weights, bucket + 1);
-            assert(2 * upTo > c.total);
-            assert(bucket == 0 || 2 * (upTo - c.weights[bucket]) <= c.total);
+            for (uint256 i; i < 7; ++i) {
+                votes.words[0] |= uint256(buckets[i]) << (32 * i);
+                total += buckets[i];
+            }
+            vm.assume(total != 0 && total <= type(uint32).max && _weigh(votes.words[0]) == total);
         }
     }
 
-    function check_the_median_at_the_ends(uint32[8] calldata buckets) public pure {
-        _medianDefinition(_ends(buckets));
-    }
-
-    function check_the_median_of_a_full_histogram(uint32[32] calldata buckets) public pure {
-        _medianDefinition(_full(buckets));
-    }
-
-    function check_the_quantile_rises_with_its_share(uint32[8] calldata buckets) public pure {
-        Case memory c = _ends(buckets);
-        vm.assume(c.total != 0);
-        assert(c.votes.quantile(c.total, 3_333) <= c.votes.quantile(c.total, 5_000));
-        assert(c.votes.quantile(c.total, 5_000) <= c.votes.median(c.total));
+    function check_the_outcome_is_at_most_the_median(uint32[7] calldata buckets) public pure {
+        (Histogram.Votes memory votes, uint256 total) = _seven(buckets);
+        assert(votes.quantile(total, 3_333) <= votes.median(total));
     }
 
     /// @dev Of each bucket any part is honest, the rest attackers'. Either some honest weight lies at the outcome or below,
     ///      or attackers hold kappa of all; and some lies at the outcome or above, or they hold 1 - kappa.
-    function check_attackers_move_nothing_out_of_the_honest_range(uint32[8] calldata buckets, uint32[8] calldata honest)
+    function check_attackers_move_nothing_out_of_the_honest_range(uint32[7] calldata buckets, uint32[7] calldata honest)
         public
         pure
     {
-        Case memory c = _ends(buckets);
-        uint256[32] memory good;
-        for (uint256 i; i < 8; ++i) {
-            good[_place(i)] = honest[i];
-            vm.assume(honest[i] <= c.weights[_place(i)]);
+        (Histogram.Votes memory votes, uint256 total) = _seven(buckets);
+        for (uint256 i; i < 7; ++i) {
+            vm.assume(honest[i] <= buckets[i]);
         }
-        vm.assume(c.total != 0);
         unchecked {
-            uint256 bucket = uint256(int256(c.votes.quantile(c.total, 3_333)) + 8);
-            uint256 upTo = _sum(good, bucket + 1);
-            uint256 all = _sum(good, 32);
-            uint256 attackers = c.total - all;
-            assert(upTo != 0 || attackers * 10_000 >= 3_333 * c.total);
-            assert(all - upTo + good[bucket] != 0 || attackers * 10_000 >= 6_667 * c.total);
-        }
-    }
-
-    function _tally(Case memory c, int8 tau) private pure {
-        vm.assume(tau >= -2 && tau <= 23);
-        for (int8 t = -2; t <= 23; ++t) {
-            if (t != tau) continue;
-            Histogram.Tally memory got = c.votes.count(t);
-            unchecked {
-                uint256 yes = c.total - _sum(c.weights, uint256(int256(t) + 9));
-                assert(got.weight == c.total && got.voters == 0 && got.yes == yes);
+            uint256 bucket = uint256(int256(votes.quantile(total, 3_333)) + 8);
+            uint256 upTo;
+            uint256 all;
+            uint256 below;
+            for (uint256 i; i < 7; ++i) {
+                all += honest[i];
+                if (i <= bucket) upTo += honest[i];
+                if (i < bucket) below += honest[i];
             }
+            uint256 attackers = total - all;
+            assert(upTo != 0 || attackers * 10_000 >= 3_333 * total);
+            assert(all != below || attackers * 10_000 >= 6_667 * total);
         }
-    }
-
-    function check_the_tally_at_the_ends(uint32[8] calldata buckets, int8 tau) public pure {
-        _tally(_ends(buckets), tau);
-    }
-
-    function check_the_tally_of_a_full_histogram(uint32[32] calldata buckets, int8 tau) public pure {
-        _tally(_full(buckets), tau);
     }
 
     /// @dev In any one bucket; the other buckets and the voters of this one do not get in its way.

@@ -101,17 +101,18 @@ contract VoidProofs {
     /// @dev Of a Final id a voter of ten of forty units has at most its slices of the fee beside its bond, and loses at
     ///      most the bond; what the slices do not pay is commons. Of one whose median is no measurement nobody is paid or
     ///      charged.
-    function check_a_voter_on_a_final_id_gets_its_slices_at_most(
+    function testFuzz_a_voter_on_a_final_id_gets_its_slices_at_most(
         uint64 fee,
+        uint64 minStake,
         uint24 rate,
         bool above,
         bool othersAbove,
         bool measured
     ) public {
-        _task(0, fee, 1e18);
+        _task(0, fee, minStake);
         (_terms.status, _terms.q, _result.median) = (Status.Final, 1 << 22, measured ? int8(3) : int8(-8));
         (_result.revealedWeight, _result.yesWeight) = (40, (othersAbove ? 30 : 0) + (above ? 10 : 0));
-        uint256 bond = _vote(1, 10, rate, true, 1e18, above ? int8(5) : int8(-5));
+        uint256 bond = _vote(1, 10, rate, true, minStake, above ? int8(5) : int8(-5));
         IStakeVault.Settlement memory s = _settled;
         unchecked {
             assert(s.paid + s.toCommons == uint256(fee) / 40 * 10);
