@@ -40,6 +40,11 @@ class Report:
         """Largest difference of one vote's pay to the formula, in parts of the pot."""
         return max(float(np.abs(p.pay - c.pay).max()) for p, c in self.plays)
 
+    @property
+    def bound(self) -> float:
+        """A little more, so that two digits of it are never below the error."""
+        return 1.05 * self.error
+
 
 def run(submissions: int) -> Report:
     plays = [play(population, submissions) for population in POPULATIONS]
@@ -85,7 +90,7 @@ the formula of protocol rule 11 in floating point are in `tests/contracts/suppor
 `tests/contracts/forge/test/simulation/Replay.t.sol`. A test of every CI run does the same with fewer submissions.
 
 Mean pay a unit of weight, where 2 is the most a perfect, always informative voter could get. A coin is one coin flipped
-for all its accounts. No vote was paid more than {1.05 * report.error:.1e} of the pot differently from the formula (a voter's
+for all its accounts. No vote was paid more than {report.bound:.1e} of the pot differently from the formula (a voter's
 own rate is kept in 24 bits).
 
 {table(report)}
