@@ -15,9 +15,8 @@ def plant(bug: dict[str, str]) -> Path:
     for folder in ("contracts", "interfaces", str(FORGE)):
         for source in (ROOT / folder).rglob("*"):
             copy = COPY / source.relative_to(ROOT)
-            if source.is_dir():
-                copy.mkdir(parents=True, exist_ok=True)
-            elif not copy.exists() or copy.read_bytes() != source.read_bytes():
+            if source.is_file() and not (copy.exists() and copy.read_bytes() == source.read_bytes()):
+                copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, copy)
     if not (COPY / "node_modules").exists():
         (COPY / "node_modules").symlink_to(ROOT / "node_modules")
