@@ -65,6 +65,8 @@ def run(
         )
         return
     err.print(f"note: {WARNING}")
+    if not client.native_balance():
+        err.print(f"caution: {signer.address} has no coin for gas: it could open no vote")
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())

@@ -259,6 +259,8 @@ def run(inputs: int, seed: int) -> dict[str, Counter[str]]:
     try:
         subjects = Subjects(folder)
         for number in range(inputs):
+            if number and number % 10_000 == 0:
+                print(f"{number:,} of {inputs:,} inputs", file=sys.stderr, flush=True)
             chosen = random.Random(f"{seed} {number}")
             name = chosen.choices(list(SHARES), list(SHARES.values()))[0]
             try:
