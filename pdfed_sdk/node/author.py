@@ -160,6 +160,7 @@ class Author:
         excluded = self.dedup.excluded()
         told = " + ".join(f"#{p.id}" for p in parents)
         log.info("attempt %d: %d pictures on %s, %d left out", number, pictures, told, len(excluded))
+        self.records.tidy()
         return self.records.open_attempt(parents, pictures, seed, excluded, **own)
 
     def _refused(self) -> Attempt | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,12 @@ def _read(path: Path) -> dict[str, Any] | None:
         log.warning("%s is damaged (%s): put aside as %s", path, error, aside.name)
         path.replace(aside)
         return None
+
+
+ENDS = ("published", "refused", "abandoned")
+"""Stages after which nothing is done to an attempt."""
+KEPT = 3
+"""Attempts that have ended and whose models stay: to look at, and the last to go on from if the gate refused it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +148,18 @@ class Records:
 
     def current(self) -> Attempt | None:
         """The attempt that was interrupted, if any."""
-        unfinished = [a for a in self.attempts() if a.stage not in ("published", "refused", "abandoned")]
+        unfinished = [a for a in self.attempts() if a.stage not in ENDS]
         return unfinished[-1] if unfinished else None
+
+    def tidy(self) -> None:
+        """Drop models, packages and snapshots of attempts that have ended, but the last few: what was published is in
+        the store. Notes, curves and samples stay."""
+        ended = [attempt for attempt in self.attempts() if attempt.stage in ENDS]
+        for attempt in ended[:-KEPT]:
+            for folder in (attempt.model, attempt.halfway):
+                shutil.rmtree(folder, ignore_errors=True)
+            for file in (attempt.package, attempt.snapshot):
+                file.unlink(missing_ok=True)
 
     def open_attempt(
         self, parents: Sequence[Parent], pictures: int, seed: int, excluded: Sequence[int] = (), **others: Any

@@ -787,3 +787,14 @@ def test_a_pin_that_failed_is_made_at_the_next_look(world: World, monkeypatch: p
         node.keeper.look()
     node.keeper.look()
     assert failed[0] in world.store.pins()
+
+
+def test_models_of_old_attempts_do_not_fill_the_disk(world: World):
+    node = world.node(1, trainer=Stepper(), opinion=Opinion(-1), strategy=TrainFromBest(budget=10))
+    node.join()
+    for _ in range(6):
+        node._work()
+    attempts = Records(node.home).attempts()
+    assert [attempt.stage for attempt in attempts] == ["abandoned"] * 6
+    assert [attempt.model.exists() for attempt in attempts] == [False] * 2 + [True] * 4
+    assert all((attempt.folder / "attempt.json").exists() for attempt in attempts)
