@@ -320,8 +320,9 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     shown = {"transactions_per_node": "transactions a node", "scorings_per_node": "scorings a node"}
     shown["log_bytes_per_vote"] = "log bytes a vote"
     for axis, (name, title) in zip(axes, shown.items(), strict=True):
-        axis.plot([row["nodes"] for row in rows], [row[name] for row in rows], "o-")
-        axis.set(xscale="log", xlabel="nodes", title=title, ylim=(0, None))
+        values = [row[name] for row in rows]
+        axis.plot([row["nodes"] for row in rows], values, "o-")
+        axis.set(xscale="log", xlabel="nodes", title=title, ylim=(0, 1.1 * max(values)))
     figure.savefig(path, dpi=120)
 
 
