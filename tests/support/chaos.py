@@ -346,7 +346,8 @@ def play_patiently(world: World, url: str = "") -> Books:
     nodes, client = {index: start(index) for index in (TRAINER, *VOTERS)}, world.client(0)
     trainer = nodes[TRAINER]
     training = lambda: trainer.guard.run("training", lambda: make(trainer))  # noqa: E731
-    loop(lambda: trainer.guard.patiently(training) and submitted(client))
+    with mock.patch("pdfed_sdk.node.author.LONGEST_REST", 0.0):  # as if it had rested
+        loop(lambda: trainer.guard.patiently(training) and submitted(client))
     windows = client.windows(1)
     for moment in (None, windows.reveal_start, windows.reveal_end + 10, None):
         if moment is not None:
@@ -434,7 +435,6 @@ def a_full_disk(stage: Stage, wanted: Books) -> Outcome:
         for module in WRITERS:
             name = f"pdfed_sdk.{module}.write_durably"
             stack.enter_context(mock.patch(name, full(sys.modules[f"pdfed_sdk.{module}"].write_durably)))
-        stack.enter_context(mock.patch("pdfed_sdk.node.author.LONGEST_REST", 0.0))
         return stage.outcome("no space at every third write", wanted, play_until_voted)
 
 
