@@ -160,7 +160,8 @@ class Federated:
 @pytest.fixture
 def federated(anvil: Anvil, deployed: Federation, tmp_path: Path) -> Iterator[Federated]:
     snapshot = anvil.ask("evm_snapshot")
-    world = build_world(anvil, deployed.manifest, deployed.signers, tmp_path, nodes=7)
+    windows = {"submit_window": 40, "commit_window": 160, "reveal_window": 120, "unbonding": 300}  # for a busy machine
+    world = build_world(anvil, deployed.manifest, deployed.signers, tmp_path, nodes=7, **windows)
     for index in range(1, 8):  # so that no fee or charge costs a unit of weight, at whatever second it is paid
         world.client(0).mint(world.signers[index].address, 90 * 10**18)
         world.client(index).deposit(90 * 10**18)
