@@ -82,6 +82,8 @@ class Author:
     """Why the last attempts were abandoned, since one went well."""
     troubles: int = 0
     """Times in a row that chain, disk or memory stood in the way; the attempt itself goes on."""
+    in_vain: tuple[int, int] = (-1, 0)
+    """A best model, and how often after the first an attempt was not worth its fee beside it."""
     rest_until: float = 0.0
     """Moment before which no attempt is begun."""
 
@@ -134,6 +136,11 @@ class Author:
             log.error("  next: correct it, then start this node again")
         else:
             log.info("the next attempt begins in %.0f s", pause)
+
+    def _rest_on(self, best: int) -> None:
+        """Rest twice as long after each attempt that is not worth its fee beside the same best model."""
+        self.in_vain = (best, self.in_vain[1] + 1 if self.in_vain[0] == best else 0)
+        self.rest_until = time.monotonic() + min(LONGEST_REST, FIRST_REST * 2.0 ** self.in_vain[1])
 
     # --- choose ---
 
@@ -320,6 +327,7 @@ class Author:
             log.warning("the gate is switched off: publishing all the same")
         if not self.strategy.publishes(evaluation.improvement, self.view.params.min_step):
             log.info("attempt %d: not worth its fee, not published", attempt.number)
+            self._rest_on(self.view.best)
             return self.records.keep_attempt(replace(attempt, stage="abandoned"))
         if attempt.halfway.is_dir():
             shutil.rmtree(attempt.halfway)

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -252,6 +253,24 @@ def test_a_trainer_that_fails_ends_neither_the_node_nor_in_a_hot_loop(world: Wor
     node.tick()
     assert world.client(1).vote(submission).exists
     assert bool(node.author.failures) == isinstance(fault, ZeroDivisionError), "memory ends no attempt"
+
+
+def test_attempts_that_are_worth_nothing_come_ever_more_seldom(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(author, "FIRST_REST", 1_000.0)
+    monkeypatch.setattr(author, "LONGEST_REST", 3_000.0)
+    trainer = Stepper()
+    node = world.node(1, trainer=trainer, opinion=Opinion(improvement=0), strategy=TrainFromBest(budget=10))
+    node.join()
+    node.view.refresh()
+    rests = []
+    for number in range(1, 4):
+        for _ in range(4):
+            node.author.work()
+        assert len(trainer.started) == number, "nothing is tried again before its rest is over"
+        rests.append(round(node.author.rest_until - time.monotonic(), -2))
+        node.author.rest_until = 0.0
+    assert rests == [1_000, 2_000, 3_000]
+    assert not node.author.failures
 
 
 def test_a_fault_of_the_node_between_the_steps_is_not_taken_for_the_trainers(world: World):
