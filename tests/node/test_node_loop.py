@@ -789,7 +789,8 @@ def test_a_pin_that_failed_is_made_at_the_next_look(world: World, monkeypatch: p
     assert failed[0] in world.store.pins()
 
 
-def test_models_of_old_attempts_do_not_fill_the_disk(world: World):
+def test_models_of_old_attempts_do_not_fill_the_disk(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(author_module, "FIRST_REST", 0.0)
     node = world.node(1, trainer=Stepper(), opinion=Opinion(-1), strategy=TrainFromBest(budget=10))
     node.join()
     for _ in range(6):
