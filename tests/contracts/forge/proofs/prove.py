@@ -21,10 +21,10 @@ import sys
 import time
 from pathlib import Path
 
-from planting import COPY, FORGE, ROOT, plant
+from planting import FORGE, ROOT, plant
 
 PROOFS, PLANTED = (ROOT / "docs" / "audit" / name for name in ("proofs.json", "proofs-planted.json"))
-KEPT = ROOT / "build" / "proofs.json"
+KEPT, KEPT_PLANTED = ROOT / "build" / "proofs.json", ROOT / "build" / "proofs-planted.json"
 TOOLS = Path(sys.executable).parent
 SECONDS_A_QUERY, SECONDS_A_PROPERTY = 20, 400
 PANICS = "0x01,0x11,0x12"  # a failed assertion, an overflow, a division by zero
@@ -74,10 +74,9 @@ def digest(p: Property) -> str:
     return hashlib.sha256(content + p["function"].encode()).hexdigest()[:16]
 
 
-def build(project: Path, chosen: list[Property]) -> None:
-    """The tests of these properties."""
-    files = sorted({test_of(p) for p in chosen})
-    command = ["forge", "build", "--ast", "--root", str(project), *files]
+def build(project: Path) -> None:
+    """As halmos does, so that it finds everything built."""
+    command = ["forge", "build", "--ast", "--root", str(project), "--extra-output", "storageLayout", "metadata"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"the proofs do not compile\n{done.stdout[-3_000:]}{done.stderr[-3_000:]}")
@@ -114,25 +113,30 @@ def run_by_forge(p: Property, project: Path) -> tuple[str, float]:
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if not re.search(rf"\[(PASS|FAIL)[^\n]* {function}\(", done.stdout):
         raise SystemExit(f"{function}: no result from forge\n{done.stdout[-3_000:]}{done.stderr[-3_000:]}")
-    seconds = float(re.findall(r"finished in ([\d.]+)(?:m?s)", done.stdout)[-1])
-    if re.search(r"finished in [\d.]+ms", done.stdout):
-        seconds /= 1_000
+    amount, unit = re.findall(r"finished in ([\d.]+)(s|ms|µs)", done.stdout)[-1]
+    seconds = float(amount) / {"s": 1, "ms": 1e3, "µs": 1e6}[unit]
     passed = "held" if function.startswith("testFuzz_") else "proved"
     return (passed if "[PASS]" in done.stdout else "counter-example"), round(seconds, 2)
 
 
-def planted(chosen: list[Property]) -> list[dict[str, object]]:
-    """What becomes of each property under its bug."""
+def planted(chosen: list[Property], minutes: float) -> list[dict[str, object]]:
+    """What becomes of each property under its bug; what was tried of the same sources and bug is not tried again."""
+    end = time.monotonic() + 60 * minutes
+    kept = json.loads(KEPT_PLANTED.read_text()) if KEPT_PLANTED.exists() else {}
+    keys = {p["function"]: digest(p) + json.dumps(BUGS.get(p["mutant"])) for p in chosen}
     rows: list[dict[str, object]] = []
-    for name, bug in BUGS.items():
-        under = [p for p in chosen if p["mutant"] == name]
-        if not under:
-            continue
-        build(plant(bug), under)
-        for p in under:
-            result, seconds = prove(p, COPY / FORGE)
-            rows.append({"function": p["function"], "bug": name, "result": result, "seconds": seconds})
-            print(f"{result:16} {seconds:6.1f} s  {p['function']}, planted: {name}", flush=True)
+    for p in (p for p in chosen if p["mutant"] in BUGS):
+        key = hashlib.sha256(keys[p["function"]].encode()).hexdigest()[:16]
+        if kept.get(key, {}).get("result") != "counter-example":
+            if time.monotonic() > end:
+                continue
+            project = plant(BUGS[p["mutant"]], tests=[Path(test_of(p)).name])
+            build(project)
+            result, seconds = prove(p, project)
+            kept[key] = {"result": result, "seconds": seconds}
+            KEPT_PLANTED.write_text(json.dumps(kept, indent=1) + "\n")
+            print(f"{result:16} {seconds:6.1f} s  {p['function']}, planted: {p['mutant']}", flush=True)
+        rows.append({"function": p["function"], "bug": p["mutant"], **kept[key]})
     return rows
 
 
@@ -143,7 +147,7 @@ def proofs(chosen: list[Property], minutes: float) -> list[dict[str, object]]:
     keys = {p["function"]: digest(p) for p in chosen}  # now: a long run may see later changes
     due = [p for p in chosen if kept.get(keys[p["function"]], {}).get("result") not in GOOD]
     if due and minutes > 0:
-        build(ROOT / FORGE, due)
+        build(ROOT / FORGE)
     for p in due:
         if time.monotonic() > end:
             break
@@ -183,10 +187,11 @@ def main() -> None:
     options = parser.parse_args()
     chosen = [p for p in PROPERTIES if options.only in f"{p['contract']}.{p['function']}"]
     if options.planted:
-        rows = planted(chosen)
+        rows = planted(chosen, options.minutes)
         if not options.only:
             write(PLANTED, rows)
-        sys.exit(any(r["result"] != "counter-example" for r in rows))
+        named = sum(p["mutant"] in BUGS for p in chosen)  # a property that was not tried is not a success
+        sys.exit(len(rows) < named or any(r["result"] != "counter-example" for r in rows))
     rows = proofs(chosen, options.minutes)
     if options.check:
         sys.exit(any(r["result"] not in GOOD for r in rows))

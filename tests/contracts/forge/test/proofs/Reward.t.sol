@@ -97,6 +97,36 @@ contract RewardProofs {
         assert(less.owed(1) <= more.owed(1));
     }
 
+    /// @dev What a reward leaves of an amount when its power leaves `share`.
+    function _left(uint256 amount, uint256 share) private pure returns (uint256) {
+        unchecked {
+            return amount - amount * (1e18 - share) / 1e18;
+        }
+    }
+
+    /// @dev What step splitting comes down to, given what is shown of powers in `Shares.t.sol`: two shares in a row leave what
+    ///      their product leaves, to the error of powers and a unit a division.
+    function check_two_shares_leave_what_their_product_leaves(uint88 amount, uint64 a, uint64 b, uint64 both)
+        public
+        pure
+    {
+        vm.assume(a <= 1e18 && b <= 1e18 && both <= a && both <= b);
+        unchecked {
+            uint256 product = uint256(a) * b / 1e18;
+            vm.assume(product <= uint256(both) + 260 && both <= product + 260);
+            uint256 twice = _left(_left(amount, a), b) * 1e18;
+            uint256 once = _left(amount, both) * 1e18;
+            uint256 slack = 261 * uint256(amount) + 2e18;
+            assert(twice <= once + slack && once <= twice + slack);
+        }
+    }
+
+    /// @dev So more gain, of which the power is smaller, never gives less.
+    function check_a_smaller_share_leaves_no_more(uint88 amount, uint64 less, uint64 more) public pure {
+        vm.assume(less <= more && more <= 1e18);
+        assert(_left(amount, less) <= _left(amount, more));
+    }
+
     /// @dev However long nobody looks, the allowance only grows, to at most seven days' drip of the funds and of the stake,
     ///      and stays within the funds.
     function testFuzz_the_allowance_stays_in_the_funds(
