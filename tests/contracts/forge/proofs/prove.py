@@ -2,7 +2,8 @@
 
     .tools/halmos/bin/python tests/contracts/forge/proofs/prove.py [--only NAME] [--minutes N] [--check | --planted]
 
-What was proved of the same sources is kept in build/proofs.json and not proved again, so an interrupted run goes on.
+What was proved of the same sources is kept in build/proofs.json and not proved again, so an interrupted run goes on;
+build/proofs-planted.json keeps the counter-examples of `--planted` in the same way.
 `--check` writes no page and fails unless everything is proved. `--planted` plants the bug that each property names in a
 copy of the sources, fails unless each property then has a counter-example, and writes proofs-planted.json. Uses nothing
 but the standard library.
