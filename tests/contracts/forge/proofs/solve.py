@@ -12,15 +12,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from bisect import bisect_left
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import z3
+from terms import arrayless, lifted, scattered, sign_copies, simple, tail, upper_bounds, variables
 
-SECONDS = 8
+SECONDS, SECONDS_LIGHT, SECONDS_BITS = 8, 1, 60
 IMPLIED_BITS = (1, 8, 32, 41, 64, 96, 128, 192)
 
 
@@ -62,6 +62,9 @@ class Rewriter:
         size = 1 << e.size()
         if low >= 0 and high < size:
             return value, low, high
+        if sign_copies(e):
+            sign = self.number(e.arg(0))[0]
+            return value + sign * size, 0, size - 1
         if bounds := self.implied(value, e.size()):
             self.seen[e.get_id()] = result = (value, max(low, bounds[0]), min(high, bounds[1]))
             return result
@@ -81,7 +84,16 @@ class Rewriter:
         steps = (bits for bits in (*IMPLIED_BITS, width) if bits <= width)
         return next(((0, (1 << b) - 1) for b in steps if solver.check(value >= 1 << b) == z3.unsat), None)
 
+    def equated(self, a: z3.BitVecRef, b: z3.BitVecRef) -> tuple[z3.ArithRef, z3.ArithRef]:
+        """Numbers that are equal if and only if the words are: as they are, if they are less than 2^width apart."""
+        (x, xl, xh), (y, yl, yh) = self.raw(a), self.raw(b)
+        apart = max(xh - yl, yh - xl) < 1 << a.size()
+        return (x, y) if apart else (self.number(a)[0], self.number(b)[0])
+
     def signed(self, e: z3.BitVecRef) -> z3.ArithRef:
+        value, low, high = self.raw(e)
+        if -(1 << e.size() - 1) <= low and high < 1 << e.size() - 1:
+            return value
         top = z3.simplify(z3.Extract(e.size() - 1, e.size() - 1, e))
         return self.number(e)[0] - self.number(top)[0] * (1 << e.size())
 
@@ -121,6 +133,9 @@ class Rewriter:
         if kind in (z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I, z3.Z3_OP_BUREM, z3.Z3_OP_BUREM_I):
             quotient, rest = self.divide(args[0], args[1])
             return quotient if kind in (z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I) else rest
+        if copies := sign_copies(e):  # 2^n - 2^k is -2^k: what is above the sign counts for its place
+            sign, rest, place = self.number(args[0])[0], self.number(tail(e, copies)), 1 << e.size() - copies
+            return rest[0] - sign * place, -place, place - 1
         if kind == z3.Z3_OP_CONCAT:
             value, low, high = self.number(args[0])
             for arg in args[1:]:
@@ -221,7 +236,7 @@ class Rewriter:
             if z3.is_bool(args[0]):
                 a, b = (self.truth(x) for x in args)
             else:
-                a, b = (self.number(x)[0] for x in args)
+                a, b = self.equated(*args)
             return a == b if kind == z3.Z3_OP_EQ else a != b
         order = {
             z3.Z3_OP_ULEQ: lambda a, b: a <= b, z3.Z3_OP_ULT: lambda a, b: a < b,
@@ -238,80 +253,6 @@ class Rewriter:
         raise Unsupported(e.decl().name())
 
 
-def scattered(factor: int) -> bool:
-    """Few bits, far apart: by such a factor a word is added up side by side."""
-    return factor >> 64 != 0 and 1 < factor.bit_count() <= 8
-
-
-def lifted(e: z3.ExprRef, done: dict[int, tuple[z3.ExprRef, z3.ExprRef]]) -> z3.ExprRef:
-    """Choices pulled out of bit operations: OpenZeppelin's minimum is b ^ ((a ^ b) * (a < b)), a choice in disguise."""
-    if e.get_id() in done:
-        return done[e.get_id()][1]
-    args = [lifted(c, done) for c in e.children()]
-    kind = e.decl().kind()
-    through = kind in (z3.Z3_OP_EXTRACT, z3.Z3_OP_CONCAT, z3.Z3_OP_BXOR)
-    result = e.decl()(*args) if args else e
-    for i, arg in enumerate(args):
-        if arg.decl().kind() != z3.Z3_OP_ITE or not (through or kind == z3.Z3_OP_BMUL):
-            continue
-        condition, *branches = arg.children()
-        if kind == z3.Z3_OP_BMUL and not all(z3.is_bv_value(b) for b in branches):
-            continue
-        sides = [z3.simplify(e.decl()(*args[:i], b, *args[i + 1 :])) for b in branches]
-        result = z3.If(condition, *(lifted(side, done) for side in sides))
-        break
-    done[e.get_id()] = (e, result)  # the term itself, so that its id is not used again
-    return result
-
-
-def simple(e: z3.ExprRef) -> bool:
-    """Without products, divisions and arrays."""
-    heavy = (z3.Z3_OP_BMUL, z3.Z3_OP_BUDIV, z3.Z3_OP_BUDIV_I, z3.Z3_OP_BUREM, z3.Z3_OP_BUREM_I)
-    return not z3.is_array(e) and e.decl().kind() not in heavy and all(simple(c) for c in e.children())
-
-
-def arrayless(e: z3.ExprRef) -> bool:
-    return not z3.is_array(e) and all(arrayless(c) for c in e.children())
-
-
-def variables(e: z3.ExprRef, found: dict[str, z3.ExprRef]) -> dict[str, z3.ExprRef]:
-    if z3.is_const(e) and e.decl().kind() == z3.Z3_OP_UNINTERPRETED and z3.is_bv(e):
-        found[str(e)] = e
-    for child in e.children():
-        variables(child, found)
-    return found
-
-
-def upper_bounds(assertions: list[z3.BoolRef], names: dict[str, z3.ExprRef]) -> dict[str, int]:
-    """Greatest value of each variable under the simple assertions about it alone."""
-    alone: dict[str, list[z3.BoolRef]] = {name: [] for name in names}
-    for a in assertions:
-        mine = list(variables(a, {}))
-        if len(mine) == 1 and simple(a):
-            alone[mine[0]].append(a)
-    return {name: greatest(variable, alone[name]) for name, variable in names.items()}
-
-
-def greatest(variable: z3.BitVecRef, assertions: list[z3.BoolRef]) -> int:
-    solver = z3.Solver()
-    solver.add(assertions)
-    bits = bisect_left(range(variable.size()), True, key=lambda n: none_above(solver, variable, n))
-    low, high = 0, (1 << bits) - 1
-    if solver.check(variable == high) == z3.sat:
-        return high
-    while low < high:
-        middle = (low + high) // 2
-        if solver.check(z3.UGT(variable, middle)) == z3.sat:
-            low = solver.model().eval(variable, model_completion=True).as_long()
-        else:
-            high = middle
-    return high
-
-
-def none_above(solver: z3.Solver, variable: z3.BitVecRef, bits: int) -> bool:
-    return solver.check(z3.UGT(variable, (1 << bits) - 1)) == z3.unsat
-
-
 def exact(text: str) -> str:
     """The query with halmos's abstractions of the EVM's arithmetic put back: a division by zero is zero."""
     sort = r"\(declare-fun f_evm_(bvmul|bvudiv|bvurem)_(\d+) \(\(_ BitVec \2\) \(_ BitVec \2\)\) \(_ BitVec \2\)\)"
@@ -325,13 +266,16 @@ def exact(text: str) -> str:
     return re.sub(sort, define, text)
 
 
+def light(text: str) -> bool:
+    """Without products and divisions, so that bits may do."""
+    return all(simple(z3.simplify(a)) for a in z3.parse_smt2_string(exact(text)) if arrayless(a))
+
+
 def in_integers(text: str) -> str | None:
     assertions = [z3.simplify(a) for a in z3.parse_smt2_string(exact(text)) if arrayless(a)]
-    if all(simple(a) for a in assertions):
-        return None
     names: dict[str, z3.ExprRef] = {}
     for a in assertions:
-        variables(a, names)
+        names |= variables(a)
     rewriter = Rewriter(upper_bounds(assertions, names))
     done: dict[int, tuple[z3.ExprRef, z3.ExprRef]] = {}
     truths = rewriter.truths
@@ -340,7 +284,7 @@ def in_integers(text: str) -> str | None:
             truths.append(rewriter.truth(z3.simplify(lifted(a, done))))
         except Unsupported:
             continue  # fewer assumptions prove no less
-    solver = z3.Solver()
+    solver = z3.SimpleSolver()  # the other one spends its time on turning numbers into bits
     solver.set("timeout", SECONDS * 1000)
     solver.add(truths + rewriter.facts)
     if solver.check() == z3.unsat:
@@ -359,10 +303,19 @@ def in_integers(text: str) -> str | None:
     return "sat\n(model\n" + "\n".join(lines) + "\n)"
 
 
+def in_bits(file: str, seconds: int) -> str:
+    """What yices says; of what it does not decide in this time, `unknown`."""
+    yices = Path(sys.executable).parent / "yices-smt2"
+    command = [yices, f"--timeout={seconds}", file]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
+def answer(file: str) -> str:
+    text = Path(file).read_text()
+    if light(text) and not (found := in_bits(file, SECONDS_LIGHT)).startswith("unknown"):
+        return found
+    return in_integers(text) or in_bits(file, SECONDS_BITS)
+
+
 if __name__ == "__main__":
-    file = sys.argv[1]
-    answer = in_integers(Path(file).read_text())
-    if answer is None:
-        yices = Path(sys.executable).parent / "yices-smt2"
-        answer = subprocess.run([yices, file], capture_output=True, text=True, check=False).stdout
-    print(answer)
+    print(answer(sys.argv[1]))

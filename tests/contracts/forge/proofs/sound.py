@@ -41,11 +41,16 @@ class Query:
             lambda: z3.LShR(a, shift), lambda: a * ADD_UP, lambda: z3.If(self.comparison(a, b), a, b),
             lambda: z3.SignExt(WIDTH - shift, z3.Extract(shift - 1, 0, a)),
             lambda: z3.Concat(z3.BitVecVal(0, WIDTH - shift), z3.Extract(shift - 1, 0, a)),
+            lambda: self.flag(a, b), lambda: ~(self.flag(a, b) & ~self.flag(b, a) | self.flag(a, a)),
         ]  # fmt: skip
         return rng.choice(kinds)()
 
     def comparison(self, a: z3.BitVecRef, b: z3.BitVecRef) -> z3.BoolRef:
         return self.rng.choice((z3.ULE, z3.ULT, lambda x, y: x <= y, lambda x, y: x < y, lambda x, y: x == y))(a, b)
+
+    def flag(self, a: z3.BitVecRef, b: z3.BitVecRef) -> z3.BitVecRef:
+        """A truth as the EVM has it."""
+        return z3.If(self.comparison(a, b), z3.BitVecVal(1, WIDTH), z3.BitVecVal(0, WIDTH))
 
     def text(self, assertions: int) -> str:
         for _ in range(assertions):

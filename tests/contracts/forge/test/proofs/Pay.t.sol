@@ -4,9 +4,12 @@ pragma solidity 0.8.37;
 import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 
 import {VoterPay} from "../../../../../contracts/libraries/VoterPay.sol";
+import {Specification} from "./Specification.sol";
+import {Vm} from "../support/Vm.sol";
 
 /// @title What symbolic execution proves of voters' pay
 contract PayProofs {
+    Vm private constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
     uint256 private constant ONE = 1 << 24;
 
     struct Case {
@@ -21,9 +24,7 @@ contract PayProofs {
     /// @dev pay <= slice and charge <= bond, never both.
     function _bounded(Case memory c) private pure {
         (uint256 paid, uint256 charged) = VoterPay.payment(c.x, c.others, c.rate, c.q, c.slice, c.bond);
-        assert(paid <= c.slice);
-        assert(charged <= c.bond);
-        assert(c.x == c.others ? charged == 0 : paid == 0);
+        assert(Specification.payment(c.x, c.others, c.slice, c.bond, paid, charged));
     }
 
     /// @dev Of min(slice, bond) times the surprise, pay is the whole part and charge the next whole number.
@@ -54,6 +55,13 @@ contract PayProofs {
             uint256 slices = uint256(fee) / total * total;
             assert(slices <= fee && slices + uint256(fee) % total == fee);
         }
+    }
+
+    /// @dev The slices of one of the votes, as settling reckons them, are within the fee.
+    function check_slices_of_a_vote(uint88 fee, uint32 revealed, uint32 weight) public pure {
+        vm.assume(revealed != 0 && weight <= revealed);
+        uint256 whole = fee;
+        assert(whole / revealed * weight <= fee);
     }
 
     /// @dev Three voters and any number of others: their slices together are at most the fee.

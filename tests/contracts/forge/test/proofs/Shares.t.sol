@@ -6,6 +6,7 @@ import {Models} from "../../../../../contracts/libraries/Models.sol";
 import {Power} from "../../../../../contracts/libraries/Power.sol";
 import {Quorum} from "../../../../../contracts/libraries/Quorum.sol";
 import {Sealed} from "../../../../../contracts/libraries/Sealed.sol";
+import {Specification} from "./Specification.sol";
 
 /// @title What symbolic execution proves of powers and packing
 contract SharesProofs {
@@ -96,19 +97,19 @@ contract SharesProofs {
 
     // ------------------------------------------------------------------------------ all parameters, one after the other
 
-    /// @dev Not symbolic: every share of a basis point that a task can have (decay, or 1 - rate of a step) at every gain.
-    ///      Powers fall, are at most one, and a gain in two parts pays as one to 260 units of 1e-18.
+    /// @dev Not symbolic: every share of a basis point that a task can have (decay, or 1 - rate of a step), every gain and
+    ///      every way to cut it in two. Powers are at most one and fall, and a gain in two parts pays as one to 260 units of
+    ///      1e-18.
     function test_powers_of_all_shares_and_gains() public pure {
-        for (uint256 bps = 1; bps < 10_000; bps += 7) {
+        for (uint256 bps; bps <= 10_000; ++bps) {
             uint256[129] memory p;
             for (uint256 n; n < 129; ++n) {
                 p[n] = Power.up(bps * 1e14, n);
-                assert(n == 0 ? p[n] == WAD : p[n] <= p[n - 1] && p[n] + 260 >= p[n - 1] * bps / 10_000);
+                assert(Specification.power(n, p[n]));
             }
-            for (uint256 a = 1; a < 64; a += 9) {
-                for (uint256 b = a; a + b < 129; b += 5) {
-                    uint256 split = p[a] * p[b] / WAD;
-                    assert(split <= p[a + b] + 260 && p[a + b] <= split + 260);
+            for (uint256 a; a <= 64; ++a) {
+                for (uint256 b = a; a + b < 129; ++b) {
+                    assert(Specification.powers(p[a], p[b], p[a + b]));
                 }
             }
         }

@@ -98,26 +98,41 @@ contract VoidProofs {
         assert(_settled.released == (revealed ? bond : 0) && _settled.forfeited == (revealed ? 0 : bond));
     }
 
-    /// @dev Of a Final id a voter of ten of forty units has at most its slices of the fee beside its bond, and loses at
-    ///      most the bond; what the slices do not pay is commons. Of one whose median is no measurement nobody is paid or
-    ///      charged.
-    function testFuzz_a_voter_on_a_final_id_gets_its_slices_at_most(
-        uint64 fee,
-        uint64 minStake,
-        uint24 rate,
-        bool above,
-        bool othersAbove,
-        bool measured
-    ) public {
-        _task(0, fee, minStake);
-        (_terms.status, _terms.q, _result.median) = (Status.Final, 1 << 22, measured ? int8(3) : int8(-8));
-        (_result.revealedWeight, _result.yesWeight) = (40, (othersAbove ? 30 : 0) + (above ? 10 : 0));
-        uint256 bond = _vote(1, 10, rate, true, minStake, above ? int8(5) : int8(-5));
+    /// @dev Of a Final id. `yes` is the weight above tau, of which a vote above it is a part.
+    struct Final {
+        uint88 fee;
+        uint80 minStake;
+        uint32 weight;
+        uint32 revealed;
+        uint32 yes;
+        uint24 rate;
+        uint24 q;
+        int8 tau;
+        int8 median;
+        int8 value;
+    }
+
+    /// @dev Of a Final id a voter has at most its slices of the fee beside its bond, and loses at most the bond; what the
+    ///      slices do not pay is commons. Of one whose median is no measurement nobody is paid or charged.
+    function check_a_voter_on_a_final_id_gets_its_slices_at_most(Final calldata c) public {
+        vm.assume(c.value >= -8 && c.value <= 23 && c.tau >= -2 && c.tau <= 23 && c.weight != 0);
+        unchecked {
+            vm.assume(uint256(c.weight) * c.minStake <= type(uint88).max);
+            vm.assume(c.yes <= c.revealed && c.weight <= (c.value > c.tau ? c.yes : c.revealed - c.yes));
+        }
+        _task(0, c.fee, c.minStake);
+        (_terms.status, _terms.q, _terms.tau, _result.median) = (Status.Final, c.q, c.tau, c.median);
+        (_result.revealedWeight, _result.yesWeight) = (c.revealed, c.yes);
+        uint256 bond = _vote(1, c.weight, c.rate, true, c.minStake, c.value);
         IStakeVault.Settlement memory s = _settled;
         unchecked {
-            assert(s.paid + s.toCommons == uint256(fee) / 40 * 10);
-            assert(s.released + s.forfeited == bond && (s.paid == 0 || s.forfeited == 0));
-            if (!measured) assert(s.paid == 0 && s.forfeited == 0);
+            uint256 slices = s.paid + s.toCommons;
+            assert(slices == uint256(c.fee) / c.revealed * c.weight);
+            assert(s.paid <= slices);
+            assert(s.forfeited <= bond);
+            assert(s.released + s.forfeited == bond);
+            assert(s.paid == 0 || s.forfeited == 0);
+            assert(c.median > -7 || (s.paid == 0 && s.forfeited == 0));
         }
     }
 
