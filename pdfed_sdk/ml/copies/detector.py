@@ -12,7 +12,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from pdfed_sdk.errors import ExtractorMismatch, MlError
-from pdfed_sdk.ml.copies.encoders import Encoder, encoder_input, new_encoder, normalised, stored
+from pdfed_sdk.ml.copies.encoders import Encoder, detailed, encoder_input, new_encoder, normalised, stored
 from pdfed_sdk.ml.copies.judge import Judge
 from pdfed_sdk.ml.copies.verifier import Prints, Verifier
 from pdfed_sdk.ml.device import at_a_time
@@ -80,7 +80,8 @@ class Detector:
             seen = encoder_input(here)
             with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
                 vectors, maps = self.encoder(normalised(seen))
-            parts.append(Prints(vectors, self.verifier.descriptors(maps), stored(seen[:, : images.shape[1]])))
+            thumbs = stored(seen[:, : images.shape[1]])
+            parts.append(Prints(vectors, self.verifier.descriptors(maps), thumbs, detailed(here)))
         return Prints.joined(parts)
 
     @torch.no_grad()

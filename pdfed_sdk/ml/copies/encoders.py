@@ -148,6 +148,17 @@ def thumbnails(images: Tensor) -> Tensor:
     return stored(encoder_input(images)[:, : images.shape[1]])
 
 
+def detailed(images: Tensor) -> Tensor:
+    """Pictures (N, C, S, S) uint8 at their size, as uint8 (N, C, 32, 32) up to 32 px and (N, C, 64, 64) above."""
+    if images.shape[-1] <= INPUT:
+        return thumbnails(images)
+    values = images.float() / 255
+    if images.shape[-1] != 2 * INPUT:
+        size = (2 * INPUT, 2 * INPUT)
+        values = F.interpolate(values, size, mode="bilinear", antialias=True, align_corners=False)
+    return stored(values)
+
+
 def stored(pixels: Tensor) -> Tensor:
     """Pixels in [0, 1] as uint8."""
     return pixels.mul(255).round().to(torch.uint8)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pdfed_sdk.ml.copies.fine import FINE_CUES
 from pdfed_sdk.ml.copies.laid import LAID_CUES, WHOLE_CUES
 
-CUES = LAID_CUES + WHOLE_CUES + 2
-"""Laid on each other, as wholes, and what fingerprint and verifier say."""
+CUES = LAID_CUES + WHOLE_CUES + 2 + FINE_CUES
+"""Laid on each other, as wholes, what fingerprint and verifier say, and laid on each other at the pictures' size."""
 WIDTH = 64
 LIMIT = 4.0
 """Deviations beyond which a cue counts no more."""

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pdfed_sdk.ml.copies.placements import FAINT, SIDE, Placements, layers
-from pdfed_sdk.ml.copies.registration import _blurred, _centred, _tangents, coefficients
+from pdfed_sdk.ml.copies.placements import FAINT, Placements, layers
+from pdfed_sdk.ml.copies.registration import _centred, _tangents, blurred, coefficients
 
 ROUNDS = (3, 3, 1)
 """Blur of the layer in each step of refinement."""
@@ -22,13 +22,13 @@ BLOCK, STEP = 8, 4
 LAID_CUES, WHOLE_CUES = 20, 6
 
 
-def refined(query: Tensor, item: Tensor, place: Placements) -> Placements:
-    """Better places of items (n, S, S) in queries (n, S, S), layers of both, by `ROUNDS` steps of Gauss-Newton."""
-    tangents = {times: _tangents(_blurred(item[:, None], times)) for times in sorted(set(ROUNDS))}
-    for times in ROUNDS:
+def refined(query: Tensor, item: Tensor, place: Placements, rounds: tuple[int, ...] = ROUNDS) -> Placements:
+    """Better places of items (n, S, S) in queries (n, S, S), layers of both, by steps of Gauss-Newton, one a blur."""
+    tangents = {times: _tangents(blurred(item[:, None], times)) for times in sorted(set(rounds))}
+    for times in rounds:
         seen, _ = cut(query[:, None], place)
-        step = _step(_blurred(seen, times), tangents[times])
-        unit = 2 / SIDE
+        step = _step(blurred(seen, times), tangents[times])
+        unit = 2 / query.shape[-1]
         scale = (place.scale * (1 - step[:, 2] * unit)).clamp(0.5, 1.25)
         right, down = (old - place.scale * step[:, i] * unit for i, old in enumerate((place.right, place.down)))
         place = Placements(scale, right.clamp(-0.6, 0.6), down.clamp(-0.6, 0.6), place.mirrored)
@@ -63,14 +63,14 @@ def cut(query: Tensor, place: Placements) -> tuple[Tensor, Tensor]:
 def laid_cues(query: Tensor, item: Tensor, place: Placements, theirs: Tensor) -> Tensor:
     """(n, LAID_CUES) of queries and items (n, C, S, S) in [0, 1]; ``theirs`` (n, 2, S, S) are the items' `layers`."""
     seen, mask = cut(query, place)
-    soft, still = _blurred(seen, 1), _blurred(item, 1)
+    soft, still = blurred(seen, 1), blurred(item, 1)
     ours, cues = layers(seen), []
     for layer, times in ((0, 0), (0, 1), (0, 3), (1, 0), (1, 2)):
-        a, b = (_blurred(part[:, layer : layer + 1], times).squeeze(1) for part in (ours, theirs))
-        cues.append(_distance(_correlation(a, b, mask)))
+        a, b = (blurred(part[:, layer : layer + 1], times).squeeze(1) for part in (ours, theirs))
+        cues.append(log_distance(correlation(a, b, mask)))
     a, b = soft.mean(1), still.mean(1)
-    cues += _in_squares(a, b, mask)
-    cues += _in_squares(_blurred(ours[:, 1:], 1).squeeze(1), _blurred(theirs[:, 1:], 1).squeeze(1), mask)
+    cues += in_squares(a, b, mask)
+    cues += in_squares(blurred(ours[:, 1:], 1).squeeze(1), blurred(theirs[:, 1:], 1).squeeze(1), mask)
     cues += _colours(soft, still, mask)
     spreads = [_spread(part, mask) for part in (a, b)]
     cues += [(part + FAINT).log() for part in spreads]
@@ -88,12 +88,12 @@ def whole_cues(query: Tensor, item: Tensor, context: Tensor) -> Tensor:
         for part in (query, item)
     ]
     first, second = (part.squeeze(1) for part in small)
-    alike = _correlation(first, second, torch.ones_like(first))
+    alike = correlation(first, second, torch.ones_like(first))
     apart = (query - item).square().mean((1, 2, 3)).sqrt()
-    return torch.cat([torch.stack([_distance(alike), (apart + 1e-2).log()], 1), _distance(context)], 1)
+    return torch.cat([torch.stack([log_distance(alike), (apart + 1e-2).log()], 1), log_distance(context)], 1)
 
 
-def _distance(correlation: Tensor) -> Tensor:
+def log_distance(correlation: Tensor) -> Tensor:
     """Log distance of a correlation from 1."""
     return ((1 - correlation).clamp_min(0) + 2e-3).log()
 
@@ -104,7 +104,7 @@ def _spread(values: Tensor, mask: Tensor) -> Tensor:
     return ((values - mean[:, None, None]).square() * mask).sum((1, 2)) / weight
 
 
-def _correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+def correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
     """Correlation (n,) of (n, S, S) where the mask is 1."""
     weight = mask.sum((1, 2)).clamp_min(1)
     means = [(part * mask).sum((1, 2)) / weight for part in (a, b)]
@@ -114,7 +114,7 @@ def _correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
     return both / weight / (norms[0] * norms[1]).sqrt()
 
 
-def _in_squares(a: Tensor, b: Tensor, mask: Tensor) -> list[Tensor]:
+def in_squares(a: Tensor, b: Tensor, mask: Tensor) -> list[Tensor]:
     """Correlations in squares, weighed by how lively the item is there: mean, share above 0.7, and the lower tenth."""
     stack = torch.stack([mask, a * mask, b * mask, a * a * mask, b * b * mask, a * b * mask], 1)
     weight, x, y, xx, yy, xy = F.avg_pool2d(stack, BLOCK, STEP).flatten(2).unbind(1)
@@ -128,7 +128,7 @@ def _in_squares(a: Tensor, b: Tensor, mask: Tensor) -> list[Tensor]:
     order = local.argsort(dim=1)
     reached = lively.gather(1, order).cumsum(1) >= 0.1 * total[:, None]
     low = local.gather(1, order).gather(1, reached.to(torch.uint8).argmax(1, keepdim=True)).squeeze(1)
-    return [_distance(mean), share, low]
+    return [log_distance(mean), share, low]
 
 
 def _colours(seen: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:
@@ -145,7 +145,7 @@ def _colours(seen: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:
     products = source @ source.transpose(1, 2)
     ridge = torch.eye(products.shape[1], device=seen.device) * 1e-2
     mixed, _ = torch.linalg.solve_ex(products + ridge, source @ target.transpose(1, 2))
-    left = (target - mixed.transpose(1, 2) @ source).square().mean(1).view(len(seen), SIDE, SIDE)
+    left = (target - mixed.transpose(1, 2) @ source).square().mean(1).view(len(seen), *seen.shape[2:])
     varied = (target.square().mean(1).sum(1) / total[:, 0, 0]) + FAINT
     whole = left.sum((1, 2)) / total[:, 0, 0] / varied
     worst = F.avg_pool2d(left[:, None], BLOCK, STEP).flatten(1).amax(1) / varied

@@ -35,12 +35,12 @@ def registration(query: Tensor, item: Tensor) -> Tensor:
     Log shares of the query's variance that remain, whole and in the worst square, by blur; log variance of both; log
     contrast and pixels moved. One direction: `registration(item, query)` is the other.
     """
-    targets = {times: _centred(_blurred(query, times)) for times in LEVELS}
-    _, share = _fit(targets[LEVELS[-1]], _blurred(item, LEVELS[-1]))
+    targets = {times: _centred(blurred(query, times)) for times in LEVELS}
+    _, share = _fit(targets[LEVELS[-1]], blurred(item, LEVELS[-1]))
     moved, distance = _move(item, share)
     cues = []
     for times, target in targets.items():
-        left, share = _fit(target, _blurred(moved, times))
+        left, share = _fit(target, blurred(moved, times))
         spread = _variance(target) + FAINT
         squares = left.square().mean(1, keepdim=True)
         worst = F.avg_pool2d(squares, BLOCK, STEP).flatten(1).amax(1)
@@ -65,7 +65,7 @@ def _blur_matrix(size: int, times: int, device: torch.device) -> Tensor:
     return power
 
 
-def _blurred(images: Tensor, times: int) -> Tensor:
+def blurred(images: Tensor, times: int) -> Tensor:
     if not times:
         return images
     matrix: Tensor = _blur_matrix(images.shape[-1], times, images.device)
@@ -80,9 +80,9 @@ def _tangents(images: Tensor) -> Tensor:
     before, after = slice(RIM - 1, -RIM - 1), slice(RIM + 1, size - RIM + 1)
     across = (images[..., RIM:-RIM, after] - images[..., RIM:-RIM, before]) * 0.5
     down = (images[..., after, RIM:-RIM] - images[..., before, RIM:-RIM]) * 0.5
-    blurred = _inner(_blurred(images, 1) - images)
+    soft = _inner(blurred(images, 1) - images)
     every = _inner(images.new_empty(len(images), 5, *images.shape[1:]))  # rows as far apart as the pictures'
-    for number, part in enumerate((_inner(images), across, down, line * across + line[:, None] * down, blurred)):
+    for number, part in enumerate((_inner(images), across, down, line * across + line[:, None] * down, soft)):
         every[:, number] = part
     return (every - every.mean((3, 4), keepdim=True)).flatten(2)
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml.copies.detector import Detector, Prints
+from pdfed_sdk.ml.copies.fine import ROUNDS, fine_cues
 from pdfed_sdk.ml.copies.judge import CUES
 from pdfed_sdk.ml.copies.laid import laid_cues, refined, whole_cues
-from pdfed_sdk.ml.copies.placements import PlacedIndex, all_windows, layers
+from pdfed_sdk.ml.copies.placements import PlacedIndex, Placements, all_windows, layers
 from pdfed_sdk.ml.device import at_a_time
 from pdfed_sdk.ml.neighbours import nearest
 
@@ -201,9 +202,18 @@ class CopyIndex:
                 laid_cues(query, item, place, both),
                 whole_cues(torch.where(flips, query.flip(3), query), item, context),
                 self._verified(queries, rows, columns, place.mirrored.long()),
+                self._fine(queries, rows, columns, place, chosen),
             ],
             1,
         )
+
+    def _fine(self, queries: Queries, rows: Tensor, columns: Tensor, place: Placements, edges: Tensor) -> Tensor:
+        """`fine_cues` of pairs; ``edges`` (n, 1, 1) says in which layer each was found."""
+        query, item = (part.float() / 255 for part in (queries.views[0].details[rows], self.known.details[columns]))
+        if query.shape[-1] != self.known.thumbs.shape[-1]:
+            ours, theirs = (torch.where(edges, both[:, 1], both[:, 0]) for both in (layers(query), layers(item)))
+            place = refined(ours, theirs, place, ROUNDS)
+        return fine_cues(query, item, place)
 
     def _verified(self, queries: Queries, rows: Tensor, columns: Tensor, view: Tensor) -> Tensor:
         """Cosine of the fingerprints, as log distance from 1, and eq. 4 before its sigmoid, in the view (n,) of each

@@ -25,7 +25,7 @@ from pdfed_sdk.ml.copies.search import CopyIndex
 KNOWN, STRANGERS = 400, 800
 NEIGHBOURS = (5, 5, 2)
 """Candidates of a copy in each round."""
-NOISE = 0.1
+NOISE = 0.2
 """Deviation of the noise on the cues in training, in deviations of the cues."""
 BATCH = 2_048
 

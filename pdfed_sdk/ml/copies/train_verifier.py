@@ -246,4 +246,4 @@ def rivals(queries: Tensor, vectors: Tensor, own: Tensor) -> Tensor:
 
 
 def _prints(net: Verifier, vectors: Tensor, maps: Tensor) -> Prints:
-    return Prints(vectors, net.descriptors(maps), torch.empty(len(vectors), 0))
+    return Prints(vectors, net.descriptors(maps), torch.empty(len(vectors), 0), torch.empty(len(vectors), 0))

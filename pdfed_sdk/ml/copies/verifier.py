@@ -40,15 +40,16 @@ def windows() -> Tensor:
 @dataclass(frozen=True)
 class Prints:
     """What is kept of a picture: fingerprints (N, 256) of unit length, window descriptors (N, 55, D / 4) and the
-    thumbnail (N, 1 or 3, 32, 32) uint8 that the encoder saw."""
+    thumbnail (N, 1 or 3, 32, 32) uint8 that the encoder saw, and the picture at its size, `detailed`."""
 
     vectors: Tensor
     descriptors: Tensor
     thumbs: Tensor
+    details: Tensor
 
     def take(self, index: Tensor | slice) -> Prints:
         """The rows at ``index``."""
-        return Prints(self.vectors[index], self.descriptors[index], self.thumbs[index])
+        return Prints(self.vectors[index], self.descriptors[index], self.thumbs[index], self.details[index])
 
     def part(self, start: int, count: int) -> Prints:
         """Up to ``count`` rows from ``start`` on."""
@@ -56,12 +57,13 @@ class Prints:
 
     def to(self, device: torch.device) -> Prints:
         """The same on a device."""
-        return Prints(self.vectors.to(device), self.descriptors.to(device), self.thumbs.to(device))
+        return Prints(*(part.to(device) for part in (self.vectors, self.descriptors, self.thumbs, self.details)))
 
     @staticmethod
     def joined(parts: list[Prints]) -> Prints:
         """All rows of ``parts``, in order."""
-        return Prints(*(torch.cat([getattr(p, name) for p in parts]) for name in ("vectors", "descriptors", "thumbs")))
+        names = ("vectors", "descriptors", "thumbs", "details")
+        return Prints(*(torch.cat([getattr(p, name) for p in parts]) for name in names))
 
 
 class Verifier(nn.Module):
