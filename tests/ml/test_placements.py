@@ -10,12 +10,13 @@ import torch
 
 from pdfed_sdk.ml.copies import detector, placements, search
 from pdfed_sdk.ml.copies.alterations import ALTERATIONS, altered
+from pdfed_sdk.ml.copies.candidates import IDENTICAL
 from pdfed_sdk.ml.copies.corpus import photographs
-from pdfed_sdk.ml.copies.judge import CUES
+from pdfed_sdk.ml.copies.judge import CUES, Look
 from pdfed_sdk.ml.copies.laid import LAID_CUES, cut, laid_cues, refined
 from pdfed_sdk.ml.copies.named_sets import divided, grouped, read
 from pdfed_sdk.ml.copies.placements import PlacedIndex, Placements, all_windows, layers
-from pdfed_sdk.ml.copies.train_judge import Lesson, train_judge
+from pdfed_sdk.ml.copies.train_judge import learn
 from pdfed_sdk.ml.data import reshape_images
 
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -100,9 +101,52 @@ def test_flat_pictures_and_few_of_them_give_finite_cues(scorer):
     images = torch.zeros(3, 1, 16, 16, dtype=torch.uint8)
     queries = scorer.index.queries(images)
     found = scorer.index.candidates(queries)
-    cues = scorer.index.cues(queries, found, *found.valid.nonzero(as_tuple=True))
-    assert cues.shape == (3 * scorer.settings.neighbours, CUES)
-    assert torch.isfinite(cues).all()
+    laid = scorer.index.laid(queries, found, *found.valid.nonzero(as_tuple=True))
+    for seen, width in (
+        (found.cues[found.valid], CUES[0]),
+        (laid.cues, CUES[1]),
+        (scorer.index.fine(queries, laid), CUES[2]),
+    ):
+        assert seen.shape == (3 * scorer.settings.neighbours, width)
+        assert torch.isfinite(seen).all()
+
+
+def test_the_likeliest_of_what_is_proposed_are_the_candidates(scorer, splits):
+    """Each once, the first look's best first, and never a near twin where these are passed over."""
+    images = splits[0].train.images[:30]
+    shifted = torch.cat([images[:, :, 1:], images[:, :, -1:]], 2)
+    queries = scorer.index.queries(torch.cat([shifted, images]))
+    (every,) = scorer.index.proposals(queries)
+    found = scorer.index.candidates(queries)
+    likely = (
+        scorer.detector.judged(every.cues).masked_fill(every.distances <= IDENTICAL, 1).masked_fill(~every.valid, -1)
+    )
+    assert torch.allclose(scorer.detector.judged(found.cues)[:30, 0], likely[:30].max(1).values)
+    assert every.index.shape[1] > scorer.settings.neighbours == found.index.shape[1]
+    for row in found.index.tolist():
+        assert len(set(row)) == len(row)
+    assert (found.index[:30, 0] == torch.arange(30)).sum() >= 28
+    assert found.index[30:, 0].equal(torch.arange(30))
+    strangers = scorer.index.candidates(queries, twins=False)
+    own = strangers.index[30:] == torch.arange(30)[:, None]
+    assert not (own & strangers.valid[30:]).any()
+    assert strangers.gaps[30:].min() > 0
+    assert found.gaps[30:].max() <= IDENTICAL
+
+
+def test_a_closer_look_is_taken_only_at_what_may_be_a_copy(scorer, splits, monkeypatch):
+    seen = []
+    fine = scorer.index.fine
+    monkeypatch.setattr(
+        scorer.index, "fine", lambda queries, pairs: seen.append(len(pairs.rows)) or fine(queries, pairs)
+    )
+    strangers = splits[1].test.images
+    found = scorer.index.search(scorer.index.queries(strangers))
+    assert seen[0] < 0.1 * len(found.rows)
+    known = splits[0].train.images[:20]
+    found = scorer.index.search(scorer.index.queries(torch.cat([known[:, :, 1:], known[:, :, -1:]], 2)))
+    assert seen[1] >= 18
+    assert (found.best > 0.5).sum() >= 18
 
 
 def test_cut_shifted_and_pasted_copies_are_found(scorer, splits):
@@ -190,12 +234,12 @@ def test_the_judge_learns_what_a_lesson_shows_and_nothing_of_a_sets_own_offset()
     random = torch.Generator().manual_seed(0)
 
     def taught(offset):
-        cues, copies = torch.randn(600, CUES, generator=random), torch.arange(600) % 4 == 0
+        cues, copies = torch.randn(600, CUES[1], generator=random), torch.arange(600) % 4 == 0
         cues[:, 0] += offset - 4 * copies
-        return Lesson(cues, copies, torch.ones(600))
+        return cues, copies, torch.ones(600)
 
-    judge = train_judge([taught(0.0), taught(0.5)], steps=120)
-    fresh = taught(0.0)
-    with torch.no_grad():
-        scores = judge(fresh.cues)
-    assert scores[fresh.copies].quantile(0.1) > scores[~fresh.copies].quantile(0.9)
+    look = Look(CUES[1])
+    assert learn(look, [taught(0.0), taught(0.5)], [0, 1], steps=120, seed=0) == 1_200
+    cues, copies, _ = taught(0.0)
+    scores = look(cues)
+    assert scores[copies].quantile(0.1) > scores[~copies].quantile(0.9)

@@ -34,8 +34,9 @@ class Detector:
     sha256: str
 
     @staticmethod
-    def load(path: Path = DEFAULT_WEIGHTS, *, sha256: str | None = None) -> Detector:
-        """Read weights; ExtractorMismatch if the file does not have the wanted hash."""
+    def load(path: Path = DEFAULT_WEIGHTS, *, sha256: str | None = None, judge: Judge | None = None) -> Detector:
+        """Read weights, but those of the judge if one is given; ExtractorMismatch if the file does not have the wanted
+        hash."""
         try:
             content = path.read_bytes()
             tensors = load(content)
@@ -47,15 +48,17 @@ class Detector:
         if sha256 and found != sha256:
             raise ExtractorMismatch(f"{path.name} has sha-256 {found}, expected {sha256}")
         encoder = new_encoder(architecture).eval()
-        verifier, judge = Verifier(encoder.map_channels).eval(), Judge().eval()
-        for prefix, module in (("encoder.", encoder), ("verifier.", verifier), ("judge.", judge)):
+        verifier, judging = Verifier(encoder.map_channels).eval(), (judge or Judge()).eval()
+        for prefix, module in (("encoder.", encoder), ("verifier.", verifier), ("judge.", judging)):
+            if module is judge:
+                continue
             part = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
             try:
                 module.load_state_dict({n: t.float() if t.is_floating_point() else t for n, t in part.items()})
             except RuntimeError as error:
                 raise MlError(f"{path.name} does not hold a fingerprinter of this version: {error}") from error
         return Detector(
-            encoder.requires_grad_(False), verifier.requires_grad_(False), judge.requires_grad_(False), found
+            encoder.requires_grad_(False), verifier.requires_grad_(False), judging.requires_grad_(False), found
         )
 
     @property

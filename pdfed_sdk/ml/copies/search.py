@@ -1,12 +1,11 @@
 """The search for originals (3.2): likely training pictures, each laid on the query and verified; class thresholds.
 
-Three searches propose in turn: grey and edges through windows (`placements`), and the fingerprint. A query is searched
-as it is and mirrored, since the fingerprint tells left from right and people do not.
+A judge looks at a pair up to three times: at what the searches say of it, at the two laid on each other, and at these
+at the pictures' own size. It looks closer only at what may be a copy, so that nearly all pairs cost nearly nothing.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,47 +13,20 @@ import torch
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError
+from pdfed_sdk.ml.copies.candidates import IDENTICAL, Candidates, Proposer, Queries
 from pdfed_sdk.ml.copies.detector import Detector, Prints
 from pdfed_sdk.ml.copies.fine import ROUNDS, fine_cues
 from pdfed_sdk.ml.copies.judge import CUES
 from pdfed_sdk.ml.copies.laid import laid_cues, refined, whole_cues
-from pdfed_sdk.ml.copies.placements import PlacedIndex, Placements, all_windows, layers
+from pdfed_sdk.ml.copies.placements import Placements, all_windows, layers
 from pdfed_sdk.ml.device import at_a_time
 from pdfed_sdk.ml.neighbours import nearest
 
-IDENTICAL = 1e-3
-"""Fingerprints nearer than this are of the same pixels: similarity 1, nothing to verify."""
-NEAR_TWIN = 0.05
-"""Root mean square difference, of the range, of two pictures as the encoder sees them, below which they are one picture
-to any detector: what JPEG and noise do to a picture."""
+CLOSER = (0.005, 0.03)
+"""Probabilities by the first and the second look from which on a pair is looked at again."""
 LEAST_THRESHOLD = 1e-6
 PAIRS, PAIR = 256, 1 << 19
 """Pairs that are laid on each other at a time on a CPU, and the bytes that a pair needs."""
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Prints of pictures as they are and, where these are searched for too, of the mirrored pictures."""
-
-    views: tuple[Prints, ...]
-
-    def __len__(self) -> int:
-        return len(self.views[0].vectors)
-
-    def take(self, index: Tensor) -> Queries:
-        """The queries at ``index``."""
-        return Queries(tuple(view.take(index) for view in self.views))
-
-    def seen(self, view: Tensor, index: Tensor) -> Prints:
-        """The queries at ``index`` (n,), each in its ``view`` (n,)."""
-        if len(self.views) == 1:
-            return self.views[0].take(index)
-        first, second = (vars(each.take(index)) for each in self.views)
-        chosen = {
-            name: torch.where(view.view(-1, *[1] * (part.ndim - 1)) == 1, second[name], part)
-            for name, part in first.items()
-        }
-        return Prints(**chosen)
 
 
 @dataclass(frozen=True)
@@ -83,19 +55,20 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """Training pictures (n, k) that queries may be copies of: indices, whether there is one (the table is filled up
-    where all are twins), distances of the fingerprints and the view in which they are nearer, cosines (n, k, 2) through
-    the best window, that window and its layer, and which queries (n,) have a near twin."""
+class Laid:
+    """Pairs (m,) laid on each other: query and training picture, where this lies in that, whether it was found by its
+    edges, and what the second look sees of them (m, CUES[1])."""
 
-    index: Tensor
-    valid: Tensor
-    distances: Tensor
-    view: Tensor
-    cosines: Tensor
-    window: Tensor
-    layer: Tensor
-    twins: Tensor
+    rows: Tensor
+    columns: Tensor
+    place: Placements
+    edges: Tensor
+    cues: Tensor
+
+    def take(self, index: Tensor) -> Laid:
+        """Those at ``index``."""
+        pairs = (self.rows[index], self.columns[index])
+        return Laid(*pairs, self.place.take(index), self.edges[index], self.cues[index])
 
 
 class CopyIndex:
@@ -110,12 +83,9 @@ class CopyIndex:
         self.detector, self.known, self.mirrored = detector, known.to(there), mirrored
         self._limits = None if limits is None else limits.to(there)
         self.neighbours = min(neighbours, len(known.vectors))
-        self._placed = PlacedIndex(self._layers(self.known.thumbs))
+        self._proposer = Proposer(self.known, mirrored)
         self._windows = all_windows(mirrored).to(there)
         self._pairs = at_a_time(there, PAIRS, PAIR)
-
-    def _layers(self, thumbs: Tensor) -> Tensor:
-        return torch.cat([layers(part.float() / 255) for part in torch.split(thumbs, 1_024)])
 
     def queries(self, images: Tensor, prints: Callable[[Tensor], Prints] | None = None) -> Queries:
         """Prints of pictures (n, C, S, S) uint8; ``prints`` makes them if not the detector itself."""
@@ -132,88 +102,91 @@ class CopyIndex:
         if self._limits is not None:
             wanted = wanted & ((found.distances <= self._limits[found.index]) | same)
         rows, ranks = wanted.nonzero(as_tuple=True)
-        columns = found.index[rows, ranks]
-        scores = self.detector.judged(self.cues(queries, found, rows, ranks))
+        scores = self._judged(queries, found, rows, ranks)
         scores[same[rows, ranks]] = 1.0
         best = scores.new_zeros(len(queries)).scatter_reduce_(0, rows, scores, "amax")
-        gaps, first = found.distances.masked_fill(~found.valid, torch.inf).min(1)
-        closest = found.index.gather(1, first[:, None]).squeeze(1)
-        result = (rows, columns, found.distances[rows, ranks], scores, best, closest, gaps, found.twins)
+        columns, distances = found.index[rows, ranks], found.distances[rows, ranks]
+        result = (rows, columns, distances, scores, best, found.nearest, found.gaps, found.twins)
         return Search(*(part.cpu() for part in result))
+
+    def _judged(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Tensor:
+        """Probability (m,) that pairs are copies, by the closest look that each was thought worth."""
+        scores = self.detector.judged(found.cues[rows, ranks])
+        near = (scores >= CLOSER[0]).nonzero().squeeze(1)
+        laid = self.laid(queries, found, rows[near], ranks[near])
+        scores[near] = self.detector.judged(laid.cues)
+        closer = scores[near] >= CLOSER[1]
+        scores[near[closer]] = self.detector.judged(self.fine(queries, laid.take(closer)))
+        return scores
 
     def with_twins(self, queries: Queries) -> int:
         """How many of the index's own pictures, ``queries`` in its order, have a near twin among the others."""
         reach = min(2 * self.neighbours + 1, len(self.known.vectors))
-        index = self._by_fingerprint(queries, reach)
+        index = self._proposer.by_fingerprint(queries, reach)
         others = index != torch.arange(len(queries), device=index.device)[:, None]
-        return int((self._near_twins(queries, index) & others).any(1).sum())
+        return int((self._proposer.near_twins(queries, index) & others).any(1).sum())
+
+    def proposals(self, queries: Queries, *, twins: bool = True) -> list[Candidates]:
+        """All that the searches propose, by blocks of queries."""
+        blocks = self._proposer.blocks(len(queries))
+        return [self._proposer.proposals(queries.take(rows), twins=twins) for rows in blocks]
 
     def candidates(self, queries: Queries, *, twins: bool = True) -> Candidates:
-        """The three searches take turns until each query has ``neighbours`` candidates."""
-        count = self.neighbours
-        reach = count if twins else min(2 * count + 1, len(self.known.vectors))
-        near = self._by_fingerprint(queries, reach)
-        parts = [
-            self._block(queries.take(rows), near[rows], count, twins) for rows in self._placed.blocks(len(queries))
-        ]
-        return Candidates(*(torch.cat([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(Candidates)))
+        """The ``neighbours`` that the first look thinks likeliest of all that are proposed."""
+        parts = []
+        for rows in self._proposer.blocks(len(queries)):
+            every = self._proposer.proposals(queries.take(rows), twins=twins)
+            likely = self.detector.judged(every.cues).masked_fill(every.distances <= IDENTICAL, 1)
+            order = likely.masked_fill(~every.valid, -1).argsort(dim=1, descending=True, stable=True)
+            parts.append(every.first(order[:, : self.neighbours]))
+        return Candidates.joined(parts)
 
-    def _block(self, queries: Queries, near: Tensor, count: int, twins: bool) -> Candidates:
-        vectors = self._placed.windows(self._layers(queries.views[0].thumbs), self.mirrored)
-        placed = [self._placed.nearest(part, number, near.shape[1]) for number, part in enumerate(vectors)]
-        every = torch.stack([placed[0], near, placed[1]], 2).flatten(1)
-        twin = self._near_twins(queries, every)
-        passed = (every[:, :, None] == every[:, None, :]).tril(-1).any(2)
-        if not twins:
-            passed |= twin
-        order = passed.to(torch.uint8).argsort(dim=1, stable=True)[:, :count]
-        index, valid = every.gather(1, order), ~passed.gather(1, order)
-        distances, view = self._distances(queries, index)
-        like = self._placed.likeness(vectors, index)
-        return Candidates(index, valid, distances, view, like.cosines, like.window, like.layer, twin.any(1))
-
-    def cues(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Tensor:
-        """What the judge sees (n, CUES) of pairs: query ``rows`` (n,) and its candidate ``ranks`` (n,)."""
-        parts = [
-            self._cues(queries, found, some, rank)
-            for some, rank in zip(torch.split(rows, self._pairs), torch.split(ranks, self._pairs), strict=True)
-            if len(some)
-        ]
-        return torch.cat(parts) if parts else torch.empty(0, CUES, device=self.detector.device)
+    def laid(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Laid:
+        """Pairs of queries ``rows`` (m,) and their candidates ``ranks`` (m,), laid on each other."""
+        columns, edges = found.index[rows, ranks], found.layer[rows, ranks] == 1
+        parts = [self._laid(queries, found, *some) for some in self._split(rows, ranks, columns, edges)]
+        if not parts:
+            place = self._windows.take(rows)
+            return Laid(rows, columns, place, edges, torch.empty(0, CUES[1], device=rows.device))
+        placed = Placements(*(torch.cat(every) for every in zip(*(vars(p).values() for p, _ in parts), strict=True)))
+        return Laid(rows, columns, placed, edges, torch.cat([cues for _, cues in parts]))
 
     @torch.no_grad()
-    def _cues(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Tensor:
-        columns = found.index[rows, ranks]
+    def _laid(
+        self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor, columns: Tensor, edges: Tensor
+    ) -> tuple[Placements, Tensor]:
         once, again = torch.unique(rows, return_inverse=True)
         query = queries.views[0].thumbs[once].float() / 255
         query, own = query[again], layers(query)[again]
         item = self.known.thumbs[columns].float() / 255
-        place = self._windows.take(found.window[rows, ranks])
-        chosen = found.layer[rows, ranks][:, None, None] == 1
         both = layers(item)
-        ours, theirs = (torch.where(chosen, part[:, 1], part[:, 0]) for part in (own, both))
-        place = refined(ours, theirs, place)
+        place = refined(*_searched(own, both, edges), self._windows.take(found.window[rows, ranks]))
         flips = place.mirrored[:, None, None, None]
-        others = found.valid[rows] & (torch.arange(found.index.shape[1], device=ranks.device) != ranks[:, None])
-        rivals = found.cosines[rows].masked_fill(~others[:, :, None], 0).amax(1)
-        context = torch.cat([found.cosines[rows, ranks], rivals], 1)
-        return torch.cat(
-            [
-                laid_cues(query, item, place, both),
-                whole_cues(torch.where(flips, query.flip(3), query), item, context),
-                self._verified(queries, rows, columns, place.mirrored.long()),
-                self._fine(queries, rows, columns, place, chosen),
-            ],
-            1,
-        )
+        context = torch.cat([found.cosines[rows, ranks], found.rivals[rows, ranks]], 1)
+        cues = [
+            laid_cues(query, item, place, both),
+            whole_cues(torch.where(flips, query.flip(3), query), item, context),
+            self._verified(queries, rows, columns, place.mirrored.long()),
+        ]
+        return place, torch.cat(cues, 1)
 
-    def _fine(self, queries: Queries, rows: Tensor, columns: Tensor, place: Placements, edges: Tensor) -> Tensor:
-        """`fine_cues` of pairs; ``edges`` (n, 1, 1) says in which layer each was found."""
-        query, item = (part.float() / 255 for part in (queries.views[0].details[rows], self.known.details[columns]))
+    def fine(self, queries: Queries, pairs: Laid) -> Tensor:
+        """What the third look sees (m, CUES[2]) of pairs that were laid on each other."""
+        every = torch.arange(len(pairs.rows), device=pairs.rows.device)
+        parts = [self._fine(queries, pairs.take(some)) for (some,) in self._split(every)]
+        return torch.cat([pairs.cues, torch.cat(parts)], 1) if parts else pairs.cues.new_empty(0, CUES[2])
+
+    @torch.no_grad()
+    def _fine(self, queries: Queries, pairs: Laid) -> Tensor:
+        query = queries.views[0].details[pairs.rows].float() / 255
+        item, place = self.known.details[pairs.columns].float() / 255, pairs.place
         if query.shape[-1] != self.known.thumbs.shape[-1]:
-            ours, theirs = (torch.where(edges, both[:, 1], both[:, 0]) for both in (layers(query), layers(item)))
-            place = refined(ours, theirs, place, ROUNDS)
+            place = refined(*_searched(layers(query), layers(item), pairs.edges), place, ROUNDS)
         return fine_cues(query, item, place)
+
+    def _split(self, *parts: Tensor) -> list[tuple[Tensor, ...]]:
+        """Tensors (m, ...) of pairs, as many at a time as fit."""
+        return list(zip(*(torch.split(part, self._pairs) for part in parts), strict=True)) if len(parts[0]) else []
 
     def _verified(self, queries: Queries, rows: Tensor, columns: Tensor, view: Tensor) -> Tensor:
         """Cosine of the fingerprints, as log distance from 1, and eq. 4 before its sigmoid, in the view (n,) of each
@@ -223,28 +196,11 @@ class CopyIndex:
         alike = ((1 - cosine).clamp_min(0) + 1e-3).log()
         return torch.stack([alike, self.detector.logits(query, item, self._pairs)], 1)
 
-    def _by_fingerprint(self, queries: Queries, count: int) -> Tensor:
-        """The ``count`` nearest training pictures (n, count) by fingerprint in any view, each once."""
-        found = [nearest(view.vectors, self.known.vectors, count) for view in queries.views]
-        distances, index = (torch.cat([part[i] for part in found], 1) for i in (0, 1))
-        index = index.gather(1, distances.argsort(dim=1, stable=True))
-        earlier = (index[:, :, None] == index[:, None, :]).tril(-1).any(2)
-        return index.gather(1, earlier.to(torch.uint8).argsort(dim=1, stable=True)[:, :count])
 
-    def _distances(self, queries: Queries, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Distances (n, k) of the fingerprints of queries and training pictures ``index``, and the nearer view."""
-        known = self.known.vectors[index]
-        gaps = torch.stack([(view.vectors[:, None] - known).norm(dim=2) for view in queries.views])
-        return gaps.min(0).values, gaps.argmin(0)
-
-    def _near_twins(self, queries: Queries, index: Tensor) -> Tensor:
-        """Which training pictures ``index`` (n, k) are near twins of their query, as it is."""
-        near = torch.empty_like(index, dtype=torch.bool)
-        for rank, columns in enumerate(index.unbind(1)):
-            gap = queries.views[0].thumbs.float() - self.known.thumbs[columns].float()
-            same = (queries.views[0].vectors - self.known.vectors[columns]).norm(dim=1) <= IDENTICAL
-            near[:, rank] = same | (gap.square().mean((1, 2, 3)).sqrt() <= 255 * NEAR_TWIN)
-        return near
+def _searched(query: Tensor, item: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+    """The layer (m, S, S) of each, (m, 2, S, S), in which the pair was found."""
+    chosen = edges[:, None, None]
+    return torch.where(chosen, query[:, 1], query[:, 0]), torch.where(chosen, item[:, 1], item[:, 0])
 
 
 def class_thresholds(vectors: Tensor, labels: Tensor) -> Tensor:

@@ -2,92 +2,144 @@
 
 Each set is searched as a node's is: a part of it is the training pictures, copies are altered anew each round, the
 other part are strangers, as they are and altered in the same ways: samples of a model are no clean pictures, and a
-stranger must not pass for a copy because both are damaged alike. Sets count alike, and each gets an offset of its own
-that is thrown away: a node's calibration finds the threshold for its pictures, the judge need only rank them.
+stranger must not pass for a copy because both are damaged alike. A few training pictures and many make different
+rivals, so each set is searched as either. The first look is trained on all that is proposed, the others on what it lets
+through.
+Sets count alike, and each gets an offset of its own that is thrown away: a node's calibration finds the threshold for
+its pictures, the judge need only rank them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
-import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from pdfed_sdk.ml.copies.alterations import altered
+from pdfed_sdk.ml.copies.candidates import Candidates, Queries
 from pdfed_sdk.ml.copies.detector import Detector
-from pdfed_sdk.ml.copies.judge import Judge
+from pdfed_sdk.ml.copies.judge import Judge, Look
 from pdfed_sdk.ml.copies.named_sets import Part, divided, grouped
-from pdfed_sdk.ml.copies.search import CopyIndex
+from pdfed_sdk.ml.copies.search import CopyIndex, Laid
 
-KNOWN, STRANGERS = 400, 800
-NEIGHBOURS = (5, 5, 2)
-"""Candidates of a copy in each round."""
+KNOWN = {200: 4, 800: 2}
+"""Training pictures of a search, and how often copies of them are altered."""
+LET_THROUGH = 0.001
+"""Probability by the first look from which on a pair is shown to the others: the less likely ones among these teach
+them what a scorer will not ask, but without them they are too sure of themselves."""
+STRANGERS = 800
+NEIGHBOURS = 5
 NOISE = 0.2
 """Deviation of the noise on the cues in training, in deviations of the cues."""
+DECAY = 0.3
 BATCH = 2_048
 
 
+Lesson = tuple[Tensor, Tensor, Tensor]
+"""Cues (m, C) of pairs, which of these are copies (m,), and how much each counts (m,)."""
+
+
 @dataclass(frozen=True)
-class Lesson:
-    """Pairs of one set: cues (n, CUES), which are copies (n,), and how much each counts (n,)."""
+class Question:
+    """Queries put to an index, which training picture (n,) each is a copy of (-1: of none), and how much they count."""
 
-    cues: Tensor
-    copies: Tensor
-    weights: Tensor
+    index: CopyIndex
+    queries: Queries
+    truth: Tensor
+    weight: float
+
+    @property
+    def copies(self) -> bool:
+        """Whether these are copies: those of near twins are."""
+        return bool(self.truth[0] >= 0)
+
+    def lesson(self, rows: Tensor, columns: Tensor, cues: Tensor) -> Lesson:
+        """What pairs of queries ``rows`` and training pictures ``columns`` teach."""
+        return cues, columns == self.truth[rows], torch.full((len(rows),), self.weight)
 
 
-def lesson(detector: Detector, part: Part, seed: int) -> Lesson:
-    """What a set teaches."""
-    images, groups = grouped(*part, KNOWN + STRANGERS, seed)
-    inside, outside = divided(groups, min(KNOWN, len(images) // 2), seed)
+def questions(detector: Detector, part: Part, seed: int) -> list[Question]:
+    """What a set asks."""
+    images, groups = grouped(*part, max(KNOWN) + STRANGERS, seed)
+    inside, outside = divided(groups, min(max(KNOWN), len(images) // 2), seed)
     known, strangers = images[inside], images[outside]
-    random, rng = Generator().manual_seed(seed), np.random.default_rng(seed)
-    prints, found = detector.prints(known), []
-    truth = torch.arange(len(known))
-    for neighbours in NEIGHBOURS:
-        others = strangers[torch.from_numpy(rng.integers(0, len(strangers), len(known)))].float() / 255
-        copies = altered(known.float() / 255, others, random).mul(255).round().to(torch.uint8)
-        found.append(_pairs(CopyIndex(detector, prints, neighbours), copies, truth, 1.0))
-    index = CopyIndex(detector, prints, NEIGHBOURS[0])
-    nobody = torch.full((len(strangers),), -1)
-    found.append(_pairs(index, strangers, nobody, 2.0))
-    others = strangers.roll(1, 0).float() / 255
-    changed = altered(strangers.float() / 255, others, random).mul(255).round().to(torch.uint8)
-    found.append(_pairs(index, changed, nobody, 1.0))
-    return Lesson(*(torch.cat(parts) for parts in zip(*found, strict=True)))
-
-
-def _pairs(index: CopyIndex, images: Tensor, truth: Tensor, weight: float) -> tuple[Tensor, Tensor, Tensor]:
-    queries = index.queries(images)
-    found = index.candidates(queries, twins=bool(truth[0] >= 0))
-    rows, ranks = found.valid.nonzero(as_tuple=True)
-    cues = index.cues(queries, found, rows, ranks)
-    copies = found.index[rows, ranks] == truth[rows]
-    return cues, copies, torch.full((len(rows),), weight)
-
-
-def train_judge(lessons: Sequence[Lesson], *, steps: int = 2_000, lr: float = 5e-3, seed: int = 0) -> Judge:
-    """Learn from the lessons of several sets; seeded."""
-    cues = torch.cat([one.cues for one in lessons])
-    copies = torch.cat([one.copies for one in lessons]).float()
-    weights = torch.cat([one.weights / one.weights.sum() for one in lessons])
-    where = torch.repeat_interleave(torch.arange(len(lessons)), torch.tensor([len(one.cues) for one in lessons]))
     random = Generator().manual_seed(seed)
+    ask = CopyIndex(detector, detector.prints(known[:2]), NEIGHBOURS).queries
+    nobody = torch.full((len(strangers),), -1)
+    clean, changed = ask(strangers), ask(_altered(strangers, strangers, random))
+    found = []
+    for count, rounds in KNOWN.items():
+        some = known[:count]
+        index = CopyIndex(detector, detector.prints(some), NEIGHBOURS)
+        for _ in range(rounds):
+            copies = ask(_altered(some, strangers, random))
+            found.append(Question(index, copies, torch.arange(len(some)), 1.0))
+        found += [Question(index, clean, nobody, 2.0), Question(index, changed, nobody, 1.0)]
+    return found
+
+
+def _altered(images: Tensor, others: Tensor, random: Generator) -> Tensor:
+    chosen = torch.randint(0, len(others), (len(images),), generator=random)
+    result = altered(images.float() / 255, others[chosen].float() / 255, random)
+    return result.mul(255).round().to(torch.uint8)
+
+
+def train_judge(judge: Judge, sets: Sequence[Sequence[Question]], *, steps: int = 4_000, seed: int = 0) -> list[int]:
+    """Teach the ``judge`` that the indices of the questions of several sets judge by; seeded. How many pairs there were
+    for each look."""
+    every = list(chain.from_iterable(sets))
+    where = [number for number, asked in enumerate(sets) for _ in asked]
+    lessons = [_proposed(one) for one in every]
+    counts = [learn(judge.first, lessons, where, steps, seed)]
+    laid = [_laid(one) for one in every]
+    lessons = [one.lesson(pairs.rows, pairs.columns, pairs.cues) for one, pairs in zip(every, laid, strict=True)]
+    counts.append(learn(judge.second, lessons, where, steps, seed))
+    lessons = [
+        one.lesson(pairs.rows, pairs.columns, one.index.fine(one.queries, pairs))
+        for one, pairs in zip(every, laid, strict=True)
+    ]
+    return [*counts, learn(judge.third, lessons, where, steps, seed)]
+
+
+def _proposed(one: Question) -> Lesson:
+    found = Candidates.joined(one.index.proposals(one.queries, twins=one.copies))
+    rows, ranks = found.valid.nonzero(as_tuple=True)
+    return one.lesson(rows, found.index[rows, ranks], found.cues[rows, ranks])
+
+
+def _laid(one: Question) -> Laid:
+    found = one.index.candidates(one.queries, twins=one.copies)
+    wanted = found.valid & (one.index.detector.judged(found.cues) >= LET_THROUGH)
+    return one.index.laid(one.queries, found, *wanted.nonzero(as_tuple=True))
+
+
+def learn(look: Look, lessons: Sequence[Lesson], where: Sequence[int], steps: int, seed: int, lr: float = 5e-3) -> int:
+    """Train a look on lessons of the sets ``where``; how many pairs they have."""
+    cues, copies, weights = (torch.cat(parts) for parts in zip(*lessons, strict=True))
+    place = torch.repeat_interleave(torch.tensor(where), torch.tensor([len(part) for part, _, _ in lessons]))
+    weights = weights / torch.zeros(max(where) + 1).index_add_(0, place, weights)[place]
+    random, truth = Generator().manual_seed(seed), copies.float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        judge, offsets = Judge(), nn.Parameter(torch.zeros(len(lessons)))
-        judge.centre, judge.spread = cues.mean(0), cues.std(0) + 1e-3
-        optimiser = torch.optim.AdamW([*judge.parameters(), offsets], lr=lr, weight_decay=0.01)
+        for net in look.nets.modules():
+            if isinstance(net, nn.Linear):
+                net.reset_parameters()
+        offsets = nn.Parameter(torch.zeros(max(where) + 1))
+        look.centre, look.spread = cues.mean(0), cues.std(0) + 1e-3
+        look.requires_grad_(True).train()
+        optimiser = torch.optim.AdamW([*look.parameters(), offsets], lr=lr, weight_decay=DECAY)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps + 1)
         for _ in range(steps):
             rows = torch.multinomial(weights, BATCH, replacement=True, generator=random)
-            logits = judge(cues[rows], NOISE) + offsets[where[rows]]
-            loss = F.binary_cross_entropy_with_logits(logits, copies[rows])
+            logits = look.members(cues[rows], NOISE) + offsets[place[rows]]
+            loss = F.binary_cross_entropy_with_logits(logits, truth[rows].expand_as(logits))
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-    return judge.eval()
+    look.requires_grad_(False).eval()
+    return len(cues)

@@ -28,7 +28,7 @@ from pdfed_sdk.ml.copies.encoders import Encoder, encoder_input
 from pdfed_sdk.ml.copies.judge import Judge
 from pdfed_sdk.ml.copies.named_sets import SETS, read
 from pdfed_sdk.ml.copies.train_encoder import EncoderRun, FingerprintConfig, picture_hash
-from pdfed_sdk.ml.copies.train_judge import Lesson, lesson, train_judge
+from pdfed_sdk.ml.copies.train_judge import Question, questions, train_judge
 from pdfed_sdk.ml.copies.train_verifier import train_verifier
 from pdfed_sdk.ml.copies.verifier import Verifier
 from pdfed_sdk.ml.data import partition
@@ -66,16 +66,16 @@ def evaluate(detector: Detector, images: Tensor, seed: int = 1) -> dict[str, flo
     }
 
 
-def lessons(detector: Detector, places: dict[str, str], names: Sequence[str] = SETS) -> dict[str, Lesson]:
-    """What the sets teach the judge, by name; sets that are not installed are left out, and said to be."""
+def questions_of(detector: Detector, places: dict[str, str], names: Sequence[str] = SETS) -> dict[str, list[Question]]:
+    """What the sets ask the judge, by name; sets that are not installed are left out, and said to be."""
     found = {}
     for number, name in enumerate(names):
         part = read(name, places.get(name), tests=False)
         if part is None:
             print(f"{name} is not installed: the judge learns without it", file=sys.stderr)
             continue
-        found[name] = lesson(detector, part, number)
-        print(f"  {name}: {len(found[name].cues)} pairs", file=sys.stderr)
+        found[name] = questions(detector, part, number)
+        print(f"  {name}: {sum(len(one.truth) for one in found[name])} queries", file=sys.stderr)
     return found
 
 
@@ -120,25 +120,29 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=CONFIG.steps, help="of the encoder")
     parser.add_argument("--judge", action="store_true", help="train the judge alone")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=PATH", help="a set and where it lies")
+    parser.add_argument("--sets", default=",".join(SETS), help="sets the judge learns from")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fp32", action="store_true", help="no bf16 even where the processor has it")
     options = parser.parse_args()
     set_threads(options.threads)
     config = dataclasses.replace(CONFIG, steps=options.steps, bf16=False if options.fp32 else None)
+    judge = Judge()
     if options.judge:
-        detector, facts = Detector.load(), json.loads(DEFAULT_WEIGHTS.with_suffix(".json").read_text())
+        detector, facts = Detector.load(judge=judge), json.loads(DEFAULT_WEIGHTS.with_suffix(".json").read_text())
     else:
         encoder, verifier, facts = encoder_and_verifier(config, options.out)
-        save_detector(encoder, verifier, Judge(), options.out)
-        detector = Detector.load(options.out)  # the judge learns from the rounded weights, as they ship
+        save_detector(encoder, verifier, judge, options.out)
+        detector = Detector.load(options.out, judge=judge)  # it learns from the rounded weights, as they ship
     between = time.process_time()
-    taught = lessons(detector, dict(entry.partition("=")[::2] for entry in options.set))
-    save_detector(detector.encoder, detector.verifier, train_judge(list(taught.values())), options.out)
+    asked = questions_of(detector, dict(entry.partition("=")[::2] for entry in options.set), options.sets.split(","))
+    pairs = train_judge(judge, list(asked.values()))
+    save_detector(detector.encoder, detector.verifier, judge, options.out)
     detector = Detector.load(options.out)
     figures = evaluate(detector, partition(load_pictures("mnist", size=16))[1].images)
     card = facts | {
         "weights_sha256": detector.sha256,
-        "judge_sets": {name: len(one.cues) for name, one in taught.items()},
+        "judge_queries": {name: sum(len(one.truth) for one in some) for name, some in asked.items()},
+        "judge_pairs": pairs,
         "cpu_seconds": facts["cpu_seconds"] | {"judge": round(time.process_time() - between)},
         "private_mnist_16px_half_degraded": {name: round(value, 4) for name, value in figures.items()},
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "processor": platform.machine()},

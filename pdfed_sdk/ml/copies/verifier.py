@@ -21,7 +21,9 @@ SCALES = (8, 6, 4, 3, 2)
 """Window side at R-MAC scale l = 1..5; l x l windows each, 55 in all, distinct on an 8x8 map."""
 WINDOWS = 55
 PUBLISHED_THRESHOLD = 0.8
-"""The paper's threshold; the least one that calibration gives."""
+"""The paper's threshold, which the copy test's odds are counted from."""
+EVEN_ODDS = 0.5
+"""The least threshold that calibration gives: a copy must be likelier than none."""
 
 
 def windows() -> Tensor:
@@ -165,12 +167,14 @@ class Calibration:
     curve: tuple[tuple[float, float], ...]
 
 
-def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_THRESHOLD) -> Calibration:
-    """Least threshold in [``floor``, 1] at which at most a share ``fpr`` of held-out pictures is confirmed.
+def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = EVEN_ODDS) -> Calibration:
+    """Least threshold in [``floor``, 1] at which a further picture of their kind is confirmed with a probability of at
+    most ``fpr``: that of N + 1 pictures it is among those above the k-th highest, k = fpr (N + 1) rounded down
+    (conformal prediction; Vovk, Gammerman, Shafer 2005).
 
     ``best_scores`` (N,): each held-out picture's highest verifier score over its candidates, 0 without any. A rate
-    below 1 / N is finer than the pictures can show: the threshold then lies above all of them, as far as an exponential
-    tail through the highest logits says. Errors: DataError for an empty set or a rate outside (0, 1).
+    below 1 / (N + 1) is finer than the pictures can show: the threshold then lies above all of them, as far as an
+    exponential tail through the highest logits says. Errors: DataError for an empty set or a rate outside (0, 1).
     """
     if best_scores.ndim != 1 or not len(best_scores) or not bool(torch.isfinite(best_scores).all()):
         raise DataError("best_scores must be finite numbers, one a held-out picture, and at least one")
@@ -178,10 +182,8 @@ def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = PUBLISHED_T
         raise DataError(f"fpr is {fpr}, limits 0 and 1, both excluded")
     scores = best_scores.double().sort(descending=True).values
     count = len(scores)
-    allowed = int(fpr * count)
-    above = float(scores[allowed]) if allowed < count else 0.0
-    if not allowed:
-        above = max(above, _tail(scores, fpr))
+    place = int(fpr * (count + 1) + 1e-9)
+    above = float(scores[place - 1]) if place else max(float(scores[0]), _tail(scores, fpr))
     threshold = min(1.0, max(floor, math.nextafter(above, 2.0)))  # 1 is reserved for identical pictures
     hits = int((scores >= threshold).sum())
     low = float(betaincinv(hits, count - hits + 1, 0.025)) if hits else 0.0

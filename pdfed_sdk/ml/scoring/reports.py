@@ -9,8 +9,9 @@ from typing import Any
 
 from pdfed_sdk.errors import MlError
 from pdfed_sdk.family import SOLVERS
+from pdfed_sdk.ml.copies.verifier import EVEN_ODDS
 
-VERSION = 3
+VERSION = 4
 """Counts the rules of scoring: figures of different rules never mix, settings of others are refused."""
 OBJECTIVES = ("qn-normalised", "qn")
 FINGERPRINTS = ("shipped", "own")
@@ -45,7 +46,7 @@ class ScoringSettings:
     objective: str = "qn-normalised"
     novelty_weight: float = 1000.0
     fpr: float = 0.01
-    least_threshold: float = 0.8
+    least_threshold: float = EVEN_ODDS
     resamples: int = 48
     epsilon_quality: float = 0.0
     copy_false_alarms: float = 0.002

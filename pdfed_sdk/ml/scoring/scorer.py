@@ -28,7 +28,7 @@ from pdfed_sdk.ml.cache import remembered
 from pdfed_sdk.ml.copies.detector import Detector, Prints
 from pdfed_sdk.ml.copies.node_detector import detector_of
 from pdfed_sdk.ml.copies.search import CopyIndex, Search, class_thresholds
-from pdfed_sdk.ml.copies.verifier import Calibration, calibrate, stricter
+from pdfed_sdk.ml.copies.verifier import PUBLISHED_THRESHOLD, Calibration, calibrate, stricter
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, check_images, check_labels
 from pdfed_sdk.ml.device import device_of
 from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
@@ -125,7 +125,8 @@ class Scorer:
         least = stricter(settings.least_threshold, settings.fpr)
         self.calibration: Calibration = calibrate(calm.best, settings.fpr, least)
         rate = settings.copy_false_alarms / STRICTER
-        floor = max(self.calibration.threshold, stricter(settings.least_threshold, rate))
+        odds = max(settings.least_threshold, PUBLISHED_THRESHOLD)
+        floor = max(self.calibration.threshold, stricter(odds, rate))
         self.copy_threshold = calibrate(calm.best, rate, floor).threshold
         self.assumed = min(0.4, max(settings.copy_false_alarms, 1 / len(unseen)))
         self.novelty_floor = self.novelty(calm, len(unseen)).value
