@@ -82,7 +82,7 @@ def test_copies_cannot_be_hidden_behind_ordinary_pairs_nor_be_paid_for_by_qualit
 
 
 def test_settings_of_other_rules_are_refused():
-    for text in ('{"version": 1}', '{"samples": 128, "epsilon_novelty": 5.0}', '{"version": 4}'):
+    for text in ('{"version": 1}', '{"samples": 128, "epsilon_novelty": 5.0}', '{"version": 3}', '{"version": 5}'):
         with pytest.raises(MlError, match="version"):
             ScoringSettings.from_json(text)
     for change in ({"copy_share": 0.0}, {"copy_alpha": 0.6}, {"copy_samples": 1}, {"copy_doubling": 0.0}):

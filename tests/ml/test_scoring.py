@@ -135,11 +135,21 @@ def test_thresholds_are_never_zero():
 def test_calibration_keeps_its_promise():
     scores = torch.linspace(0, 1, 1000, dtype=torch.float64)
     result = calibrate(scores, 0.01)
-    assert int((scores >= result.threshold).sum()) == 10
-    assert result.low < 0.01 == result.rate < result.high
+    assert int((scores >= result.threshold).sum()) == 9  # a further one is among the ten highest of 1,001 by 0.999 %
+    assert result.low < 0.009 == result.rate < 0.01 < result.high
     assert result.pictures == 1000
     rates = [rate for _, rate in result.curve]
     assert rates == sorted(rates, reverse=True)
+
+
+def test_a_further_picture_is_a_false_alarm_as_seldom_as_promised():
+    """Over many draws of 400 pictures and one more: exactly k / (N + 1), never above the rate (conformal)."""
+    random = torch.Generator().manual_seed(0)
+    for count, promised in ((400, 4 / 401), (150, 1 / 151)):
+        draws = torch.rand(4_000, count + 1, generator=random, dtype=torch.float64)
+        alarms = [float(row[-1]) >= calibrate(row[:-1], 0.01, floor=1e-9).threshold for row in draws]
+        assert promised <= 0.01
+        assert sum(alarms) / len(alarms) == pytest.approx(promised, abs=4 * (promised / len(alarms)) ** 0.5)
 
 
 def test_calibration_with_ties_and_small_sets():
@@ -147,7 +157,7 @@ def test_calibration_with_ties_and_small_sets():
     assert tied.threshold > 0.93
     assert tied.rate == 0
     assert tied.high > 0.05  # fifty pictures cannot show one per cent
-    assert calibrate(torch.zeros(5), 0.01).threshold == 0.8
+    assert calibrate(torch.zeros(5), 0.01).threshold == 0.5
     for bad in (torch.zeros(0), torch.tensor([torch.nan]), torch.zeros(2, 2)):
         with pytest.raises(DataError):
             calibrate(bad)
