@@ -57,6 +57,10 @@ build/.compiled: .venv/.installed node_modules/.installed brownie-config.yaml $(
 fingerprint: setup  ## train the shipped fingerprinter and verifier again (minutes)
 	$(PY) -m pdfed_sdk.ml.copies.train_shipped
 
+.PHONY: fingerprint-large
+fingerprint-large: setup  ## train a larger one on a GPU; writes out/fingerprint-large.safetensors
+	$(PY) -m pdfed_sdk.ml.copies.train_shipped --large --device cuda --out out/fingerprint-large.safetensors
+
 # --- run -------------------------------------------------------------------------------------------------------------
 
 .PHONY: demo

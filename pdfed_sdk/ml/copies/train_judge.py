@@ -58,7 +58,8 @@ class Question:
         return bool(self.truth[0] >= 0)
 
     def lesson(self, rows: Tensor, columns: Tensor, cues: Tensor) -> Lesson:
-        """What pairs of queries ``rows`` and training pictures ``columns`` teach."""
+        """What pairs of queries ``rows`` and training pictures ``columns`` teach, on the CPU."""
+        rows, columns, cues = rows.cpu(), columns.cpu(), cues.cpu()
         return cues, columns == self.truth[rows], torch.full((len(rows),), self.weight)
 
 
@@ -118,11 +119,13 @@ def _laid(one: Question) -> Laid:
 
 
 def learn(look: Look, lessons: Sequence[Lesson], where: Sequence[int], steps: int, seed: int, lr: float = 5e-3) -> int:
-    """Train a look on lessons of the sets ``where``; how many pairs they have."""
+    """Train a look, on the CPU, on lessons of the sets ``where``; how many pairs they have."""
     cues, copies, weights = (torch.cat(parts) for parts in zip(*lessons, strict=True))
     place = torch.repeat_interleave(torch.tensor(where), torch.tensor([len(part) for part, _, _ in lessons]))
     weights = weights / torch.zeros(max(where) + 1).index_add_(0, place, weights)[place]
     random, truth = Generator().manual_seed(seed), copies.float()
+    there = look.centre.device
+    look.cpu()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for net in look.nets.modules():
@@ -141,5 +144,5 @@ def learn(look: Look, lessons: Sequence[Lesson], where: Sequence[int], steps: in
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-    look.requires_grad_(False).eval()
+    look.requires_grad_(False).eval().to(there)
     return len(cues)

@@ -2,7 +2,8 @@
 
 The encoder learns from seven tenths of the corpus, the verifier's queries are the other pictures: to the encoder these
 are as new as a node's. The judge learns from the training parts of `named_sets`, whichever are installed. Minutes on
-one core; seeded; interrupted, it goes on where it was. ``--judge`` trains the judge alone and keeps the other two.
+one core; seeded; interrupted, it goes on where it was. ``--judge`` trains the judge alone and keeps the other two;
+``--large`` trains a ResNet-50 instead, on a GPU, to be loaded by `Detector.load(path)`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from pdfed_sdk.ml.copies.train_judge import Question, questions, train_judge
 from pdfed_sdk.ml.copies.train_verifier import train_verifier
 from pdfed_sdk.ml.copies.verifier import Verifier
 from pdfed_sdk.ml.data import partition
-from pdfed_sdk.ml.device import set_threads
+from pdfed_sdk.ml.device import device_of, set_threads
 from pdfed_sdk.ml.neighbours import nearest
 from pdfed_sdk.ml.sources import load_pictures
 
@@ -42,6 +43,8 @@ CONFIG = FingerprintConfig(
     whiten=0, verifier_rounds=4, verifier_epochs=6, seed=0,
 )  # fmt: skip
 """All that shapes the shipped weights: the defaults of a node's own fingerprinter may change without them."""
+LARGE = dataclasses.replace(CONFIG, architecture="resnet50", steps=3_000, batch=256, lr=1e-3)
+"""A larger encoder, too slow for a CPU and too large to ship."""
 
 
 def evaluate(detector: Detector, images: Tensor, seed: int = 1) -> dict[str, float]:
@@ -117,24 +120,34 @@ def main() -> None:
     """Train, save the weights with their card, print the figures on private MNIST (never trained on)."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=DEFAULT_WEIGHTS)
-    parser.add_argument("--steps", type=int, default=CONFIG.steps, help="of the encoder")
+    parser.add_argument("--steps", type=int, help="of the encoder")
+    parser.add_argument("--large", action="store_true", help="a larger encoder; needs --out")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
     parser.add_argument("--judge", action="store_true", help="train the judge alone")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=PATH", help="a set and where it lies")
     parser.add_argument("--sets", default=",".join(SETS), help="sets the judge learns from")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--fp32", action="store_true", help="no bf16 even where the processor has it")
     options = parser.parse_args()
+    if options.large and (options.judge or options.out == DEFAULT_WEIGHTS):
+        parser.error("--large trains all, and its weights do not ship: give --out, and no --judge")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     set_threads(options.threads)
-    config = dataclasses.replace(CONFIG, steps=options.steps, bf16=False if options.fp32 else None)
+    device, config = device_of(options.device), LARGE if options.large else CONFIG
+    config = dataclasses.replace(
+        config, steps=options.steps or config.steps, device=device.type, bf16=False if options.fp32 else None
+    )
     judge = Judge()
     if options.judge:
         detector, facts = Detector.load(judge=judge), json.loads(DEFAULT_WEIGHTS.with_suffix(".json").read_text())
     else:
         encoder, verifier, facts = encoder_and_verifier(config, options.out)
         save_detector(encoder, verifier, judge, options.out)
-        detector = Detector.load(options.out, judge=judge)  # it learns from the rounded weights, as they ship
+        detector = Detector.load(options.out, judge=judge)  # the judge learns from the rounded weights, as they ship
     between = time.process_time()
-    asked = questions_of(detector, dict(entry.partition("=")[::2] for entry in options.set), options.sets.split(","))
+    asked = questions_of(
+        detector.to(device), dict(entry.partition("=")[::2] for entry in options.set), options.sets.split(",")
+    )
     pairs = train_judge(judge, list(asked.values()))
     save_detector(detector.encoder, detector.verifier, judge, options.out)
     detector = Detector.load(options.out)
