@@ -9,7 +9,6 @@ from typing import Any
 
 from pdfed_sdk.errors import MlError
 from pdfed_sdk.family import SOLVERS
-from pdfed_sdk.ml.copies.verifier import EVEN_ODDS
 
 VERSION = 4
 """Counts the rules of scoring: figures of different rules never mix, settings of others are refused."""
@@ -46,7 +45,7 @@ class ScoringSettings:
     objective: str = "qn-normalised"
     novelty_weight: float = 1000.0
     fpr: float = 0.01
-    least_threshold: float = EVEN_ODDS
+    least_threshold: float = 0.5  # `verifier.EVEN_ODDS`; this module does without torch
     resamples: int = 48
     epsilon_quality: float = 0.0
     copy_false_alarms: float = 0.002
