@@ -77,10 +77,10 @@ def measure(features: Callable[[Tensor], Tensor], index: Tensor, copies: Tensor,
 
 
 def train_own(
-    index: PictureSet, steps: int, seed: int, start: Encoder | None = None
+    index: PictureSet, steps: int, seed: int, start: Encoder | None = None, whiten: int = FingerprintConfig.whiten
 ) -> tuple[Callable[[Tensor], Tensor], float]:
     """The node's own encoder as a feature function, and the CPU seconds it took."""
-    config = FingerprintConfig(architecture="small", steps=steps, seed=seed)
+    config = FingerprintConfig(architecture="small", steps=steps, seed=seed, whiten=whiten)
 
     def log(step: int, steps: int, loss: float) -> None:
         if step % 50 == 0:

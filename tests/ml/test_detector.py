@@ -244,7 +244,7 @@ def test_a_few_seconds_of_training_find_more_originals_than_pixels(digits28):
     index = PictureSet(images, torch.full((400,), -1))
     copies = degrade(images.float() / 255, torch.Generator().manual_seed(1), strength=0.7, jpeg=0)
     copies = copies.mul(255).round().to(torch.uint8)
-    features, seconds = fingerprint_benchmark.train_own(index, steps=30, seed=0)
+    features, seconds = fingerprint_benchmark.train_own(index, steps=30, seed=0, whiten=4_000)
     heldout = digits28.images[400:800]
     learnt = fingerprint_benchmark.measure(features, images, copies, heldout)
     pixels = fingerprint_benchmark.measure(lambda x: x.flatten(1).float(), images, copies, heldout)
@@ -375,7 +375,8 @@ def test_planted_copies_are_found_and_strangers_left_alone():
 
 
 def test_the_replacement_benchmark_prints_json_only(capsys, monkeypatch):
-    monkeypatch.setattr(replacement, "SHARES", (0.0, 0.1))
+    for name, value in (("SHARES", (0.0, 0.1)), ("POOL", 100), ("MOST", 800)):
+        monkeypatch.setattr(replacement, name, value)
     monkeypatch.setattr(sys, "argv", ["replacement", "--json", "--no-baselines", "--size", "16"])
     replacement.main()
     result = json.loads(capsys.readouterr().out)
