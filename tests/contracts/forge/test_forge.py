@@ -20,6 +20,6 @@ def test_invariants_hold_under_random_acts() -> None:
     runs = [dict(zip(FIELDS, map(int, line.split()), strict=True)) for line in RECORD.read_text().splitlines()]
     total = {name: sum(run[name] for run in runs) for name in FIELDS}
     print(f"{len(runs)} runs, {total['acts'] / seconds:.0f} acts a second:", total)
-    rare = {"reclaims": 0, "hops": 1}  # the exit of every run reclaims; runs differ much in how many shares they hop
+    rare = {"reclaims": 0, "hops": 3}  # the exit of every run reclaims; campaigns hop 6 to 24 shares
     assert all(total[name] >= rare.get(name, 5) for name in FIELDS), total
     assert total["legal"] >= total["acts"] / 3

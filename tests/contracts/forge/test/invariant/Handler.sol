@@ -294,16 +294,19 @@ contract Handler is World, Ghost {
         }
     }
 
-    /// @dev Everybody votes on one id around a common truth, but for those whom `seed` leaves out.
+    /// @dev Everybody votes on one id around a common truth, but for those whom `seed` leaves out. Of some ids a third see no
+    ///      good in it: these veto a gain, and whoever builds on it owes a share to it.
     function everybodyCommits(uint256 seed, uint256 which) public {
         seed = _mix(seed);
         uint256 id = _pick(which, Status.Open, Status.Open);
         if (id == 0) return;
         int256 truth = int256(seed % 12) - 3;
+        bool vetoed = (seed >> 32) % 3 == 0;
         for (uint256 i; i < people; ++i) {
             uint256 mine = uint256(keccak256(abi.encode(seed, i)));
             if (mine % 8 == 0) continue;
             int8 improvement = int8(truth + int256((mine >> 8) % 3));
+            if (vetoed && (mine >> 16) % 3 == 0) improvement = 0;
             bytes memory data = abi.encodeCall(IScoreBook.commit, (who_[i], _sealed(i, id, improvement)));
             if (_do(who_[i], address(book), data, mayCommit(i, id, time()))) _committed(i, id, improvement);
         }
@@ -325,8 +328,13 @@ contract Handler is World, Ghost {
         }
         if (_mix(seed) % 3 == 1) return;
         _settle(id, who_);
+        uint256 shared = touched.length;
         _do(stranger, address(pool), abi.encodeCall(IRewardPool.pour, (id, id)), true);
         _poured(id, id);
+        if (touched.length == shared) return;
+        uint256 parent = touched[shared][1];
+        _do(stranger, address(pool), abi.encodeCall(IRewardPool.pour, (parent, id)), true);
+        _poured(parent, id);
     }
 
     function reveals(uint256 seed, uint256 which) external {
