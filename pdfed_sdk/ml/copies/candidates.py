@@ -53,7 +53,7 @@ class Queries:
 @dataclass(frozen=True)
 class Candidates:
     """Training pictures (n, k) that queries may be copies of: indices, whether there is one (the table is filled up
-    where all are twins or named twice), distances of the fingerprints and the view in which they are nearer, cosines
+    where all are twins or named twice), distances of the fingerprints in the view in which they are nearer, cosines
     (n, k, 2) through the best window and the highest of any other candidate, that window and its layer, `found_cues`
     (n, k, FOUND_CUES). Of each query: the nearest of all that were proposed by fingerprint, how far it is (infinitely,
     if there is none), and whether it has a near twin."""
@@ -61,7 +61,6 @@ class Candidates:
     index: Tensor
     valid: Tensor
     distances: Tensor
-    view: Tensor
     cosines: Tensor
     rivals: Tensor
     window: Tensor
@@ -109,7 +108,7 @@ class Proposer:
         passed = (index[:, :, None] == index[:, None, :]).tril(-1).any(2)
         if not twins:
             passed |= twin
-        distances, view = self._distances(queries, index)
+        distances = self._distances(queries, index)
         like = self._placed.likeness(vectors, index)
         cosines = torch.cat([like.cosines, (1 - distances.square() / 2)[:, :, None]], 2)
         rivals = _rivals(cosines, ~passed)
@@ -118,7 +117,6 @@ class Proposer:
             index=index,
             valid=~passed,
             distances=distances,
-            view=view,
             cosines=like.cosines,
             rivals=rivals[:, :, :2],
             window=like.window,
@@ -137,11 +135,10 @@ class Proposer:
         earlier = (index[:, :, None] == index[:, None, :]).tril(-1).any(2)
         return index.gather(1, earlier.to(torch.uint8).argsort(dim=1, stable=True)[:, :count])
 
-    def _distances(self, queries: Queries, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Distances (n, k) of the fingerprints of queries and training pictures ``index``, and the nearer view."""
+    def _distances(self, queries: Queries, index: Tensor) -> Tensor:
+        """Distances (n, k) of the fingerprints of queries, in the nearer view, and training pictures ``index``."""
         known = self.known.vectors[index]
-        gaps = torch.stack([(view.vectors[:, None] - known).norm(dim=2) for view in queries.views])
-        return gaps.min(0).values, gaps.argmin(0)
+        return torch.stack([(view.vectors[:, None] - known).norm(dim=2) for view in queries.views]).amin(0)
 
     def near_twins(self, queries: Queries, index: Tensor) -> Tensor:
         """Which training pictures ``index`` (n, k) are near twins of their query, as it is."""

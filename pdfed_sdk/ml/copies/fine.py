@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pdfed_sdk.ml.copies.laid import BLOCK, STEP, correlation, cut, in_squares, log_distance
+from pdfed_sdk.ml.copies.laid import BLOCK, RIDGE, STEP, correlation, cut, in_squares, log_distance, unexplained
 from pdfed_sdk.ml.copies.placements import FAINT, Placements, layers
 from pdfed_sdk.ml.copies.registration import blurred
 
@@ -21,7 +21,6 @@ ROUNDS = (3, 2)
 """Blur of the layer in each step that refines the place at this size."""
 ENDS = (0.02, 0.98)
 """Values beyond these count as lost at an end of the range."""
-RIDGE = 1e-2
 
 
 def fine_cues(query: Tensor, item: Tensor, place: Placements) -> Tensor:
@@ -49,24 +48,10 @@ def _quadratic(images: Tensor) -> Tensor:
 
 
 def _unexplained(seen: Tensor, terms: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:
-    """What is left of queries after the best linear map of ``terms`` (n, T, S, S), as log shares of their variance:
-    whole, in the worst square, and in squares weighed by how lively the item is there, their mean and upper tenth."""
-    weight = mask.flatten(1)[:, None]
-    total = weight.sum(2, keepdim=True).clamp_min(1)
-
-    def centred(values: Tensor) -> Tensor:
-        flat = values.flatten(2)
-        return (flat - (flat * weight).sum(2, keepdim=True) / total) * weight
-
-    target, source = centred(seen), centred(terms)
-    products = source @ source.transpose(1, 2)
-    ridge = torch.eye(products.shape[1], device=seen.device) * RIDGE
-    mixed, _ = torch.linalg.solve_ex(products + ridge, source @ target.transpose(1, 2))
-    left = (target - mixed.transpose(1, 2) @ source).square().mean(1).view(len(seen), 1, *seen.shape[2:])
-    varied = target.square().mean(1).sum(1) / total[:, 0, 0] + FAINT
-    whole = left.sum((1, 2, 3)) / total[:, 0, 0] / varied
+    """The log shares of `unexplained`, and in squares weighed by how lively the item is there their mean and upper
+    tenth."""
+    left, varied, shares = unexplained(seen, terms, mask)
     squares = F.avg_pool2d(left, BLOCK, STEP).flatten(1)
-    shares = [(part + 1e-4).log() for part in (whole, squares.amax(1) / varied)]
     return shares + _by_liveliness(squares / varied[:, None], item, mask)
 
 

@@ -20,6 +20,7 @@ ROUNDS = (3, 3, 1)
 BLOCK, STEP = 8, 4
 """Side and stride of the squares."""
 LAID_CUES, WHOLE_CUES = 20, 6
+RIDGE = 1e-2
 
 
 def refined(query: Tensor, item: Tensor, place: Placements, rounds: tuple[int, ...] = ROUNDS) -> Placements:
@@ -71,7 +72,7 @@ def laid_cues(query: Tensor, item: Tensor, place: Placements, theirs: Tensor) ->
     a, b = soft.mean(1), still.mean(1)
     cues += in_squares(a, b, mask)
     cues += in_squares(blurred(ours[:, 1:], 1).squeeze(1), blurred(theirs[:, 1:], 1).squeeze(1), mask)
-    cues += _colours(soft, still, mask)
+    cues += unexplained(soft, still, mask)[2]
     spreads = [_spread(part, mask) for part in (a, b)]
     cues += [(part + FAINT).log() for part in spreads]
     cues.append(((spreads[0] + FAINT) / (spreads[1] + FAINT)).log().abs())
@@ -131,9 +132,9 @@ def in_squares(a: Tensor, b: Tensor, mask: Tensor) -> list[Tensor]:
     return [log_distance(mean), share, low]
 
 
-def _colours(seen: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:
-    """What is left of the query after the best linear map of the item's colours, whole and in the worst square, as log
-    shares of its variance."""
+def unexplained(seen: Tensor, terms: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """What is left of queries (n, C, S, S) after the best linear map of ``terms`` (n, T, S, S): its squares
+    (n, 1, S, S), the queries' variance (n,), and as log shares of that the whole and the worst square."""
     weight = mask.flatten(1)[:, None]
     total = weight.sum(2, keepdim=True).clamp_min(1)
 
@@ -141,12 +142,12 @@ def _colours(seen: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:
         flat = values.flatten(2)
         return (flat - (flat * weight).sum(2, keepdim=True) / total) * weight
 
-    target, source = centred(seen), centred(item)
+    target, source = centred(seen), centred(terms)
     products = source @ source.transpose(1, 2)
-    ridge = torch.eye(products.shape[1], device=seen.device) * 1e-2
+    ridge = torch.eye(products.shape[1], device=seen.device) * RIDGE
     mixed, _ = torch.linalg.solve_ex(products + ridge, source @ target.transpose(1, 2))
-    left = (target - mixed.transpose(1, 2) @ source).square().mean(1).view(len(seen), *seen.shape[2:])
-    varied = (target.square().mean(1).sum(1) / total[:, 0, 0]) + FAINT
-    whole = left.sum((1, 2)) / total[:, 0, 0] / varied
-    worst = F.avg_pool2d(left[:, None], BLOCK, STEP).flatten(1).amax(1) / varied
-    return [(whole + 1e-4).log(), (worst + 1e-4).log()]
+    left = (target - mixed.transpose(1, 2) @ source).square().mean(1).view(len(seen), 1, *seen.shape[2:])
+    varied = target.square().mean(1).sum(1) / total[:, 0, 0] + FAINT
+    whole = left.sum((1, 2, 3)) / total[:, 0, 0] / varied
+    worst = F.avg_pool2d(left, BLOCK, STEP).flatten(1).amax(1) / varied
+    return left, varied, [(share + 1e-4).log() for share in (whole, worst)]
