@@ -22,8 +22,9 @@ network = Network(3, loss=0.2, seed=1)
 answer = "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('10.77.0.3', 9));"
 answer += "print(flush=True)\\nwhile True: s.sendto(*s.recvfrom(64))"
 asked = "import socket, time; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(0.5)\\n"
-asked += "for n in range(int('{count}')):\\n  t = time.monotonic(); s.sendto(b'x', ('10.77.0.3', 9))\\n"
-asked += "  try: s.recv(64); print(time.monotonic() - t)\\n  except TimeoutError: print('lost')"
+asked += "for n in range(int('{count}')):\\n  t = time.monotonic(); s.sendto(b'%d' % n, ('10.77.0.3', 9))\\n"
+asked += "  try:\\n    while int(s.recv(64)) != n: pass\\n    print(time.monotonic() - t)\\n"
+asked += "  except TimeoutError: print('lost')"
 server = subprocess.Popen(network.on("h3", sys.executable, "-c", answer), stdout=subprocess.PIPE)
 server.stdout.readline()
 
@@ -51,6 +52,7 @@ def test_the_link_between_hosts_delays_loses_and_is_cut_and_healed():
     arrived = [float(took) for took in first if took != "lost"]
     assert arrived
     assert "lost" in first, "a fifth of the frames is, in both directions"
-    assert all(0.11 <= took < 0.45 for took in arrived), "80 ± 20 ms each way"
+    assert min(arrived) >= 0.11, "80 ± 20 ms each way"
+    assert min(arrived) < 0.25, "a busy machine adds to it, but not to every answer"
     assert set(cut) == {"lost"}
     assert set(healed) != {"lost"}
