@@ -82,7 +82,7 @@ def test_three_artists(scripts: Any, emoji: Path, base: Path, tmp_path: Path) ->
     """Every number is measured, the adapter loads as a stranger's would, and the grid shows a row an adapter."""
     train_base, three = scripts
     small = {"own": 8, "heldout": 6, "prompts": 2, "rank": 2, "resolution": 32, "batch": 4, "pictures": 8}
-    small |= {"rounds": 2, "samples": 4, "steps": 2, "over": 8}
+    small |= {"rounds": 2, "samples": 4, "evaluations": 2, "steps": 2, "over": 8}
     given = [text for name, value in small.items() for text in (f"--{name}", str(value))]
     options = three.parser().parse_args(
         ["--emoji", str(emoji), "--base", str(base), "--out", str(tmp_path), "--extractor", "pixels", *given]
@@ -90,10 +90,42 @@ def test_three_artists(scripts: Any, emoji: Path, base: Path, tmp_path: Path) ->
     found = three.play(train_base.emoji(emoji, size=32, only=three.ARTISTS).named(three.ARTISTS), options)
     table = found["distances"]
     assert list(table) == ["base alone", *(f"{name} alone" for name in three.ARTISTS), "federation"]
-    assert all(value > 0 for row in table.values() for value in row)
-    assert len({tuple(row) for row in table.values()}) == 5
+    values = [tuple(row) for squares in table.values() for square in squares for row in square]
+    assert len(set(values)) == len(values) == 3 * 2 * 5, "every evaluation of every adapter has noise of its own"
+    assert min(map(min, values)) > 0
     assert len(found["gate"]) == 3
     assert all(found["gate"].values())
     assert found["bytes"] < 4_000_000
     assert load_model(tmp_path / "adapter").config.size == 32
-    assert Image.open(tmp_path / "grid.png").size == (6 * 32, 5 * 32)
+    assert Image.open(tmp_path / "grid.png").size == (12 * 32, 5 * 32)
+
+
+def test_the_claims_of_the_three_artists(scripts: Any) -> None:
+    """Each claim is judged by the worst category of every evaluation, and each can fail on its own."""
+    _, three = scripts
+    own, base = [[50.0, 300.0], [250.0, 100.0]], [[100.0, 200.0], [100.0, 200.0]]
+    table = {
+        "base alone": base,
+        "a alone": [[60.0, 210.0], [60.0, 210.0]],
+        "federation": [[70.0, 150.0], [80.0, 160.0]],
+    }
+    shares = three.ways(table, three.diagonal(own))
+    assert shares["federation"] == [[pytest.approx(0.6), 0.5], [pytest.approx(0.4), pytest.approx(0.4)]]
+    told = three.contrasts([[[70.0, 200.0], [110.0, 150.0]], [[70.0, 250.0], [90.0, 150.0]]], own)
+    assert told == [[pytest.approx(0.2), pytest.approx(0.25)], [pytest.approx(0.1), pytest.approx(0.5)]]
+    apart = {"a alone": [[0.1, 0.3], [0.0, 0.1]], "federation": told}
+    open_, refused = {three.OVER: "refused", three.SHARED: "open"}, {three.OVER: "open", three.SHARED: "open"}
+    assert list(three.claims(shares, apart, open_, 1).values()) == [True] * 7
+    behind = three.ways({**table, "federation": [[70.0, 150.0], [80.0, 211.0]]}, three.diagonal(own))
+    assert list(three.claims(behind, apart, open_, 1).values()) == [False, True, False, True, True, True, True]
+    better = three.ways({**table, "a alone": [[60.0, 210.0], [60.0, 199.0]]}, three.diagonal(own))
+    deaf = {**apart, "federation": [[0.2, 0.2], [-0.1, 0.2]]}
+    assert list(three.claims(better, deaf, refused, 4_000_001).values()) == [
+        True,
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
