@@ -62,6 +62,15 @@ class PackageRules:
         return self.required | {LICENSE}
 
 
+@dataclass(frozen=True, slots=True)
+class Nearness:
+    """A model that is nearer to another than one of these parts of the usual distance was made from it. ``prediction``:
+    of what both predict; ``hidden``: of what their blocks hand on. Calibrated by benchmarks/hidden_parents.py."""
+
+    prediction: float
+    hidden: float
+
+
 class Shape(Protocol):
     """What a configuration of any family says: pixels a side, channels, and classes (0: unconditional)."""
 
@@ -110,6 +119,11 @@ class ModelFamily(Protocol):
     @property
     def usage(self) -> str:
         """Lines of the model card that say how to load the published folder: Markdown."""
+        ...
+
+    @property
+    def too_near(self) -> Nearness:
+        """From where on a model counts as made from another that it does not declare."""
         ...
 
     def load(self, folder: Path) -> Model:

@@ -16,6 +16,7 @@ from pdfed_sdk.family import CARD, families, family_in, family_named, family_of,
 from pdfed_sdk.ml.copies import detector
 from pdfed_sdk.ml.data import PictureSet
 from pdfed_sdk.ml.diffusion import ddpm
+from pdfed_sdk.ml.diffusion.hidden_parents import Relation, relations, trace
 from tests.support.pipelines import folder_of
 
 ROOT = Path(detector.__file__).parents[3]
@@ -67,6 +68,16 @@ def test_every_entry_is_a_whole_family(tiny, adapter, tmp_path):
         family.check_beside(tiny, loaded)
         assert family.activations(loaded, shown(loaded), b"seed", [0.5])[0][0].shape[0] == 8
         assert len(family.validation(loaded, shown(loaded), torch.device("cpu"))(loaded)) == 8
+
+
+def test_a_hidden_parent_is_judged_by_the_limits_of_its_family(tiny, adapter):
+    """Hidden layers of honest adapters lie nearer to each other than those of pixel models, predictions farther."""
+    for model, near_layers, near_predictions in ((tiny, True, False), (adapter, False, True)):
+        seen = trace(model, shown(model), b"seed")
+        limit = relations(seen, {1: seen}, [seen, seen], seen)[1].limit
+        assert Relation(0.7, 0.5, limit).made_from_it is near_layers
+        assert Relation(0.4, 0.9, limit).made_from_it is near_predictions
+        assert not Relation(limit.prediction, limit.hidden, limit).made_from_it
 
 
 def test_a_second_family_needs_one_module_and_one_entry(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdfed_sdk.errors import PackageInvalid
-from pdfed_sdk.family import SOLVERS, Examples, Forward, Losses, PackageRules
+from pdfed_sdk.family import SOLVERS, Examples, Forward, Losses, Nearness, PackageRules
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor, device
@@ -40,6 +40,10 @@ unet = DDPMPipeline.from_pretrained("this folder").unet  # forward with class_la
     @property
     def rules(self) -> PackageRules:
         return PackageRules(WEIGHTS, (MODEL_INDEX, UNET_CONFIG, SCHEDULER_CONFIG), check_configs)
+
+    @property
+    def too_near(self) -> Nearness:
+        return Nearness(prediction=0.3, hidden=0.6)
 
     def load(self, folder: Path) -> DiffusionModel:
         from pdfed_sdk.ml.diffusion.model import load_pipeline

@@ -18,12 +18,9 @@ import torch
 from torch import Tensor
 
 from pdfed_sdk.errors import DataError, MlError
-from pdfed_sdk.family import Model
+from pdfed_sdk.family import Model, Nearness
 from pdfed_sdk.ml.data import PictureSet
 
-PREDICTION_FACTOR: Final = 0.3
-HIDDEN_FACTOR: Final = 0.6
-"""Nearer than this part of the usual distance: made from it. Calibrated by benchmarks/hidden_parents.py."""
 PICTURES: Final = 64
 """Pictures on which models are compared."""
 LEAST_PICTURES: Final = 8
@@ -37,10 +34,11 @@ TIMES: Final = (0.1, 0.3, 0.5, 0.7)
 @dataclass(frozen=True, eq=False)
 class Trace:
     """What a model computes on the shared noised pictures: predictions (n, D), and the centred Gram matrix (n, n) of
-    each hidden block, of norm one."""
+    each hidden block, of norm one; and what is too near in its family."""
 
     predictions: Tensor
     grams: tuple[Tensor, ...]
+    too_near: Nearness
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,11 @@ class Relation:
 
     prediction: float
     hidden: float
+    limit: Nearness
 
     @property
     def made_from_it(self) -> bool:
-        return self.prediction < PREDICTION_FACTOR or self.hidden < HIDDEN_FACTOR
+        return self.prediction < self.limit.prediction or self.hidden < self.limit.hidden
 
 
 @torch.no_grad()
@@ -81,7 +80,7 @@ def trace(model: Model, pictures: PictureSet, seed: bytes) -> Trace:
     predictions = torch.cat([predicted for predicted, _ in seen], 1)
     if not bool(torch.isfinite(predictions).all()):
         raise MlError("the model predicts values that are not finite numbers")
-    return Trace(predictions, tuple(_gram(layer) for _, layers in seen for layer in layers))
+    return Trace(predictions, tuple(_gram(layer) for _, layers in seen for layer in layers), model.family.too_near)
 
 
 def _gram(features: Tensor) -> Tensor:
@@ -121,7 +120,9 @@ def relations(
             prediction = statistics.median_low(one.prediction for one in usual)
             hidden = statistics.median_low(one.hidden for one in usual)
             found[number] = Relation(
-                _ratio(own.prediction, min(prediction, most.prediction)), _ratio(own.hidden, min(hidden, most.hidden))
+                _ratio(own.prediction, min(prediction, most.prediction)),
+                _ratio(own.hidden, min(hidden, most.hidden)),
+                candidate.too_near,
             )
     return found
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pdfed_sdk.errors import MlError, PackageInvalid
-from pdfed_sdk.family import SOLVERS, Examples, Forward, Losses, PackageRules
+from pdfed_sdk.family import SOLVERS, Examples, Forward, Losses, Nearness, PackageRules
 from pdfed_sdk.ml.lora.setup import AdapterSetup
 
 if TYPE_CHECKING:
@@ -41,6 +41,11 @@ pipeline.load_lora_weights("this folder")
     @property
     def rules(self) -> PackageRules:
         return PackageRules(WEIGHTS, (SETUP,), check_package, base=lambda configs: str(configs[SETUP]["base"]))
+
+    @property
+    def too_near(self) -> Nearness:
+        """Adapters of one task move in few directions: honest siblings have hidden layers as near as 0.5."""
+        return Nearness(prediction=0.5, hidden=0.3)
 
     def load(self, folder: Path) -> AdapterModel:
         from pdfed_sdk.ml.lora.adapter import load_adapter
