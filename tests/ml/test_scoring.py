@@ -157,7 +157,7 @@ def test_calibration_with_ties_and_small_sets():
     assert tied.threshold > 0.93
     assert tied.rate == 0
     assert tied.high > 0.05  # fifty pictures cannot show one per cent
-    assert calibrate(torch.zeros(5), 0.01).threshold == ScoringSettings().least_threshold == 0.5
+    assert calibrate(torch.zeros(5), 0.01).threshold == ScoringSettings().least_threshold == 0.2
     for bad in (torch.zeros(0), torch.tensor([torch.nan]), torch.zeros(2, 2)):
         with pytest.raises(DataError):
             calibrate(bad)

@@ -5,6 +5,7 @@ All take and give float pictures (n, C, S, S) in [0, 1] and draw from the genera
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -81,8 +82,8 @@ def _lit(images: Tensor, others: Tensor, random: Generator) -> Tensor:
 
 
 def _recoloured(images: Tensor, others: Tensor, random: Generator) -> Tensor:
-    """Turned about the grey axis by up to 110 degrees with 0.3-1.4 of the saturation, a fifth with channels swapped;
-    grey pictures to a power, a fifth of them negative."""
+    """Turned about the grey axis, or half of them in HSV, by up to 110 degrees with 0.3-1.4 of the saturation, a fifth
+    with channels swapped; grey pictures to a power, a fifth of them negative."""
     count = len(images)
     rare = torch.rand(count, 1, 1, 1, generator=random) < 0.2
     if images.shape[1] == 1:
@@ -92,7 +93,25 @@ def _recoloured(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     chroma = images - grey
     beside = (chroma.roll(1, 1) - chroma.roll(2, 1)) / 3**0.5
     turned = grey + rich * (chroma * turn.cos() + beside * turn.sin())
+    in_hsv = torch.rand(count, 1, 1, 1, generator=random) < 0.5
+    turned = torch.where(in_hsv, _hue_turned(images, turn * 3 / math.pi, rich), turned)
     return torch.where(rare, images[:, torch.randperm(3, generator=random)], turned)
+
+
+def _hue_turned(images: Tensor, turn: Tensor, rich: Tensor) -> Tensor:
+    """Pictures (n, 3, S, S) with hues turned by ``turn`` sixths of a circle and saturation times ``rich`` in HSV."""
+    red, green, blue = (images[:, i : i + 1] for i in range(3))
+    value = images.amax(1, keepdim=True)
+    chroma = value - images.amin(1, keepdim=True)
+    safe = chroma.clamp_min(1e-6)
+    hue = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+    )
+    chroma = torch.minimum(chroma * rich, value)
+    sector = (hue + turn + torch.tensor([5.0, 3.0, 1.0]).view(1, 3, 1, 1)) % 6
+    return value - chroma * torch.minimum(sector, 4 - sector).clamp(0, 1)
 
 
 def _small(images: Tensor, others: Tensor, random: Generator) -> Tensor:

@@ -90,8 +90,9 @@ class Proposer:
     """Training pictures, and the three searches among them."""
 
     def __init__(self, known: Prints, mirrored: bool) -> None:
-        self.known, self._mirrored = known, mirrored
-        self._placed = PlacedIndex(torch.cat([layers(part.float() / 255) for part in torch.split(known.thumbs, 1_024)]))
+        self.known = known
+        both = torch.cat([layers(part.float() / 255) for part in torch.split(known.thumbs, 1_024)])
+        self._placed = PlacedIndex(both, mirrored)
 
     def blocks(self, count: int) -> list[Tensor]:
         """Rows of ``count`` queries, few enough at a time."""
@@ -101,8 +102,8 @@ class Proposer:
         """What the searches propose for one block of queries, each once. Without ``twins`` near twins of the query are
         no candidates, and further ones are proposed in their place."""
         reach = min(PROPOSED if twins else 2 * PROPOSED + 1, len(self.known.vectors))
-        vectors = self._placed.windows(layers(queries.views[0].thumbs.float() / 255), self._mirrored)
-        placed = [self._placed.nearest(part, number, reach) for number, part in enumerate(vectors)]
+        vectors = self._placed.windows(layers(queries.views[0].thumbs.float() / 255))
+        placed = [self._placed.nearest(vectors, layer, reach) for layer in (0, 1)]
         index = torch.stack([placed[0], self.by_fingerprint(queries, reach), placed[1]], 2).flatten(1)
         twin = self.near_twins(queries, index)
         passed = (index[:, :, None] == index[:, None, :]).tril(-1).any(2)

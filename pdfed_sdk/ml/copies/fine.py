@@ -1,9 +1,10 @@
 """How well a query agrees with a training picture at the size of the pictures, where one was laid on the other.
 
 What `laid` measures at 32 pixels a side is measured again at up to 64, and beside it what is left after the best linear
-and the best quadratic map of colours, square by square, and after the best gain and offset of each channel over the
-values that are not at an end of the range: a brightened picture loses the rest. Smaller pictures are measured at 32
-pixels, as the encoder sees them.
+and the best bent map of colours, square by square, and after the best gain and offset of each channel over the values
+that are not at an end of the range: a brightened picture loses the rest. Smaller pictures are measured at 32 pixels, as
+the encoder sees them. Last, the two are compared as they are, unmoved and not blurred: where only light or colours were
+changed, nothing at all is left then, which even a variant of the same motif does not reach.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pdfed_sdk.ml.copies.laid import BLOCK, RIDGE, STEP, correlation, cut, in_sq
 from pdfed_sdk.ml.copies.placements import FAINT, Placements, layers
 from pdfed_sdk.ml.copies.registration import blurred
 
-FINE_CUES = 25
+FINE_CUES = 34
 ROUNDS = (3, 2)
 """Blur of the layer in each step that refines the place at this size."""
 ENDS = (0.02, 0.98)
@@ -34,17 +35,28 @@ def fine_cues(query: Tensor, item: Tensor, place: Placements) -> Tensor:
         cues.append(log_distance(correlation(a, b, mask)))
     cues += in_squares(soft.mean(1), still.mean(1), mask)
     cues += in_squares(blurred(ours[:, 1:], 1).squeeze(1), blurred(theirs[:, 1:], 1).squeeze(1), mask)
-    for terms in (still, _quadratic(still)):
+    for terms in (still, _bent(still)):
         cues += _unexplained(soft, terms, still, mask)
     cues += _lit(soft, still, mask)
-    return torch.stack(cues, 1)
+    return torch.stack(cues + _unmoved(torch.where(place.mirrored[:, None, None, None], query.flip(3), query), item), 1)
 
 
-def _quadratic(images: Tensor) -> Tensor:
-    """Channels and their products (n, C (C + 3) / 2, S, S)."""
+def _unmoved(query: Tensor, item: Tensor) -> list[Tensor]:
+    """Light and colours of the two as they are: what the best gain and offset leave, what the best bent map of colours
+    leaves, and how far the brightest channels are apart, which a turn of hue in HSV does not move."""
+    every = torch.ones_like(query[:, 0])
+    tops = [part.amax(1) for part in (query, item)]
+    apart = (tops[0] - tops[1]).square().mean((1, 2)) / (tops[0].var((1, 2)) + FAINT / 10)
+    return [*_lit(query, item, every), *unexplained(query, _bent(item), every)[2], (apart + 1e-4).log()]
+
+
+def _bent(images: Tensor) -> Tensor:
+    """Channels, their products and how far they are apart, (n, C (C + 1), S, S): what gamma, hue and saturation make of
+    colours is nearly a linear map of these."""
     centred, count = images - 0.5, images.shape[1]
     products = [centred[:, i : i + 1] * centred[:, j : j + 1] for i in range(count) for j in range(i, count)]
-    return torch.cat([centred, *products], 1)
+    gaps = [(images[:, i : i + 1] - images[:, j : j + 1]).abs() for i in range(count) for j in range(i)]
+    return torch.cat([centred, *products, *gaps], 1)
 
 
 def _unexplained(seen: Tensor, terms: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:

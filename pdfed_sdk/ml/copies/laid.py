@@ -1,6 +1,7 @@
 """Lay the query on a training picture where it seems to lie, refine the place, and measure how well they agree.
 
-The place found by `placements` is refined by Gauss-Newton steps on the blurred layer: shift and zoom. Then the query is
+The place found by `placements` is refined by Gauss-Newton steps on the blurred layer, shift and zoom, each kept whole
+or by half if the two agree better after it: what surrounds a pasted picture leads many a step astray. Then the query is
 cut out and brought to the training picture's frame, and cues are measured there: correlation of grey and of edges,
 whole and in squares, what is left after the best linear map of colours. All of them are free of brightness and
 contrast; squares outside the query do not count.
@@ -26,14 +27,50 @@ RIDGE = 1e-2
 def refined(query: Tensor, item: Tensor, place: Placements, rounds: tuple[int, ...] = ROUNDS) -> Placements:
     """Better places of items (n, S, S) in queries (n, S, S), layers of both, by steps of Gauss-Newton, one a blur."""
     tangents = {times: _tangents(blurred(item[:, None], times)) for times in sorted(set(rounds))}
+    soft = blurred(item, 1)
+    seen = agreement(query, soft, place)
     for times in rounds:
-        seen, _ = cut(query[:, None], place)
-        step = _step(blurred(seen, times), tangents[times])
-        unit = 2 / query.shape[-1]
-        scale = (place.scale * (1 - step[:, 2] * unit)).clamp(0.5, 1.25)
-        right, down = (old - place.scale * step[:, i] * unit for i, old in enumerate((place.right, place.down)))
-        place = Placements(scale, right.clamp(-0.6, 0.6), down.clamp(-0.6, 0.6), place.mirrored)
+        step = _step(blurred(cut(query[:, None], place)[0], times), tangents[times]) * (2 / query.shape[-1])
+        whole = [-place.scale * step[:, 2], -place.scale * step[:, 0], -place.scale * step[:, 1]]
+        place, seen = _better(query, soft, place, seen, [[share * part for part in whole] for share in (1.0, 0.5)])
     return place
+
+
+def searched(
+    query: Tensor, item: Tensor, place: Placements, steps: tuple[float, ...] = (0.03, 0.02, 0.01)
+) -> Placements:
+    """Better places by trying: for each of ``steps`` the best of a little larger, smaller, to either side, up, down."""
+    still, soft = torch.zeros_like(place.scale), blurred(item, 1)
+    seen = agreement(query, soft, place)
+    for size in steps:
+        moves = [
+            [still + sign * size if i == axis else still for i in range(3)] for axis in range(3) for sign in (1, -1)
+        ]
+        place, seen = _better(query, soft, place, seen, moves)
+    return place
+
+
+def agreement(query: Tensor, soft: Tensor, place: Placements) -> Tensor:
+    """Correlation (n,) of layers (n, S, S) where they overlap, blurred once; that of the item, ``soft``, already is."""
+    part, mask = cut(query[:, None], place)
+    return correlation(blurred(part.squeeze(1), 1), soft, mask)
+
+
+def _better(
+    query: Tensor, soft: Tensor, place: Placements, seen: Tensor, moves: list[list[Tensor]]
+) -> tuple[Placements, Tensor]:
+    """The best of ``place``, of agreement ``seen``, and of what each of ``moves`` (scale, right, down) makes of it."""
+    best = place
+    for scale, right, down in moves:
+        moved = Placements(
+            (place.scale + scale).clamp(0.5, 1.25),
+            (place.right + right).clamp(-0.6, 0.6),
+            (place.down + down).clamp(-0.6, 0.6),
+            place.mirrored,
+        )
+        there = agreement(query, soft, moved)
+        best, seen = best.where(there <= seen, moved), torch.maximum(seen, there)
+    return best, seen
 
 
 def _step(query: Tensor, tangents: Tensor) -> Tensor:

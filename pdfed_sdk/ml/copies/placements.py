@@ -3,13 +3,15 @@
 A query is looked at through windows: its parts at 0.6 to 0.9 of the side, the whole, shifted a little, and a little
 more than the whole, as a picture is seen of which the query is a cut; the larger ones mirrored too. What a window shows
 in two layers (grey, edges) becomes a short vector, free of brightness and contrast, in which Fisher's discriminant has
-weighed down what pictures of this set have in common and what a small move changes. The nearest training pictures by
-the best window of each are candidates, the window says where the training picture lies in the query.
+weighed down what pictures of this set have in common and what a small move changes. All training pictures are searched
+through some of the windows, by grey the likeliest of them through every one. The nearest by the best window of each
+layer are candidates, the window says where the training picture lies in the query.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -23,29 +25,49 @@ SIDE = 32
 """Pixels of a side of the pictures that are laid on each other."""
 CELLS = 12
 """A window is seen as so many cells a side."""
-DIMS = 64
-"""Numbers that a window becomes."""
+DIMS = 128
+"""Numbers that a window becomes, those that tell most last."""
+ROUGH_DIMS = 64
+"""How many of these are compared with every training picture."""
+
+
+def _evenly(reach: float, count: int) -> tuple[float, ...]:
+    """``count`` centres from -reach to reach."""
+    return tuple(torch.linspace(-reach, reach, count).tolist())
+
+
 GRIDS = {
-    1.0: (-0.2, -0.1, 0.0, 0.1, 0.2),
-    0.9: (-0.1, 0.0, 0.1),
-    1.1: (-0.1, 0.0, 0.1),
-    0.8: (-0.2, -0.1, 0.0, 0.1, 0.2),
-    0.7: (-0.3, -0.15, 0.0, 0.15, 0.3),
-    0.6: (-0.4, -0.24, -0.08, 0.08, 0.24, 0.4),
+    1.0: _evenly(0.2, 9),
+    0.9: _evenly(0.1, 5),
+    1.1: _evenly(0.1, 5),
+    0.8: _evenly(0.2, 9),
+    0.7: _evenly(0.3, 9),
+    0.6: _evenly(0.4, 11),
+    0.75: _evenly(0.25, 8),
+    0.65: _evenly(0.35, 10),
 }
 """Centres, in either direction, of the windows of each scale; the picture's own coordinates run from -1 to 1."""
+ROUGH = {scale: GRIDS[scale][::2] for scale in (1.0, 0.9, 1.1, 0.8, 0.7, 0.6)}
+"""Those through which all training pictures are searched."""
+LIKELIEST, SHARE = 64, 8
+"""So many of them, and one in so many where that is more, are then searched through every window."""
 MIRRORED = (1.0, 0.9, 1.1)
 """Scales of the windows on the mirrored picture."""
+MOVE = 0.025
+"""Half a step of the windows, of the side."""
 FAINT = 1e-3
 """Variance below which a window counts as flat."""
 PRIOR = 64
 """Pictures that a featureless prior counts as, beside the node's own, in what pictures have in common."""
 NOISE = 0.02
 """Variance of what noise does to a cell, in units of a window's variance."""
-PRODUCTS = 1 << 18
-"""Products of windows and training pictures held at a time on a CPU: they stay in its cache."""
+PRODUCTS, CLOSER_PRODUCTS = 1 << 18, 1 << 20
+"""Products of windows and training pictures held at a time on a CPU, of all and of the likeliest: they stay in its
+cache."""
 WINDOWED = 1 << 20
 """Bytes that a query needs with all its windows."""
+BLOCK = 16
+"""Queries whose windows are made at a time on a CPU: they stay in its cache."""
 
 
 @dataclass(frozen=True)
@@ -62,27 +84,51 @@ class Placements:
         """Those at ``index``."""
         return Placements(self.scale[index], self.right[index], self.down[index], self.mirrored[index])
 
+    def where(self, kept: Tensor, other: Placements) -> Placements:
+        """These where ``kept`` (n,), the other's elsewhere."""
+        return Placements(
+            *(torch.where(kept, a, b) for a, b in zip(vars(self).values(), vars(other).values(), strict=True))
+        )
+
     def to(self, device: torch.device) -> Placements:
         """The same on a device."""
         return Placements(*(part.to(device) for part in (self.scale, self.right, self.down, self.mirrored)))
 
 
+Grids = dict[float, tuple[float, ...]]
+
+
 @cache
 def all_windows(mirrored: bool) -> Placements:
-    """Every window as a placement, in the order of `_seen`."""
-    rows = [(s, x, y, m) for s, m in _views(mirrored) for y, x in itertools.product(GRIDS[s], GRIDS[s])]
+    """Every window as a placement, in the order in which they are seen."""
+    rows = [(s, x, y, m) for s, m, centres in _views(GRIDS, mirrored) for y, x in itertools.product(centres, centres)]
     scale, right, down, flips = (torch.tensor(part) for part in zip(*rows, strict=True))
     return Placements(scale, right, down, flips)
 
 
-def _views(mirrored: bool) -> list[tuple[float, bool]]:
-    return [(scale, False) for scale in GRIDS] + [(scale, True) for scale in MIRRORED if mirrored]
+@cache
+def _rough(mirrored: bool, device: torch.device) -> Tensor:
+    """Which of `all_windows` those of ROUGH are, in the order in which they are seen."""
+    every = {
+        key: place
+        for place, key in enumerate(
+            (s, m, y, x) for s, m, centres in _views(GRIDS, mirrored) for y, x in itertools.product(centres, centres)
+        )
+    }
+    views = _views(ROUGH, mirrored)
+    chosen = [every[s, m, y, x] for s, m, centres in views for y, x in itertools.product(centres, centres)]
+    return torch.tensor(chosen, device=device)
+
+
+def _views(grids: Grids, mirrored: bool) -> list[tuple[float, bool, tuple[float, ...]]]:
+    views = [(scale, False, centres) for scale, centres in grids.items()]
+    return views + [(scale, True, grids[scale]) for scale in MIRRORED if mirrored]
 
 
 @cache
-def _rows(scale: float, device: torch.device) -> Tensor:
+def _rows(scale: float, centres: tuple[float, ...], device: torch.device) -> Tensor:
     """(positions * CELLS, SIDE): the cells along a line of every window of a scale."""
-    return torch.cat([_line(scale, centre) for centre in GRIDS[scale]]).to(device)
+    return torch.cat([_line(scale, centre) for centre in centres]).to(device)
 
 
 @cache
@@ -119,16 +165,14 @@ def _box(size: int, device: torch.device) -> Tensor:
     return matrix.to(device)
 
 
-def _seen(layer: Tensor, mirrored: bool) -> Tensor:
-    """(n, windows, CELLS * CELLS): what each window of a layer (n, S, S) shows, centred and of unit length."""
-    parts = []
-    for scale, flip in _views(mirrored):
-        rows = _rows(scale, layer.device)
+def _seen(layer: Tensor, grids: Grids, mirrored: bool) -> Iterator[Tensor]:
+    """What each window of a layer (n, S, S) shows, (n, windows, CELLS * CELLS), scale by scale."""
+    for scale, flip, centres in _views(grids, mirrored):
+        rows = _rows(scale, centres, layer.device)
         image = layer.flip(2) if flip else layer
-        count = len(GRIDS[scale])
+        count = len(centres)
         cells = (rows @ image @ rows.T).view(len(layer), count, CELLS, count, CELLS)
-        parts.append(cells.transpose(2, 3).reshape(len(layer), count * count, CELLS * CELLS))
-    return _unit(torch.cat(parts, 1))
+        yield cells.transpose(2, 3).reshape(len(layer), count * count, CELLS * CELLS)
 
 
 def _unit(values: Tensor) -> Tensor:
@@ -149,8 +193,10 @@ class Likeness:
 class PlacedIndex:
     """Training pictures, to be searched by windows in both layers."""
 
-    def __init__(self, both: Tensor) -> None:
-        """``both`` (N, 2, S, S) are the `layers` of the training pictures."""
+    def __init__(self, both: Tensor, mirrored: bool) -> None:
+        """``both`` (N, 2, S, S) are the `layers` of the training pictures; ``mirrored``: queries are searched mirrored
+        too."""
+        self._mirrored = mirrored
         wholes = [_whole(layer) for layer in both.unbind(1)]
         self._means = [whole.mean(0) for whole in wholes]
         self._maps = [
@@ -158,26 +204,48 @@ class PlacedIndex:
             for layer, whole, mean in zip(both.unbind(1), wholes, self._means, strict=True)
         ]
         self._points = [self._vectors(whole, number) for number, whole in enumerate(wholes)]
-        self._held = at_a_time(both.device, PRODUCTS, 4)
+        self._foremost = [_foremost(points) for points in self._points]
+        self._held, self._held_closer = (at_a_time(both.device, few, 4) for few in (PRODUCTS, CLOSER_PRODUCTS))
 
     def _vectors(self, seen: Tensor, layer: int) -> Tensor:
-        return F.normalize((seen - self._means[layer]) @ self._maps[layer], dim=-1)
+        """Vectors (..., DIMS) of what windows show (..., CELLS * CELLS), made free of brightness and contrast."""
+        size, weights = seen.shape[-1], self._maps[layer]
+        middle = seen.mean(-1, keepdim=True)
+        length = torch.linalg.vector_norm(seen, dim=-1, keepdim=True).square() - size * middle.square()
+        scaled = (seen @ weights - middle * weights.sum(0)) * (length.clamp_min(0) + FAINT * size).rsqrt()
+        return F.normalize(scaled - self._means[layer] @ weights, dim=-1)
 
     def blocks(self, count: int) -> list[Tensor]:
         """Rows of ``count`` queries, few enough at a time."""
-        points = self._points[0]
-        most = at_a_time(points.device, 64, WINDOWED)
-        return list(torch.split(torch.arange(count, device=points.device), most))
+        device = self._points[0].device
+        return list(torch.split(torch.arange(count, device=device), at_a_time(device, BLOCK, WINDOWED)))
 
-    def windows(self, both: Tensor, mirrored: bool) -> list[Tensor]:
-        """Vectors (n, windows, DIMS) of the layers (n, 2, S, S) of queries, one tensor a layer."""
-        return [self._vectors(_seen(layer, mirrored), number) for number, layer in enumerate(both.unbind(1))]
+    def windows(self, both: Tensor) -> list[Tensor]:
+        """Vectors (n, windows, DIMS) of the layers (n, 2, S, S) of queries: grey through all windows, edges through the
+        rough ones."""
+        return [
+            torch.cat([self._vectors(part, number) for part in _seen(layer, grids, self._mirrored)], 1)
+            for number, (layer, grids) in enumerate(zip(both.unbind(1), (GRIDS, ROUGH), strict=True))
+        ]
 
-    def nearest(self, vectors: Tensor, layer: int, count: int) -> Tensor:
+    def nearest(self, vectors: list[Tensor], layer: int, count: int) -> Tensor:
         """Indices (n, count) of the training pictures most like each query in a layer through any window."""
-        width = max(1, self._held // vectors.shape[1])
-        best = [self._best(vectors, points) for points in torch.split(self._points[layer], width)]
-        return torch.cat(best, 1).topk(count, dim=1).indices
+        seen = vectors[layer]
+        if layer == 0:
+            seen = seen[:, _rough(self._mirrored, seen.device)]
+        rough = _foremost(seen)
+        width = max(1, self._held // rough.shape[1])
+        best = torch.cat([self._best(rough, points) for points in torch.split(self._foremost[layer], width)], 1)
+        index = best.topk(min(best.shape[1], max(LIKELIEST, count, best.shape[1] // SHARE)), dim=1).indices
+        width = max(1, self._held_closer // vectors[layer][..., 0].numel())
+        parts = torch.split(index, width, dim=1)
+        closer = torch.cat([self._through(vectors[layer], layer, part)[0] for part in parts], 1)
+        return index.gather(1, closer.topk(count, dim=1).indices)
+
+    def _through(self, vectors: Tensor, layer: int, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Highest cosines (n, k) of queries and the training pictures ``index`` (n, k), and through which window."""
+        best = (self._points[layer][index] @ vectors.transpose(1, 2)).max(2)
+        return best.values, best.indices
 
     def _best(self, vectors: Tensor, points: Tensor) -> Tensor:
         """Highest cosines (n, p) of queries and points (p, DIMS) through any window."""
@@ -186,15 +254,15 @@ class PlacedIndex:
 
     def likeness(self, vectors: list[Tensor], index: Tensor) -> Likeness:
         """Of the training pictures ``index`` (n, k)."""
-        each = [
-            torch.einsum("nwd,nkd->nkw", part, points[index])
-            for part, points in zip(vectors, self._points, strict=True)
-        ]
-        best = [part.max(2) for part in each]
-        cosines = torch.stack([part.values for part in best], 2)
+        (grey, window), (edges, rough) = (self._through(part, layer, index) for layer, part in enumerate(vectors))
+        cosines = torch.stack([grey, edges], 2)
         layer = cosines.argmax(2)
-        window = torch.where(layer == 1, best[1].indices, best[0].indices)
-        return Likeness(cosines, window, layer)
+        return Likeness(cosines, torch.where(layer == 1, _rough(self._mirrored, index.device)[rough], window), layer)
+
+
+def _foremost(vectors: Tensor) -> Tensor:
+    """Of vectors (..., DIMS) the numbers that tell most, of unit length."""
+    return F.normalize(vectors[..., -ROUGH_DIMS:], dim=-1)
 
 
 def _discriminant(layer: Tensor, whole: Tensor) -> Tensor:
@@ -217,7 +285,7 @@ def _discriminant(layer: Tensor, whole: Tensor) -> Tensor:
 
 def _moves(layer: Tensor) -> list[Tensor]:
     """What the whole shows after moves of half a step."""
-    moves = ((1.0, 0.05, 0.05), (1.0, -0.05, 0.05), (0.95, 0.0, 0.0), (1.05, 0.0, 0.0))
+    moves = ((1.0, MOVE, MOVE), (1.0, -MOVE, MOVE), (1 - MOVE, 0.0, 0.0), (1 + MOVE, 0.0, 0.0))
     return [_whole(layer, scale, right, down) for scale, right, down in moves]
 
 

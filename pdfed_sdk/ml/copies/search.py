@@ -17,12 +17,12 @@ from pdfed_sdk.ml.copies.candidates import IDENTICAL, Candidates, Proposer, Quer
 from pdfed_sdk.ml.copies.detector import Detector, Prints
 from pdfed_sdk.ml.copies.fine import ROUNDS, fine_cues
 from pdfed_sdk.ml.copies.judge import CUES
-from pdfed_sdk.ml.copies.laid import laid_cues, refined, whole_cues
+from pdfed_sdk.ml.copies.laid import laid_cues, refined, searched, whole_cues
 from pdfed_sdk.ml.copies.placements import Placements, all_windows, layers
 from pdfed_sdk.ml.device import at_a_time
 from pdfed_sdk.ml.neighbours import nearest
 
-CLOSER = (0.005, 0.03)
+CLOSER = (0.003, 0.01)
 """Probabilities by the first and the second look from which on a pair is looked at again."""
 LEAST_THRESHOLD = 1e-6
 PAIRS, PAIR = 256, 1 << 19
@@ -104,6 +104,11 @@ class CopyIndex:
         rows, ranks = wanted.nonzero(as_tuple=True)
         scores = self._judged(queries, found, rows, ranks)
         scores[same[rows, ranks]] = 1.0
+        table = scores.new_full(same.shape, -1.0)
+        table[rows, ranks] = scores
+        likeliest = table.argsort(dim=1, descending=True, stable=True)[:, : self.neighbours]
+        kept = torch.zeros_like(same).scatter_(1, likeliest, True)[rows, ranks]
+        rows, ranks, scores = rows[kept], ranks[kept], scores[kept]
         best = scores.new_zeros(len(queries)).scatter_reduce_(0, rows, scores, "amax")
         columns, distances = found.index[rows, ranks], found.distances[rows, ranks]
         result = (rows, columns, distances, scores, best, found.nearest, found.gaps, found.twins)
@@ -132,13 +137,14 @@ class CopyIndex:
         return [self._proposer.proposals(queries.take(rows), twins=twins) for rows in blocks]
 
     def candidates(self, queries: Queries, *, twins: bool = True) -> Candidates:
-        """The ``neighbours`` that the first look thinks likeliest of all that are proposed."""
+        """Those that the first look thinks likeliest of all that are proposed: twice as many as ``neighbours``, among
+        which the closer looks choose."""
         parts = []
         for rows in self._proposer.blocks(len(queries)):
             every = self._proposer.proposals(queries.take(rows), twins=twins)
             likely = self.detector.judged(every.cues).masked_fill(every.distances <= IDENTICAL, 1)
             order = likely.masked_fill(~every.valid, -1).argsort(dim=1, descending=True, stable=True)
-            parts.append(every.first(order[:, : self.neighbours]))
+            parts.append(every.first(order[:, : 2 * self.neighbours]))
         return Candidates.joined(parts)
 
     def laid(self, queries: Queries, found: Candidates, rows: Tensor, ranks: Tensor) -> Laid:
@@ -160,7 +166,7 @@ class CopyIndex:
         query, own = query[again], layers(query)[again]
         item = self.known.thumbs[columns].float() / 255
         both = layers(item)
-        place = refined(*_searched(own, both, edges), self._windows.take(found.window[rows, ranks]))
+        place = refined(*_found_in(own, both, edges), self._windows.take(found.window[rows, ranks]))
         flips = place.mirrored[:, None, None, None]
         context = torch.cat([found.cosines[rows, ranks], found.rivals[rows, ranks]], 1)
         cues = [
@@ -178,10 +184,12 @@ class CopyIndex:
 
     @torch.no_grad()
     def _fine(self, queries: Queries, pairs: Laid) -> Tensor:
+        small = [part.float() / 255 for part in (queries.views[0].thumbs[pairs.rows], self.known.thumbs[pairs.columns])]
+        place = searched(*_found_in(layers(small[0]), layers(small[1]), pairs.edges), pairs.place)
         query = queries.views[0].details[pairs.rows].float() / 255
-        item, place = self.known.details[pairs.columns].float() / 255, pairs.place
+        item = self.known.details[pairs.columns].float() / 255
         if query.shape[-1] != self.known.thumbs.shape[-1]:
-            place = refined(*_searched(layers(query), layers(item), pairs.edges), place, ROUNDS)
+            place = refined(*_found_in(layers(query), layers(item), pairs.edges), place, ROUNDS)
         return fine_cues(query, item, place)
 
     def _split(self, *parts: Tensor) -> list[tuple[Tensor, ...]]:
@@ -197,7 +205,7 @@ class CopyIndex:
         return torch.stack([alike, self.detector.logits(query, item, self._pairs)], 1)
 
 
-def _searched(query: Tensor, item: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+def _found_in(query: Tensor, item: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
     """The layer (m, S, S) of each, (m, 2, S, S), in which the pair was found."""
     chosen = edges[:, None, None]
     return torch.where(chosen, query[:, 1], query[:, 0]), torch.where(chosen, item[:, 1], item[:, 0])

@@ -3,8 +3,10 @@
 Each set is searched as a node's is: a part of it is the training pictures, copies are altered anew each round, the
 other part are strangers, as they are and altered in the same ways: samples of a model are no clean pictures, and a
 stranger must not pass for a copy because both are damaged alike. A few training pictures and many make different
-rivals, so each set is searched as either. The first look is trained on all that is proposed, the others on what it lets
-through.
+rivals, so each set is searched as either. Variants of one motif stand on the same side. Next to a copy, a variant of
+its original, such as an emoji with another skin, counts little as a wrong answer: taught to tell them apart at any
+price, the judge names neither. The first look is trained on all that is proposed, the others on what it lets through.
+
 Sets count alike, and each gets an offset of its own that is thrown away: a node's calibration finds the threshold for
 its pictures, the judge need only rank them.
 """
@@ -33,6 +35,8 @@ LET_THROUGH = 0.001
 them what a scorer will not ask, but without them they are too sure of themselves."""
 STRANGERS = 800
 NEIGHBOURS = 5
+VARIANT = 0.2
+"""How much a pair of a copy and a variant of its original counts, beside other pairs."""
 NOISE = 0.2
 """Deviation of the noise on the cues in training, in deviations of the cues."""
 DECAY = 0.3
@@ -45,12 +49,14 @@ Lesson = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Question:
-    """Queries put to an index, which training picture (n,) each is a copy of (-1: of none), and how much they count."""
+    """Queries put to an index, which training picture (n,) each is a copy of (-1: of none), how much they count, and of
+    which motif each training picture is."""
 
     index: CopyIndex
     queries: Queries
     truth: Tensor
     weight: float
+    motifs: Tensor
 
     @property
     def copies(self) -> bool:
@@ -60,14 +66,16 @@ class Question:
     def lesson(self, rows: Tensor, columns: Tensor, cues: Tensor) -> Lesson:
         """What pairs of queries ``rows`` and training pictures ``columns`` teach, on the CPU."""
         rows, columns, cues = rows.cpu(), columns.cpu(), cues.cpu()
-        return cues, columns == self.truth[rows], torch.full((len(rows),), self.weight)
+        truth = self.truth[rows]
+        variant = (truth >= 0) & (columns != truth) & (self.motifs[columns] == self.motifs[truth])
+        return cues, columns == truth, self.weight * torch.where(variant, VARIANT, 1.0)
 
 
 def questions(detector: Detector, part: Part, seed: int) -> list[Question]:
     """What a set asks."""
     images, groups = grouped(*part, max(KNOWN) + STRANGERS, seed)
     inside, outside = divided(groups, min(max(KNOWN), len(images) // 2), seed)
-    known, strangers = images[inside], images[outside]
+    known, strangers, motifs = images[inside], images[outside], torch.from_numpy(groups[inside.numpy()])
     random = Generator().manual_seed(seed)
     ask = CopyIndex(detector, detector.prints(known[:2]), NEIGHBOURS).queries
     nobody = torch.full((len(strangers),), -1)
@@ -78,8 +86,8 @@ def questions(detector: Detector, part: Part, seed: int) -> list[Question]:
         index = CopyIndex(detector, detector.prints(some), NEIGHBOURS)
         for _ in range(rounds):
             copies = ask(_altered(some, strangers, random))
-            found.append(Question(index, copies, torch.arange(len(some)), 1.0))
-        found += [Question(index, clean, nobody, 2.0), Question(index, changed, nobody, 1.0)]
+            found.append(Question(index, copies, torch.arange(len(some)), 1.0, motifs))
+        found += [Question(index, *asked, motifs) for asked in ((clean, nobody, 2.0), (changed, nobody, 1.0))]
     return found
 
 
@@ -89,21 +97,24 @@ def _altered(images: Tensor, others: Tensor, random: Generator) -> Tensor:
     return result.mul(255).round().to(torch.uint8)
 
 
-def train_judge(judge: Judge, sets: Sequence[Sequence[Question]], *, steps: int = 4_000, seed: int = 0) -> list[int]:
-    """Teach the ``judge`` that the indices of the questions of several sets judge by; seeded. How many pairs there were
-    for each look."""
+def train_judge(
+    judge: Judge, sets: Sequence[Sequence[Question]], *, steps: int = 4_000, seed: int = 0
+) -> list[list[Lesson]]:
+    """Teach the ``judge`` that the indices of the questions of several sets judge by; seeded. The lessons of each look,
+    one a question, in order."""
     every = list(chain.from_iterable(sets))
     where = [number for number, asked in enumerate(sets) for _ in asked]
-    lessons = [_proposed(one) for one in every]
-    counts = [learn(judge.first, lessons, where, steps, seed)]
+    first = [_proposed(one) for one in every]
+    learn(judge.first, first, where, steps, seed)
     laid = [_laid(one) for one in every]
-    lessons = [one.lesson(pairs.rows, pairs.columns, pairs.cues) for one, pairs in zip(every, laid, strict=True)]
-    counts.append(learn(judge.second, lessons, where, steps, seed))
-    lessons = [
+    second = [one.lesson(pairs.rows, pairs.columns, pairs.cues) for one, pairs in zip(every, laid, strict=True)]
+    learn(judge.second, second, where, steps, seed)
+    third = [
         one.lesson(pairs.rows, pairs.columns, one.index.fine(one.queries, pairs))
         for one, pairs in zip(every, laid, strict=True)
     ]
-    return [*counts, learn(judge.third, lessons, where, steps, seed)]
+    learn(judge.third, third, where, steps, seed)
+    return [first, second, third]
 
 
 def _proposed(one: Question) -> Lesson:
@@ -118,8 +129,10 @@ def _laid(one: Question) -> Laid:
     return one.index.laid(one.queries, found, *wanted.nonzero(as_tuple=True))
 
 
-def learn(look: Look, lessons: Sequence[Lesson], where: Sequence[int], steps: int, seed: int, lr: float = 5e-3) -> int:
-    """Train a look, on the CPU, on lessons of the sets ``where``; how many pairs they have."""
+def learn(
+    look: Look, lessons: Sequence[Lesson], where: Sequence[int], steps: int = 4_000, seed: int = 0, lr: float = 5e-3
+) -> None:
+    """Train a look, on the CPU, on lessons of the sets ``where``."""
     cues, copies, weights = (torch.cat(parts) for parts in zip(*lessons, strict=True))
     place = torch.repeat_interleave(torch.tensor(where), torch.tensor([len(part) for part, _, _ in lessons]))
     weights = weights / torch.zeros(max(where) + 1).index_add_(0, place, weights)[place]
@@ -145,4 +158,3 @@ def learn(look: Look, lessons: Sequence[Lesson], where: Sequence[int], steps: in
             optimiser.step()
             schedule.step()
     look.requires_grad_(False).eval().to(there)
-    return len(cues)

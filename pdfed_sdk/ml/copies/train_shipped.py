@@ -148,14 +148,14 @@ def main() -> None:
     asked = questions_of(
         detector.to(device), dict(entry.partition("=")[::2] for entry in options.set), options.sets.split(",")
     )
-    pairs = train_judge(judge, list(asked.values()))
+    lessons = train_judge(judge, list(asked.values()))
     save_detector(detector.encoder, detector.verifier, judge, options.out)
     detector = Detector.load(options.out)
     figures = evaluate(detector, partition(load_pictures("mnist", size=16))[1].images)
     card = facts | {
         "weights_sha256": detector.sha256,
         "judge_queries": {name: sum(len(one.truth) for one in some) for name, some in asked.items()},
-        "judge_pairs": pairs,
+        "judge_pairs": [sum(len(cues) for cues, _, _ in look) for look in lessons],
         "cpu_seconds": facts["cpu_seconds"] | {"judge": round(time.process_time() - between)},
         "private_mnist_16px_half_degraded": {name: round(value, 4) for name, value in figures.items()},
         "versions": {"torch": torch.__version__, "numpy": np.__version__, "processor": platform.machine()},

@@ -22,8 +22,8 @@ SCALES = (8, 6, 4, 3, 2)
 WINDOWS = 55
 PUBLISHED_THRESHOLD = 0.8
 """The paper's threshold, which the copy test's odds are counted from."""
-EVEN_ODDS = 0.5
-"""The least threshold that calibration gives: a copy must be likelier than none."""
+LEAST_ODDS = 0.2
+"""The least threshold that calibration gives, so low that it decides only where pictures are very unlike each other."""
 
 
 def windows() -> Tensor:
@@ -167,7 +167,7 @@ class Calibration:
     curve: tuple[tuple[float, float], ...]
 
 
-def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = EVEN_ODDS) -> Calibration:
+def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = LEAST_ODDS) -> Calibration:
     """Least threshold in [``floor``, 1] at which a further picture of their kind is confirmed with a probability of at
     most ``fpr``: that of N + 1 pictures it is among those above the k-th highest, k = fpr (N + 1) rounded down
     (conformal prediction; Vovk, Gammerman, Shafer 2005).

@@ -45,7 +45,7 @@ class ScoringSettings:
     objective: str = "qn-normalised"
     novelty_weight: float = 1000.0
     fpr: float = 0.01
-    least_threshold: float = 0.5  # `verifier.EVEN_ODDS`; this module does without torch
+    least_threshold: float = 0.2  # `verifier.LEAST_ODDS`; this module does without torch
     resamples: int = 48
     epsilon_quality: float = 0.0
     copy_false_alarms: float = 0.002
