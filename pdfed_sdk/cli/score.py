@@ -221,21 +221,31 @@ def noise(
     pictures: Annotated[int, typer.Option(min=1, help="Training pictures a submission.")] = 6_000,
     genesis: Annotated[int, typer.Option(min=1, help="Training pictures of the genesis model.")] = 2_000,
     generations: Annotated[int, typer.Option(min=0, help="Submissions between genesis and the retrains.")] = 2,
+    samples: Annotated[
+        list[int] | None, typer.Option(min=2, help="Generated pictures an evaluation (128); may be given again.")
+    ] = None,
     threads: Threads = 1,
     as_json: Json = False,
 ) -> None:
     """Measure how votes scatter when nothing improved, and the minStep that follows; defaults are the demo's sizes."""
     from pdfed_sdk.ml.device import set_threads
-    from pdfed_sdk.ml.scoring.noop_retrain import LEAST_STEP, NoiseSetup, measure
+    from pdfed_sdk.ml.scoring.noop_retrain import LEAST_STEP, NoiseSetup, measure, samples_needed
 
     set_threads(threads)
-    setup = NoiseSetup(data, size, voters, pairs, pictures, genesis, generations)
-    found = measure(setup, tell=err.print)
+    counts = tuple(samples or (128,))
+    setup = NoiseSetup(data, size, voters, pairs, pictures, genesis, generations, counts)
+    every = measure(setup, tell=err.print)
+    needed = samples_needed(every)
 
     def show() -> None:
-        rows = [(f"pair {i}", *(f"{value:+.2f}" for value in row)) for i, row in enumerate(found.values, 1)]
-        show_table(rows, ("grains", *(f"voter {i + 1}" for i in range(voters))))
-        out.print(f"deviation of one voter {found.deviation:.2f}, of the outcome {found.outcome_deviation:.2f}")
-        out.print(f"minStep {found.min_step} (three deviations of the outcome, at least {LEAST_STEP})")
+        for count, found in every.items():
+            rows = [(f"pair {i}", *(f"{value:+.2f}" for value in row)) for i, row in enumerate(found.values, 1)]
+            show_table(rows, (f"grains, {count} samples", *(f"voter {i + 1}" for i in range(voters))))
+            out.print(f"deviation of one voter {found.deviation:.2f}, of the outcome {found.outcome_deviation:.2f}")
+            out.print(f"minStep {found.min_step} (three deviations of the outcome, at least {LEAST_STEP})")
+        if len(every) > 1:
+            out.print(f"samples for a minStep of 3: {needed or 'no number is enough'}")
 
-    emit(asdict(found), as_json, show)
+    first = asdict(every[counts[0]])
+    more = {"by_samples": {count: asdict(found) for count, found in every.items()}, "samples_needed": needed}
+    emit(first | more, as_json, show)

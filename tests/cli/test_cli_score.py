@@ -215,9 +215,12 @@ def test_bad_input_names_the_subject_and_the_next_step(
 
 def test_noise_measures_and_names_a_min_step(cli: Cli):
     sizes = ("--voters", 2, "--pairs", 1, "--pictures", 64, "--genesis", 64, "--generations", 1)
-    done = cli("score", "noise", "--data", "few.npz", *sizes, "--json")
+    done = cli("score", "noise", "--data", "few.npz", *sizes, "--samples", 32, "--samples", 16, "--json")
     assert done.code == 0, done.err
-    assert set(done.json) == {"values", "deviation", "outcome_deviation", "min_step"}
+    assert set(done.json) == {"values", "deviation", "outcome_deviation", "min_step", "by_samples", "samples_needed"}
+    both = done.json["by_samples"]
+    assert set(both) == {"16", "32"}
+    assert both["32"]["values"] == done.json["values"] != both["16"]["values"]
     assert np.shape(done.json["values"]) == (1, 2)
     assert done.json["min_step"] >= 2
     assert cli("score", "noise", "--voters", 0).code == 2

@@ -25,7 +25,7 @@ from pdfed_sdk.ml.quality import baselines
 from pdfed_sdk.ml.quality.features import Pixels, load_extractor
 from pdfed_sdk.ml.quality.frechet import Moments
 from pdfed_sdk.ml.scoring import scorer as scorer_module
-from pdfed_sdk.ml.scoring.noop_retrain import noop_noise, summarise
+from pdfed_sdk.ml.scoring.noop_retrain import noop_noise, summarise, twins
 from pdfed_sdk.ml.scoring.page import grid_png, write_report
 from pdfed_sdk.ml.scoring.reports import ScoringSettings
 from pdfed_sdk.ml.scoring.scorer import Scorer, dedup_exclusions, improvement, improvement_of, qn_score
@@ -163,7 +163,8 @@ CASES: list[tuple[str, Callable[[], Any], str]] = [
     ("improvement_of", lambda: improvement_of(1.0, math.nan), "candidate's objective is nan, expected a finite"),
     ("improvement", lambda: improvement(report(), report(fid_floor=7.0)), "fid_floor differs: .* and 7.0"),
     ("dedup_exclusions", lambda: dedup_exclusions([1, 2], share=1.5), "share is 1.5, limits 0 and 1"),
-    ("noop_noise", lambda: noop_noise(MODEL, SPLIT.train, [], TrainConfig(), pairs=0), "pairs is 0"),
+    ("noop_noise", lambda: noop_noise([], []), "there are 0 pairs and 0 scorers"),
+    ("twins", lambda: next(twins(MODEL, SPLIT.train, TrainConfig(), pairs=0)), "pairs is 0"),
     ("summarise", lambda: summarise([[math.nan]]), "values holds nan"),
     ("set_threads", lambda: set_threads(0), "count is 0, limits 1 and 1024"),
     ("settings", lambda: ScoringSettings(size=2), "size is 2, limits 4 and 1024"),

@@ -13,7 +13,7 @@ from benchmarks.replacement import POOL, SHARES, STRENGTHS, summary
 from pdfed_sdk.errors import DataError, MlError
 from pdfed_sdk.ml.diffusion.model import ModelConfig, new_model
 from pdfed_sdk.ml.diffusion.training import TrainConfig
-from pdfed_sdk.ml.scoring.noop_retrain import noop_noise, summarise
+from pdfed_sdk.ml.scoring.noop_retrain import noop_noise, samples_needed, summarise, twins
 from pdfed_sdk.ml.scoring.page import grid_png, resemblances_png, write_report
 
 
@@ -81,11 +81,22 @@ def test_min_step_is_three_deviations_of_the_outcome():
 
 def test_noop_noise_trains_twins_and_scores_them(scorer, splits):
     parent = new_model(ModelConfig(widths=(8, 16)), 1)
-    found = noop_noise(parent, splits[1].train, [scorer], TrainConfig(pictures=64), pairs=1)
+    equals = list(twins(parent, splits[1].train, TrainConfig(pictures=64), pairs=1))
+    found = noop_noise(equals, [scorer])
     assert len(found.values) == len(found.values[0]) == 1
     assert found.min_step >= 2
     with pytest.raises(MlError, match="at least one"):
-        noop_noise(parent, splits[1].train, [], TrainConfig(pictures=64))
+        noop_noise(equals, [])
+
+
+@pytest.mark.parametrize(("fixed", "drawn", "needed"), [(0.25, 300.0, 400), (0.0, 90.0, 90), (1.1, 50.0, None)])
+def test_samples_needed_tells_what_twins_differ_by_from_what_draws_do(fixed, drawn, needed):
+    def noise(count):
+        return summarise([[(fixed + drawn / count) ** 0.5]])
+
+    found = {count: noise(count) for count in (128, 512, 1_000)}
+    assert samples_needed(found) in (needed, needed and needed + 1)
+    assert samples_needed({128: noise(128)}) is None
 
 
 def test_replacement_sums_up_counts():
