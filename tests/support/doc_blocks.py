@@ -25,6 +25,7 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PRELUDE = r"""
 until_said() {  # WORDS COMMAND...: a command without an end runs until it has said WORDS, then gets SIGTERM
   local words=$1; shift
+  : > said  # before the command begins, lest the words of the last one be read
   "$@" > said 2>&1 &
   local pid=$!
   local end=$((SECONDS + 600))
