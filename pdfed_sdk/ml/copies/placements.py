@@ -54,7 +54,7 @@ LIKELIEST, SHARE = 64, 8
 MIRRORED = (1.0, 0.9, 1.1)
 """Scales of the windows on the mirrored picture."""
 MOVE = 0.025
-"""Half a step of the windows, of the side."""
+"""Half a step of the finest windows, in those coordinates."""
 FAINT = 1e-3
 """Variance below which a window counts as flat."""
 PRIOR = 64
@@ -101,23 +101,22 @@ Grids = dict[float, tuple[float, ...]]
 @cache
 def all_windows(mirrored: bool) -> Placements:
     """Every window as a placement, in the order in which they are seen."""
-    rows = [(s, x, y, m) for s, m, centres in _views(GRIDS, mirrored) for y, x in itertools.product(centres, centres)]
-    scale, right, down, flips = (torch.tensor(part) for part in zip(*rows, strict=True))
+    scale, right, down, flips = (torch.tensor(part) for part in zip(*_each(GRIDS, mirrored), strict=True))
     return Placements(scale, right, down, flips)
 
 
 @cache
 def _rough(mirrored: bool, device: torch.device) -> Tensor:
     """Which of `all_windows` those of ROUGH are, in the order in which they are seen."""
-    every = {
-        key: place
-        for place, key in enumerate(
-            (s, m, y, x) for s, m, centres in _views(GRIDS, mirrored) for y, x in itertools.product(centres, centres)
-        )
-    }
-    views = _views(ROUGH, mirrored)
-    chosen = [every[s, m, y, x] for s, m, centres in views for y, x in itertools.product(centres, centres)]
-    return torch.tensor(chosen, device=device)
+    every = {window: place for place, window in enumerate(_each(GRIDS, mirrored))}
+    return torch.tensor([every[window] for window in _each(ROUGH, mirrored)], device=device)
+
+
+def _each(grids: Grids, mirrored: bool) -> Iterator[tuple[float, float, float, bool]]:
+    """Scale, right, down and whether mirrored of each window, in the order in which they are seen."""
+    for scale, flip, centres in _views(grids, mirrored):
+        for down, right in itertools.product(centres, centres):
+            yield scale, right, down, flip
 
 
 def _views(grids: Grids, mirrored: bool) -> list[tuple[float, bool, tuple[float, ...]]]:
