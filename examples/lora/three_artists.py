@@ -4,12 +4,20 @@
     python three_artists.py --emoji node_modules/emoji-datasource-google --base base --out run
 
 No chain plays here: rounds of training and exact averaging, as nodes do it between votes. Captions say the kind first
-("food, red apple"); prompts are those of held-out pictures. What is printed: the Fréchet distance of each adapter's
-pictures to each category's held-out pictures, as it is and as a share of the way from the base to the artist's own
-pictures; by how much the words decide, as a share of what tells the artists' own pictures apart; and what the
-publication gate says of an artist who trains on six pictures for too long, and of one who stops when the loss on unseen
-pictures rises. Then each claim with "holds" or "does not hold". The grid of pictures by prompt is written to
-`run/grid.png`, a row an adapter: the base, each artist alone, the federation.
+("food, red apple"); prompts are those of held-out pictures. An artist trains on as many pictures alone as in the
+federation. What decides is the Fréchet distance of the pictures that an adapter draws by a category's prompts to the
+held-out pictures of this category, in every evaluation and for the worst category of each. It is told in three ways:
+
+- as a share of the way from the base (0) to the artist's own pictures (1);
+- as a share of the way from what the nearest of the other artists brought along (0) to the artist's own pictures (1):
+  a category counts as drawn if what is drawn by its prompts is nearer to it than real pictures of any other category;
+- how far the words decide: by how much what other prompts draw is farther, as a share of what tells the artists' own
+  pictures apart.
+
+The publication gate is asked about an artist who trains on six pictures for too long, about one who stops when the loss
+on unseen pictures rises, and about the federation. Then each claim with "holds" or "does not hold". The grid of
+pictures by prompt is written to `run/grid.png`, a row an adapter: the base, each artist alone, the federation. All
+chance but the base's comes from --seed: which pictures an artist has, what is held out, training and evaluation.
 """
 
 from __future__ import annotations
@@ -64,12 +72,12 @@ def told(found: PictureSet) -> PictureSet:
     return replace(found, captions=tuple(captions))
 
 
-def splits(found: PictureSet, own: int, heldout: int) -> list[tuple[PictureSet, PictureSet]]:
+def splits(found: PictureSet, own: int, heldout: int, seed: int) -> list[tuple[PictureSet, PictureSet]]:
     """(training pictures, held-out pictures) of each category, in a seeded order."""
-    parts = []
+    parts, random = [], torch.Generator().manual_seed(seed)
     for label in range(len(found.classes)):
         places = (found.labels == label).nonzero().flatten()
-        order = places[torch.randperm(len(places), generator=torch.Generator().manual_seed(label))].tolist()
+        order = places[torch.randperm(len(places), generator=random)].tolist()
         parts.append((found.take(order[:own]), found.take(order[own : own + heldout])))
     return parts
 
@@ -94,14 +102,14 @@ def trained(
     model: AdapterModel,
     data: PictureSet,
     pictures: int,
-    seed: int,
+    number: int,
     options: argparse.Namespace,
     unseen: PictureSet | None = None,
 ) -> AdapterModel:
-    """With ``unseen`` pictures the training ends when the loss on them rises."""
+    """Training ``number`` of this run. With ``unseen`` pictures it ends when the loss on them rises."""
     config = TrainConfig(
-        pictures=pictures, batch=options.batch, lr=options.lr, seed=seed, label_dropout=0.1, device=options.device,
-        check_every=max(1, pictures // 20),
+        pictures=pictures, batch=options.batch, lr=options.lr, label_dropout=0.1, device=options.device,
+        seed=1_000 * options.seed + number, check_every=max(1, pictures // 20),
     )  # fmt: skip
     found = train(config, data, parent=model, heldout=unseen)
     if unseen is not None:
@@ -115,7 +123,7 @@ def federation(start: AdapterModel, artists: list[PictureSet], options: argparse
     shared = start
     for number in range(options.rounds):
         budget = options.pictures // options.rounds
-        adapters = [trained(shared, data, budget, 10 * number + i, options) for i, data in enumerate(artists)]
+        adapters = [trained(shared, data, budget, 100 + 10 * number + i, options) for i, data in enumerate(artists)]
         found = average(adapters, [1.0] * len(adapters))
         shared = found.model
         print(f"round {number + 1}: {100 * found.residual:.1f} % of the mean change lost to the rank", flush=True)
@@ -130,9 +138,9 @@ def distances(
     references = [Frechet(extractor(real.images)) for real in heldout]
     found = []
     for number in range(options.evaluations):
-        square = []
+        square, noise = [], f"three artists {options.seed} {number}".encode()
         for label in range(len(heldout)):
-            images, _ = sample(model, options.samples, SEED + bytes([number]), steps=options.steps, classes=[label])
+            images, _ = sample(model, options.samples, noise, steps=options.steps, classes=[label])
             features = extractor(images)
             square.append([reference.distance(features) for reference in references])
         found.append(square)
@@ -167,11 +175,25 @@ def ways(table: Table, own: list[float]) -> Table:
     }
 
 
-def claims(found: Table, told_apart: Table, verdicts: dict[str, str], size: int) -> dict[str, bool]:
-    """What this example is to show. An adapter is as good as its worst category, in every evaluation. ``found``: shares
-    of the way; ``told_apart``: how far the words decide."""
-    nearest, decided = ({name: [min(row) for row in rows] for name, rows in one.items()} for one in (found, told_apart))
+def drawn(table: Table, own: Square) -> Table:
+    """Shares of the way from the nearest of the other artists' own pictures (0) to the artist's own pictures (1)."""
+    columns = enumerate(zip(*own, strict=True))
+    others = [min(column[:label] + column[label + 1 :]) for label, column in columns]
     return {
+        name: [[(o - d) / (o - mine) for o, d, mine in zip(others, row, diagonal(own), strict=True)] for row in rows]
+        for name, rows in table.items()
+    }
+
+
+def claims(found: Table, reached: Table, told_apart: Table, verdicts: dict[str, str], size: int) -> dict[str, bool]:
+    """What this example is to show. An adapter is as good as its worst category, in every evaluation. ``found``: shares
+    of the way from the base; ``reached``: from other artists' pictures; ``told_apart``: how far the words decide."""
+    nearest, drawing, decided = (
+        {name: [min(row) for row in rows] for name, rows in one.items()} for one in (found, reached, told_apart)
+    )
+    return {
+        "the federation draws every category": min(drawing["federation"]) > 0,
+        "no artist alone draws every category": all(max(rows) <= 0 for rows in _singles(drawing)),
         "the federation is nearer to every category than the base": min(nearest["federation"]) > 0,
         "no artist alone is nearer to every category": all(max(rows) <= 0 for rows in _singles(nearest)),
         "the federation's worst category is nearer than that of every artist alone": _best(nearest),
@@ -237,7 +259,7 @@ def packed(model: AdapterModel, out: Path) -> int:
 
 def play(found: PictureSet, options: argparse.Namespace) -> dict[str, object]:
     """The whole example; returns what it printed."""
-    parts = splits(told(found), options.own, options.heldout)
+    parts = splits(told(found), options.own, options.heldout, options.seed)
     artists, heldout = [own for own, _ in parts], [rest for _, rest in parts]
     start = new_adapter(setup_of(options.base, parts, options), options.seed)
     singles = [trained(start, data, options.pictures, i, options) for i, data in enumerate(artists)]
@@ -249,10 +271,11 @@ def play(found: PictureSet, options: argparse.Namespace) -> dict[str, object]:
     squares = {name: distances(model, heldout, extractor, options) for name, model in models.items()}
     own = [[fid(extractor(data.images), extractor(rest.images)) for rest in heldout] for data in artists]
     table = {name: [diagonal(square) for square in found_] for name, found_ in squares.items()}
-    shares = ways(table, diagonal(own))
+    shares, reached = ways(table, diagonal(own)), drawn(table, own)
     decided = {name: contrasts(found_, own) for name, found_ in squares.items()}
     show("Fréchet distance", found.classes, {**table, "the artist's own pictures": [diagonal(own)]}, ".0f")
     show("share of the way", found.classes, shares, ".2f", worst=True)
+    show("drawn", found.classes, reached, ".2f", worst=True)
     show("how far words decide", found.classes, decided, ".2f", worst=True)
     few = artists[0].take(range(min(6, len(artists[0]))))
     verdicts = {
@@ -265,12 +288,12 @@ def play(found: PictureSet, options: argparse.Namespace) -> dict[str, object]:
     size = packed(shared, options.out)
     print(f"the package to publish: {size / 1e6:.2f} MB\n")
     grid(list(models.values()), options.out / "grid.png", options)
-    held = claims(shares, decided, verdicts, size)
+    held = claims(shares, reached, decided, verdicts, size)
     for claim, holds in held.items():
         print(f"{'holds' if holds else 'does not hold'}: {claim}")
     answer: dict[str, object] = {"distances": squares, "own": own, "gate": verdicts, "bytes": size}
     sizes = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
-    answer |= {"ways": shares, "decided": decided, "claims": held, "options": sizes}
+    answer |= {"ways": shares, "drawn": reached, "decided": decided, "claims": held, "options": sizes}
     (options.out / "run.json").write_text(json.dumps(answer, indent=1), encoding="utf-8")
     return answer
 

@@ -114,18 +114,20 @@ def test_the_claims_of_the_three_artists(scripts: Any) -> None:
     told = three.contrasts([[[70.0, 200.0], [110.0, 150.0]], [[70.0, 250.0], [90.0, 150.0]]], own)
     assert told == [[pytest.approx(0.2), pytest.approx(0.25)], [pytest.approx(0.1), pytest.approx(0.5)]]
     apart = {"a alone": [[0.1, 0.3], [0.0, 0.1]], "federation": told}
+    reached = three.drawn({**table, "a alone": [[60.0, 310.0], [60.0, 300.0]]}, own)
+    assert reached["federation"] == [[pytest.approx(0.9), pytest.approx(0.75)], [pytest.approx(0.85), 0.7]]
+    assert reached["a alone"] == [[pytest.approx(0.95), pytest.approx(-0.05)], [pytest.approx(0.95), 0.0]]
     open_, refused = {three.OVER: "refused", three.SHARED: "open"}, {three.OVER: "open", three.SHARED: "open"}
-    assert list(three.claims(shares, apart, open_, 1).values()) == [True] * 7
+    assert list(three.claims(shares, reached, apart, open_, 1).values()) == [True] * 9
     behind = three.ways({**table, "federation": [[70.0, 150.0], [80.0, 211.0]]}, three.diagonal(own))
-    assert list(three.claims(behind, apart, open_, 1).values()) == [False, True, False, True, True, True, True]
+    assert failing(three.claims(behind, reached, apart, open_, 1)) == [2, 4]
+    undrawn = {**reached, "federation": [[0.9, 0.1], [0.0, 0.1]]}
+    assert failing(three.claims(shares, undrawn, apart, open_, 1)) == [0]
+    assert failing(three.claims(shares, {**reached, "a alone": [[0.9, 0.1], [0.9, -0.1]]}, apart, open_, 1)) == [1]
     better = three.ways({**table, "a alone": [[60.0, 210.0], [60.0, 199.0]]}, three.diagonal(own))
     deaf = {**apart, "federation": [[0.2, 0.2], [-0.1, 0.2]]}
-    assert list(three.claims(better, deaf, refused, 4_000_001).values()) == [
-        True,
-        False,
-        True,
-        False,
-        False,
-        False,
-        False,
-    ]
+    assert failing(three.claims(better, reached, deaf, refused, 4_000_001)) == [3, 5, 6, 7, 8]
+
+
+def failing(claims: dict[str, bool]) -> list[int]:
+    return [number for number, holds in enumerate(claims.values()) if not holds]
