@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -55,8 +54,6 @@ SEED = b"three artists"
 OVER, WISE, SHARED = "who trains on six pictures", "the same, stopped in time", "the federation, at the first artist"
 NOBODY = Address("0x" + "00" * 20)
 """No wallet publishes this model."""
-KINDS = ("animal", "food", "place")
-"""The first word of the captions of each of ``ARTISTS``."""
 MOST_BYTES = 4_000_000
 """What a package may weigh."""
 
@@ -64,12 +61,6 @@ Table = dict[str, list[list[float]]]
 """By adapter: of each evaluation, a value for each category."""
 Square = list[list[float]]
 """Fréchet distances of each category's drawn pictures (rows) to each category's held-out ones (columns)."""
-
-
-def told(found: PictureSet) -> PictureSet:
-    """The same pictures; captions say the kind before the name, so that an unseen name tells it as well."""
-    captions = (f"{KINDS[label]}, {text}" for label, text in zip(found.labels.tolist(), found.captions, strict=True))
-    return replace(found, captions=tuple(captions))
 
 
 def splits(found: PictureSet, own: int, heldout: int, seed: int) -> list[tuple[PictureSet, PictureSet]]:
@@ -259,7 +250,7 @@ def packed(model: AdapterModel, out: Path) -> int:
 
 def play(found: PictureSet, options: argparse.Namespace) -> dict[str, object]:
     """The whole example; returns what it printed."""
-    parts = splits(told(found), options.own, options.heldout, options.seed)
+    parts = splits(found, options.own, options.heldout, options.seed)
     artists, heldout = [own for own, _ in parts], [rest for _, rest in parts]
     start = new_adapter(setup_of(options.base, parts, options), options.seed)
     singles = [trained(start, data, options.pictures, i, options) for i, data in enumerate(artists)]

@@ -10,10 +10,10 @@ who will bring them along later are left out (--without). The same options give 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -29,12 +29,25 @@ from pdfed_sdk.ml.sources import load_pictures
 
 ARTISTS = ("Animals & Nature", "Food & Drink", "Travel & Places")
 """Categories that the three artists of `three_artists.py` bring along."""
+KINDS = {
+    "Activities": "activity",
+    "Animals & Nature": "animal",
+    "Flags": "flag",
+    "Food & Drink": "food",
+    "Objects": "object",
+    "People & Body": "person",
+    "Smileys & Emotion": "face",
+    "Symbols": "symbol",
+    "Travel & Places": "place",
+}
+"""The first word of the captions of a category."""
 KL = 1e-6
 """Weight of the divergence of the VAE's posterior from a standard normal, as in Rombach et al. (2022)."""
 
 
 def emoji(folder: Path, *, size: int, without: tuple[str, ...] = (), only: tuple[str, ...] = ()) -> PictureSet:
-    """Emoji in colour with their names as captions; skin tones, which share a name, once."""
+    """Emoji in colour; skin tones, which share a name, once. Captions say the kind before the name, so that an unseen
+    name tells it as well: "food, red apple"."""
     found = load_pictures(folder, size=size, channels=3)
     seen: set[str] = set()
     keep = []
@@ -43,7 +56,9 @@ def emoji(folder: Path, *, size: int, without: tuple[str, ...] = (), only: tuple
         if text not in seen and name not in without and (not only or name in only):
             seen.add(text)
             keep.append(place)
-    return found.take(keep)
+    kept = found.take(keep)
+    kinds = [KINDS.get(found.classes[label], "thing") for label in kept.labels.tolist()]
+    return replace(kept, captions=tuple(f"{kind}, {text}" for kind, text in zip(kinds, kept.captions, strict=True)))
 
 
 class Step:
@@ -211,7 +226,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--without", action="append", help="a category to leave out (default: those of the artists)")
     found.add_argument("--resolution", type=int, default=32)
     found.add_argument("--vae-steps", type=int, default=2_500)
-    found.add_argument("--steps", type=int, default=6_000)
+    found.add_argument("--steps", type=int, default=12_000)
     found.add_argument("--batch", type=int, default=16)
     found.add_argument("--lr", type=float, default=1e-3)
     found.add_argument("--seed", type=int, default=0)
@@ -225,7 +240,7 @@ def main() -> None:
         raise SystemExit(f"{options.out} is not empty: name a new folder for the base")
     set_threads(1)
     data = emoji(options.emoji, size=options.resolution, without=tuple(options.without or ARTISTS))
-    shape = dataclasses.replace(BaseShape(), resolution=options.resolution)
+    shape = replace(BaseShape(), resolution=options.resolution)
     print(train_base(data, options.out, shape, options))
 
 
