@@ -294,8 +294,8 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--emoji", type=Path, required=True, help="folder of the npm package emoji-datasource-google")
     found.add_argument("--base", type=Path, required=True, help="folder of the base pipeline")
     found.add_argument("--out", type=Path, required=True, help="folder for the adapter, the grid and the numbers")
-    numbers = {"own": 60, "heldout": 60, "prompts": 60, "rank": 32, "resolution": 32, "batch": 16, "pictures": 8_000}
-    numbers |= {"rounds": 8, "samples": 60, "evaluations": 3, "steps": 10, "over": 16_000, "seed": 0}
+    numbers = {"own": 60, "heldout": 60, "prompts": 60, "rank": 32, "resolution": 32, "batch": 16, "pictures": 12_000}
+    numbers |= {"rounds": 12, "samples": 60, "evaluations": 3, "steps": 10, "over": 16_000, "seed": 0}
     for name, value in numbers.items():
         found.add_argument(f"--{name}", type=int, default=value)
     found.add_argument("--lr", type=float, default=2e-3)
