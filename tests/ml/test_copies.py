@@ -146,6 +146,19 @@ def test_find_copies_names_the_originals_and_writes_a_page_with_the_pairs_first(
     assert str(found).startswith(f"{len(found.pairs)} of 65 pictures are copies of")
 
 
+@pytest.mark.parametrize("count", [12, 30, 60])
+def test_a_few_pictures_are_enough_to_find_changed_copies_of_them(count):
+    """A rate of 1 % is finer than they can show; what the tail of their scores says must not hide clear copies."""
+    random = torch.Generator().manual_seed(count)
+    rough = torch.rand(count + 100, 3, 4, 4, generator=random)
+    images = torch.nn.functional.interpolate(rough, (32, 32), mode="nearest").mul(255).to(torch.uint8)
+    known, strangers = images[:count], images[count:]
+    changed = torch.cat([(known[:4].float() * 0.7).to(torch.uint8), known[4:8].flip(3), known[8:12]])
+    found = find_copies(torch.cat([changed, strangers]), known)
+    assert {(pair.sample, pair.train) for pair in found.pairs} >= {(i, i) for i in range(12)}
+    assert len(found.pairs) <= 12 + 4
+
+
 def test_find_copies_takes_features_and_arrays(tmp_path):
     rng = np.random.default_rng(0)
     train, other = rng.normal(size=(300, 16)).astype(np.float32), rng.normal(size=(50, 16)).astype(np.float32)

@@ -352,6 +352,10 @@ def test_rates_finer_than_the_pictures_are_extrapolated_and_kept():
     assert 1e-5 < rate < 5e-4
     assert result.rate == 0 < result.high
     assert calibrate(scores[:5], 1e-4, floor=0.01).threshold >= float(scores[:5].max())
+    for most in (0.01, float(result.threshold) / 2, 0.95):
+        held = calibrate(scores[:1_000], 1e-4, floor=0.01, most=most).threshold
+        assert float(scores[:1_000].max()) < held <= result.threshold  # never below what was seen
+        assert held == result.threshold or held <= max(most, float(scores[:1_000].max())) + 1e-12
 
 
 def test_fewer_false_alarms_ask_for_better_odds():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from pdfed_sdk.ml.copies import detector, placements, search
+from pdfed_sdk.ml.copies import augment, detector, placements, search
 from pdfed_sdk.ml.copies.alterations import ALTERATIONS, _hue_turned, altered
 from pdfed_sdk.ml.copies.candidates import IDENTICAL, Candidates
 from pdfed_sdk.ml.copies.corpus import photographs
@@ -56,7 +56,7 @@ def test_the_best_window_names_the_picture_and_its_place_and_refinement_comes_ne
     assert float((first == torch.arange(20)).double().mean()) >= 0.8
     like = index.likeness(vectors, torch.arange(20)[:, None])
     place = all_windows(True).take(like.window[:, 0])
-    better = refined(both[:, 0], layers(pictures[:20])[:, 0], place)
+    better, _ = refined(both[:, 0], layers(pictures[:20])[:, 0], place)
 
     def error(found):
         parts = torch.stack([found.scale - truth[0], found.right - truth[1], found.down - truth[2]])
@@ -65,7 +65,7 @@ def test_the_best_window_names_the_picture_and_its_place_and_refinement_comes_ne
     assert error(better) < 0.03 < error(place)
 
 
-@pytest.mark.parametrize("method", [refined, searched])
+@pytest.mark.parametrize("method", [lambda *pair: refined(*pair)[0], searched], ids=["refined", "searched"])
 def test_no_step_leads_to_a_worse_place_even_where_the_ground_misleads(pictures, method):
     small, ground = pictures[:20], 1 - pictures[20:40]
     query = layers(pasted(small, ground, 0.62, 0.3, -0.3))[:, 0]
@@ -74,6 +74,25 @@ def test_no_step_leads_to_a_worse_place_even_where_the_ground_misleads(pictures,
     before, after = (agreement(query, blurred(item, 1), place) for place in (start, method(query, item, start)))
     assert (after >= before).all()
     assert after.median() > before.median() + 0.05
+
+
+def test_what_is_nearly_symmetric_is_laid_the_right_way_round(pictures):
+    """Cut and shifted, it may look more like its mirror image through the best window."""
+    near = 0.95 * (pictures + pictures.flip(3)) / 2 + 0.05 * pictures
+    one = torch.ones(len(near), 1, 1, 1)
+    moved = augment.placed(near, 0.9 * one, 0.1 * one, -0.1 * one)
+    known, ours = (part.clamp(0, 1).mul(255).round().to(torch.uint8) for part in (near, moved))
+    shipped = detector.Detector.load()
+    index = search.CopyIndex(shipped, shipped.prints(known), 5)
+    for turned, images in ((False, ours), (True, ours.flip(3))):
+        queries = index.queries(images)
+        found = index.candidates(queries)
+        pairs = (found.valid & (found.index == torch.arange(len(near))[:, None])).nonzero(as_tuple=True)
+        at_first = all_windows(True).take(found.window[pairs]).mirrored != turned
+        laid = index.laid(queries, found, *pairs).place.mirrored != turned
+        assert len(laid) >= 38
+        assert at_first.sum() >= 6
+        assert 2 * laid.sum() <= at_first.sum()
 
 
 def test_the_rough_windows_are_some_of_all_and_in_their_order():
@@ -190,7 +209,7 @@ def test_a_closer_look_is_taken_only_at_what_may_be_a_copy(scorer, splits, monke
     )
     strangers = splits[1].test.images
     found = scorer.index.search(scorer.index.queries(strangers))
-    assert seen[0] < 0.1 * 2 * len(found.rows)  # twice as many were looked at as are kept
+    assert seen[0] < 0.15 * 2 * len(found.rows)  # twice as many were looked at as are kept
     known = splits[0].train.images[:20]
     found = scorer.index.search(scorer.index.queries(torch.cat([known[:, :, 1:], known[:, :, -1:]], 2)))
     assert seen[1] >= 18

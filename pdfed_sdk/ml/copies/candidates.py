@@ -54,9 +54,9 @@ class Queries:
 class Candidates:
     """Training pictures (n, k) that queries may be copies of: indices, whether there is one (the table is filled up
     where all are twins or named twice), distances of the fingerprints in the view in which they are nearer, cosines
-    (n, k, 2) through the best window and the highest of any other candidate, that window and its layer, `found_cues`
-    (n, k, FOUND_CUES). Of each query: the nearest of all that were proposed by fingerprint, how far it is (infinitely,
-    if there is none), and whether it has a near twin."""
+    (n, k, 2) through the best window and the highest of any other candidate, that window, its layer and the best one of
+    the picture turned the other way, `found_cues` (n, k, FOUND_CUES). Of each query: the nearest of all that were
+    proposed by fingerprint, how far it is (infinitely, if there is none), and whether it has a near twin."""
 
     index: Tensor
     valid: Tensor
@@ -65,6 +65,7 @@ class Candidates:
     rivals: Tensor
     window: Tensor
     layer: Tensor
+    turned: Tensor
     cues: Tensor
     nearest: Tensor
     gaps: Tensor
@@ -122,6 +123,7 @@ class Proposer:
             rivals=rivals[:, :, :2],
             window=like.window,
             layer=like.layer,
+            turned=like.turned,
             cues=found_cues(cosines, rivals, ~passed),
             nearest=index.gather(1, first[:, None]).squeeze(1),
             gaps=gaps,

@@ -75,9 +75,9 @@ class Detector:
 
     @torch.no_grad()
     def prints(self, images: Tensor) -> Prints:
-        """Fingerprint pictures (N, C, S, S) uint8, in blocks of at most 512 pictures or 32 million values on a CPU."""
+        """Fingerprint pictures (N, C, S, S) uint8, in blocks of at most 64 pictures or 32 million values on a CPU."""
         parts = []
-        most = at_a_time(self.device, 512, PICTURE), at_a_time(self.device, 1 << 25, 8) // max(1, images[:1].numel())
+        most = at_a_time(self.device, 64, PICTURE), at_a_time(self.device, 1 << 25, 8) // max(1, images[:1].numel())
         for some in torch.split(images, max(1, min(most))):
             here = some.to(self.device)
             seen = encoder_input(here)

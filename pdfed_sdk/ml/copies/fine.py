@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from pdfed_sdk.ml.copies.laid import BLOCK, RIDGE, STEP, correlation, cut, in_squares, log_distance, unexplained
+from pdfed_sdk.ml.copies.laid import RIDGE, correlation, cut, in_squares, log_distance, unexplained
 from pdfed_sdk.ml.copies.placements import FAINT, Placements, layers
-from pdfed_sdk.ml.copies.registration import blurred
+from pdfed_sdk.ml.copies.registration import blurred, in_blocks
 
 FINE_CUES = 34
 ROUNDS = (3, 2)
@@ -63,14 +62,14 @@ def _unexplained(seen: Tensor, terms: Tensor, item: Tensor, mask: Tensor) -> lis
     """The log shares of `unexplained`, and in squares weighed by how lively the item is there their mean and upper
     tenth."""
     left, varied, shares = unexplained(seen, terms, mask)
-    squares = F.avg_pool2d(left, BLOCK, STEP).flatten(1)
+    squares = in_blocks(left).flatten(1)
     return shares + _by_liveliness(squares / varied[:, None], item, mask)
 
 
 def _by_liveliness(squares: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:
     """Mean and upper tenth of what is left in squares (n, K), each counting as the item varies in it."""
     stack = torch.stack([mask, item.mean(1) * mask, item.square().mean(1) * mask], 1)
-    weight, mean, square = F.avg_pool2d(stack, BLOCK, STEP).flatten(2).unbind(1)
+    weight, mean, square = in_blocks(stack).flatten(2).unbind(1)
     safe = weight.clamp_min(1e-3)
     lively = (square / safe - (mean / safe).square()).clamp_min(0).sqrt() * (weight > 0.5)
     total = lively.sum(1).clamp_min(1e-6)
@@ -96,7 +95,7 @@ def _lit(seen: Tensor, item: Tensor, mask: Tensor) -> list[Tensor]:
     apart = ((seen - fit).square() * mask[:, None]).mean(1, keepdim=True)
     spread = (a - a.mean(2, keepdim=True)).square().mean((1, 2)) + FAINT / 10
     near = left.mean(1).view(len(seen), 1, *seen.shape[2:])
-    shares = [left.sum((1, 2)) / entries / varied, F.avg_pool2d(near, BLOCK, STEP).flatten(1).amax(1) / varied]
-    shares += [apart.mean((1, 2, 3)) / spread, F.avg_pool2d(apart, BLOCK, STEP).flatten(1).amax(1) / spread]
+    shares = [left.sum((1, 2)) / entries / varied, in_blocks(near).flatten(1).amax(1) / varied]
+    shares += [apart.mean((1, 2, 3)) / spread, in_blocks(apart).flatten(1).amax(1) / spread]
     gains = gain.abs().clamp(0.05, 20).log().squeeze(2).mean(1)
     return [(share + 1e-4).log() for share in shares] + [weight.mean((1, 2)), gains]

@@ -9,10 +9,10 @@ from pdfed_sdk.ml.copies.candidates import FOUND_CUES
 from pdfed_sdk.ml.copies.fine import FINE_CUES
 from pdfed_sdk.ml.copies.laid import LAID_CUES, WHOLE_CUES
 
-LAID = LAID_CUES + WHOLE_CUES + 2
-CUES = (FOUND_CUES, LAID, LAID + FINE_CUES)
-"""What the looks see: what the searches say of a pair; the pair laid on each other, as wholes, and what fingerprint and
-verifier say; and all that laid on each other at the pictures' own size too."""
+LAID = LAID_CUES + WHOLE_CUES + 1
+CUES = (FOUND_CUES, LAID, LAID + 1 + FINE_CUES)
+"""What the looks see: what the searches say of a pair; the pair laid on each other, as wholes, and what the fingerprint
+says; all that, what the verifier says, and the pair laid on each other at the pictures' own size."""
 MEMBERS = 3
 """Nets of a look, whose logits are averaged."""
 WIDTH = 64

@@ -14,18 +14,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pdfed_sdk.ml.copies.placements import FAINT, Placements, layers
-from pdfed_sdk.ml.copies.registration import _centred, _tangents, blurred, coefficients
+from pdfed_sdk.ml.copies.registration import _centred, _tangents, blurred, coefficients, in_blocks
 
 ROUNDS = (3, 3, 1)
 """Blur of the layer in each step of refinement."""
-BLOCK, STEP = 8, 4
-"""Side and stride of the squares."""
 LAID_CUES, WHOLE_CUES = 20, 6
 RIDGE = 1e-2
 
 
-def refined(query: Tensor, item: Tensor, place: Placements, rounds: tuple[int, ...] = ROUNDS) -> Placements:
-    """Better places of items (n, S, S) in queries (n, S, S), layers of both, by steps of Gauss-Newton, one a blur."""
+def refined(
+    query: Tensor, item: Tensor, place: Placements, rounds: tuple[int, ...] = ROUNDS
+) -> tuple[Placements, Tensor]:
+    """Better places of items (n, S, S) in queries (n, S, S), layers of both, by steps of Gauss-Newton, one a blur, and
+    how well the two agree there (n,)."""
     tangents = {times: _tangents(blurred(item[:, None], times)) for times in sorted(set(rounds))}
     soft = blurred(item, 1)
     seen = agreement(query, soft, place)
@@ -33,7 +34,7 @@ def refined(query: Tensor, item: Tensor, place: Placements, rounds: tuple[int, .
         step = _step(blurred(cut(query[:, None], place)[0], times), tangents[times]) * (2 / query.shape[-1])
         whole = [-place.scale * step[:, 2], -place.scale * step[:, 0], -place.scale * step[:, 1]]
         place, seen = _better(query, soft, place, seen, [[share * part for part in whole] for share in (1.0, 0.5)])
-    return place
+    return place, seen
 
 
 def searched(
@@ -137,25 +138,34 @@ def log_distance(correlation: Tensor) -> Tensor:
 
 
 def _spread(values: Tensor, mask: Tensor) -> Tensor:
-    weight = mask.sum((1, 2)).clamp_min(1)
-    mean = (values * mask).sum((1, 2)) / weight
-    return ((values - mean[:, None, None]).square() * mask).sum((1, 2)) / weight
+    """Variance (n,) of (n, S, S) where the mask is 1."""
+    weight = mask.flatten(1)[:, None]
+    total = weight.sum(2, keepdim=True).clamp_min(1)
+    return weighted(values[:, None], weight, total).square().sum((1, 2)) / total[:, 0, 0]
 
 
 def correlation(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
     """Correlation (n,) of (n, S, S) where the mask is 1."""
-    weight = mask.sum((1, 2)).clamp_min(1)
-    means = [(part * mask).sum((1, 2)) / weight for part in (a, b)]
-    left, right = (part - mean[:, None, None] for part, mean in zip((a, b), means, strict=True))
-    both = (left * right * mask).sum((1, 2))
-    norms = [(part.square() * mask).sum((1, 2)) / weight + FAINT / 10 for part in (left, right)]
-    return both / weight / (norms[0] * norms[1]).sqrt()
+    weight = mask.flatten(1)[:, None]
+    total = weight.sum(2, keepdim=True).clamp_min(1)
+    both = weighted(torch.stack([a, b], 1), weight, total)
+    products = both @ both.transpose(1, 2) / total
+    norms = products.diagonal(dim1=1, dim2=2) + FAINT / 10
+    return products[:, 0, 1] / norms.prod(1).sqrt()
+
+
+def weighted(values: Tensor, weight: Tensor, total: Tensor) -> Tensor:
+    """Pictures (n, C, S, S), flat, less their means where the weight (n, 1, S * S) of sum ``total`` (n, 1, 1) is 1, and
+    0 where it is 0."""
+    flat = values.flatten(2)
+    return (flat - flat @ weight.transpose(1, 2) / total).mul_(weight)
 
 
 def in_squares(a: Tensor, b: Tensor, mask: Tensor) -> list[Tensor]:
     """Correlations in squares, weighed by how lively the item is there: mean, share above 0.7, and the lower tenth."""
-    stack = torch.stack([mask, a * mask, b * mask, a * a * mask, b * b * mask, a * b * mask], 1)
-    weight, x, y, xx, yy, xy = F.avg_pool2d(stack, BLOCK, STEP).flatten(2).unbind(1)
+    seen, known = a * mask, b * mask
+    stack = torch.stack([mask, seen, known, seen * a, known * b, seen * b], 1)
+    weight, x, y, xx, yy, xy = in_blocks(stack).flatten(2).unbind(1)
     safe = weight.clamp_min(1e-3)
     x, y, xx, yy, xy = (part / safe for part in (x, y, xx, yy, xy))
     varied = [(xx - x * x).clamp_min(0), (yy - y * y).clamp_min(0)]
@@ -174,17 +184,13 @@ def unexplained(seen: Tensor, terms: Tensor, mask: Tensor) -> tuple[Tensor, Tens
     (n, 1, S, S), the queries' variance (n,), and as log shares of that the whole and the worst square."""
     weight = mask.flatten(1)[:, None]
     total = weight.sum(2, keepdim=True).clamp_min(1)
-
-    def centred(values: Tensor) -> Tensor:
-        flat = values.flatten(2)
-        return (flat - (flat * weight).sum(2, keepdim=True) / total) * weight
-
-    target, source = centred(seen), centred(terms)
+    target, source = weighted(seen, weight, total), weighted(terms, weight, total)
     products = source @ source.transpose(1, 2)
     ridge = torch.eye(products.shape[1], device=seen.device) * RIDGE
     mixed, _ = torch.linalg.solve_ex(products + ridge, source @ target.transpose(1, 2))
-    left = (target - mixed.transpose(1, 2) @ source).square().mean(1).view(len(seen), 1, *seen.shape[2:])
-    varied = target.square().mean(1).sum(1) / total[:, 0, 0] + FAINT
+    rest = torch.baddbmm(target, mixed.transpose(1, 2), source, alpha=-1)
+    left = rest.square_().mean(1).view(len(seen), 1, *seen.shape[2:])
+    varied = target.square_().sum((1, 2)) / target.shape[1] / total[:, 0, 0] + FAINT
     whole = left.sum((1, 2, 3)) / total[:, 0, 0] / varied
-    worst = F.avg_pool2d(left, BLOCK, STEP).flatten(1).amax(1) / varied
+    worst = in_blocks(left).flatten(1).amax(1) / varied
     return left, varied, [(share + 1e-4).log() for share in (whole, worst)]

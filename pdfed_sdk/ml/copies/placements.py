@@ -27,7 +27,7 @@ CELLS = 12
 """A window is seen as so many cells a side."""
 DIMS = 128
 """Numbers that a window becomes, those that tell most last."""
-ROUGH_DIMS = 64
+ROUGH_DIMS = 32
 """How many of these are compared with every training picture."""
 
 
@@ -49,7 +49,7 @@ GRIDS = {
 """Centres, in either direction, of the windows of each scale; the picture's own coordinates run from -1 to 1."""
 ROUGH = {scale: GRIDS[scale][::2] for scale in (1.0, 0.9, 1.1, 0.8, 0.7, 0.6)}
 """Those through which all training pictures are searched."""
-LIKELIEST, SHARE = 64, 8
+LIKELIEST, SHARE = 64, 16
 """So many of them, and one in so many where that is more, are then searched through every window."""
 MIRRORED = (1.0, 0.9, 1.1)
 """Scales of the windows on the mirrored picture."""
@@ -181,12 +181,14 @@ def _unit(values: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Training pictures (n, k) of queries through their best window: cosines in either layer (n, k, 2), and the window
-    (n, k) and layer (n, k) of the higher one."""
+    """Training pictures (n, k) of queries through their best window: cosines in either layer (n, k, 2), the window
+    (n, k) and layer (n, k) of the higher one, and the best window in that layer of the mirrored picture, or of the
+    picture as it is if that window is on the mirrored one."""
 
     cosines: Tensor
     window: Tensor
     layer: Tensor
+    turned: Tensor
 
 
 class PlacedIndex:
@@ -238,13 +240,12 @@ class PlacedIndex:
         index = best.topk(min(best.shape[1], max(LIKELIEST, count, best.shape[1] // SHARE)), dim=1).indices
         width = max(1, self._held_closer // vectors[layer][..., 0].numel())
         parts = torch.split(index, width, dim=1)
-        closer = torch.cat([self._through(vectors[layer], layer, part)[0] for part in parts], 1)
+        closer = torch.cat([self._through(vectors[layer], layer, part).amax(2) for part in parts], 1)
         return index.gather(1, closer.topk(count, dim=1).indices)
 
-    def _through(self, vectors: Tensor, layer: int, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Highest cosines (n, k) of queries and the training pictures ``index`` (n, k), and through which window."""
-        best = (self._points[layer][index] @ vectors.transpose(1, 2)).max(2)
-        return best.values, best.indices
+    def _through(self, vectors: Tensor, layer: int, index: Tensor) -> Tensor:
+        """Cosines (n, k, windows) of queries and the training pictures ``index`` (n, k)."""
+        return self._points[layer][index] @ vectors.transpose(1, 2)
 
     def _best(self, vectors: Tensor, points: Tensor) -> Tensor:
         """Highest cosines (n, p) of queries and points (p, DIMS) through any window."""
@@ -253,10 +254,21 @@ class PlacedIndex:
 
     def likeness(self, vectors: list[Tensor], index: Tensor) -> Likeness:
         """Of the training pictures ``index`` (n, k)."""
-        (grey, window), (edges, rough) = (self._through(part, layer, index) for layer, part in enumerate(vectors))
-        cosines = torch.stack([grey, edges], 2)
-        layer = cosines.argmax(2)
-        return Likeness(cosines, torch.where(layer == 1, _rough(self._mirrored, index.device)[rough], window), layer)
+        rough = _rough(self._mirrored, index.device)
+        flips = all_windows(self._mirrored).mirrored.to(index.device)
+        cosines, places = [], []
+        for number, names in enumerate((torch.arange(len(flips), device=index.device), rough)):
+            seen = self._through(vectors[number], number, index)
+            sides = [seen.masked_fill(flips[names] != side, -2).max(2) for side in (False, True)]
+            cosines.append(torch.stack([side.values for side in sides], 2))
+            places.append(names[torch.stack([side.indices for side in sides], 2)])
+        best = torch.stack([side.amax(2) for side in cosines], 2)
+        layer = best.argmax(2)
+        edges = (layer == 1)[:, :, None]
+        turn = torch.where(edges, cosines[1], cosines[0]).argmax(2, keepdim=True)
+        place = torch.where(edges, places[1], places[0])
+        window, turned = (place.gather(2, side).squeeze(2) for side in (turn, 1 - turn))
+        return Likeness(best, window, layer, turned)
 
 
 def _foremost(vectors: Tensor) -> Tensor:

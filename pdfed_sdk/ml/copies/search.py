@@ -22,11 +22,12 @@ from pdfed_sdk.ml.copies.placements import Placements, all_windows, layers
 from pdfed_sdk.ml.device import at_a_time
 from pdfed_sdk.ml.neighbours import nearest
 
-CLOSER = (0.003, 0.01)
+CLOSER = (0.001, 0.005)
 """Probabilities by the first and the second look from which on a pair is looked at again."""
 LEAST_THRESHOLD = 1e-6
-PAIRS, PAIR = 256, 1 << 19
-"""Pairs that are laid on each other at a time on a CPU, and the bytes that a pair needs."""
+PAIRS, PAIR = 64, 1 << 19
+"""Pairs that are laid on each other at a time on a CPU, few enough to stay in its cache, and the bytes that a pair
+needs."""
 
 
 @dataclass(frozen=True)
@@ -166,15 +167,24 @@ class CopyIndex:
         query, own = query[again], layers(query)[again]
         item = self.known.thumbs[columns].float() / 255
         both = layers(item)
-        place = refined(*_found_in(own, both, edges), self._windows.take(found.window[rows, ranks]))
+        place = self._placed(_found_in(own, both, edges), found.window[rows, ranks], found.turned[rows, ranks])
         flips = place.mirrored[:, None, None, None]
         context = torch.cat([found.cosines[rows, ranks], found.rivals[rows, ranks]], 1)
         cues = [
             laid_cues(query, item, place, both),
             whole_cues(torch.where(flips, query.flip(3), query), item, context),
-            self._verified(queries, rows, columns, place.mirrored.long()),
+            self._alike(queries, rows, columns, place),
         ]
         return place, torch.cat(cues, 1)
+
+    def _placed(self, pair: tuple[Tensor, Tensor], window: Tensor, turned: Tensor) -> Placements:
+        """Where items lie in queries, from the best window; and from the one of the picture turned the other way, where
+        that agrees better in the end: of what is nearly symmetric either may seem best at first."""
+        place, seen = refined(*pair, self._windows.take(window))
+        if not self.mirrored:
+            return place
+        other, there = refined(*pair, self._windows.take(turned))
+        return place.where(seen >= there, other)
 
     def fine(self, queries: Queries, pairs: Laid) -> Tensor:
         """What the third look sees (m, CUES[2]) of pairs that were laid on each other."""
@@ -189,20 +199,24 @@ class CopyIndex:
         query = queries.views[0].details[pairs.rows].float() / 255
         item = self.known.details[pairs.columns].float() / 255
         if query.shape[-1] != self.known.thumbs.shape[-1]:
-            place = refined(*_found_in(layers(query), layers(item), pairs.edges), place, ROUNDS)
-        return fine_cues(query, item, place)
+            place = refined(*_found_in(layers(query), layers(item), pairs.edges), place, ROUNDS)[0]
+        return torch.cat([self._verified(queries, pairs), fine_cues(query, item, place)], 1)
 
     def _split(self, *parts: Tensor) -> list[tuple[Tensor, ...]]:
         """Tensors (m, ...) of pairs, as many at a time as fit."""
         return list(zip(*(torch.split(part, self._pairs) for part in parts), strict=True)) if len(parts[0]) else []
 
-    def _verified(self, queries: Queries, rows: Tensor, columns: Tensor, view: Tensor) -> Tensor:
-        """Cosine of the fingerprints, as log distance from 1, and eq. 4 before its sigmoid, in the view (n,) of each
-        pair; (n, 2)."""
-        query, item = queries.seen(view, rows), self.known.take(columns)
-        cosine = (query.vectors * item.vectors).sum(1)
-        alike = ((1 - cosine).clamp_min(0) + 1e-3).log()
-        return torch.stack([alike, self.detector.logits(query, item, self._pairs)], 1)
+    def _alike(self, queries: Queries, rows: Tensor, columns: Tensor, place: Placements) -> Tensor:
+        """Cosine of the fingerprints, in the view of each pair, as log distance from 1; (n, 1)."""
+        own = torch.stack([view.vectors[rows] for view in queries.views])
+        view = place.mirrored.long().clamp_max(len(own) - 1)
+        cosine = (own[view, torch.arange(len(rows), device=rows.device)] * self.known.vectors[columns]).sum(1)
+        return ((1 - cosine).clamp_min(0) + 1e-3).log()[:, None]
+
+    def _verified(self, queries: Queries, pairs: Laid) -> Tensor:
+        """Eq. 4 before its sigmoid, in the view of each pair; (n, 1)."""
+        query = queries.seen(pairs.place.mirrored.long(), pairs.rows)
+        return self.detector.logits(query, self.known.take(pairs.columns), self._pairs)[:, None]
 
 
 def _found_in(query: Tensor, item: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:

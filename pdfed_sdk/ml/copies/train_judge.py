@@ -28,8 +28,8 @@ from pdfed_sdk.ml.copies.judge import Judge, Look
 from pdfed_sdk.ml.copies.named_sets import Part, divided, grouped
 from pdfed_sdk.ml.copies.search import CopyIndex, Laid
 
-KNOWN = {200: 4, 800: 2}
-"""Training pictures of a search, and how often copies of them are altered."""
+KNOWN = {200: 4, 800: 2, 2_400: 1}
+"""Training pictures of a search, as far as a set has so many, and how often copies of them are altered."""
 LET_THROUGH = 0.001
 """Probability by the first look from which on a pair is shown to the others: the less likely ones among these teach
 them what a scorer will not ask, but without them they are too sure of themselves."""
@@ -74,7 +74,8 @@ class Question:
 def questions(detector: Detector, part: Part, seed: int) -> list[Question]:
     """What a set asks."""
     images, groups = grouped(*part, max(KNOWN) + STRANGERS, seed)
-    inside, outside = divided(groups, min(max(KNOWN), len(images) // 2), seed)
+    most = min(max(KNOWN), max(len(images) // 2, len(images) - STRANGERS))
+    inside, outside = divided(groups, most, seed)
     known, strangers, motifs = images[inside], images[outside], torch.from_numpy(groups[inside.numpy()])
     random = Generator().manual_seed(seed)
     ask = CopyIndex(detector, detector.prints(known[:2]), NEIGHBOURS).queries
@@ -88,6 +89,8 @@ def questions(detector: Detector, part: Part, seed: int) -> list[Question]:
             copies = ask(_altered(some, strangers, random))
             found.append(Question(index, copies, torch.arange(len(some)), 1.0, motifs))
         found += [Question(index, *asked, motifs) for asked in ((clean, nobody, 2.0), (changed, nobody, 1.0))]
+        if len(some) < count:
+            break
     return found
 
 

@@ -24,6 +24,8 @@ PUBLISHED_THRESHOLD = 0.8
 """The paper's threshold, which the copy test's odds are counted from."""
 LEAST_ODDS = 0.2
 """The least threshold that calibration gives, so low that it decides only where pictures are very unlike each other."""
+MOST_ODDS = 0.99
+"""The highest threshold that a tail may ask for at 1 % of false alarms, where there are too few pictures to count."""
 
 
 def windows() -> Tensor:
@@ -167,14 +169,17 @@ class Calibration:
     curve: tuple[tuple[float, float], ...]
 
 
-def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = LEAST_ODDS) -> Calibration:
+def calibrate(
+    best_scores: Tensor, fpr: float = 0.01, floor: float = LEAST_ODDS, *, most: float = 1.0
+) -> Calibration:
     """Least threshold in [``floor``, 1] at which a further picture of their kind is confirmed with a probability of at
     most ``fpr``: that of N + 1 pictures it is among those above the k-th highest, k = fpr (N + 1) rounded down
     (conformal prediction; Vovk, Gammerman, Shafer 2005).
 
     ``best_scores`` (N,): each held-out picture's highest verifier score over its candidates, 0 without any. A rate
     below 1 / (N + 1) is finer than the pictures can show: the threshold then lies above all of them, as far as an
-    exponential tail through the highest logits says. Errors: DataError for an empty set or a rate outside (0, 1).
+    exponential tail through the highest logits says, but by the tail alone not above ``most``. Errors: DataError for an
+    empty set or a rate outside (0, 1).
     """
     if best_scores.ndim != 1 or not len(best_scores) or not bool(torch.isfinite(best_scores).all()):
         raise DataError("best_scores must be finite numbers, one a held-out picture, and at least one")
@@ -183,7 +188,7 @@ def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = LEAST_ODDS)
     scores = best_scores.double().sort(descending=True).values
     count = len(scores)
     place = int(fpr * (count + 1) + 1e-9)
-    above = float(scores[place - 1]) if place else max(float(scores[0]), _tail(scores, fpr))
+    above = float(scores[place - 1]) if place else max(float(scores[0]), min(most, _tail(scores, fpr)))
     threshold = min(1.0, max(floor, math.nextafter(above, 2.0)))  # 1 is reserved for identical pictures
     hits = int((scores >= threshold).sum())
     low = float(betaincinv(hits, count - hits + 1, 0.025)) if hits else 0.0

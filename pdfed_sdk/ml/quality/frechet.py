@@ -84,10 +84,10 @@ class FrechetPair:
     ) -> None:
         self._x, self._rows, self._mean, self._spread, self._covariance = features, rows, mean, spread, covariance
         self._small = min(len(features), len(rows)) <= features.shape[1]
+        self._product = (features - features.mean(0)) @ rows.T if self._small else None
         self._kernel: Tensor | None = None
-        if self._small and len(features) <= len(rows):
-            product = (features - features.mean(0)) @ rows.T
-            self._kernel = product @ product.T
+        if self._product is not None and len(features) <= len(rows):
+            self._kernel = self._product @ self._product.T
 
     def distance(self) -> float:
         """`fid` of all rows."""
@@ -121,8 +121,9 @@ class FrechetPair:
         spread = (weight @ part.square().sum(1)) / (total - 1)
         if self._kernel is not None and len(index) < SQUARE * len(self._rows):
             cross = self._by_kernel(self._kernel, index, weight, total)
-        elif self._small:
-            cross = _nuclear(part * weight.sqrt()[:, None] @ self._rows.T)
+        elif self._product is not None:
+            some = self._product[index]
+            cross = _nuclear((some - weight @ some / total) * weight.sqrt()[:, None])
         else:
             cross = _root_trace((part.T * weight) @ part, self._covariance()) * (len(self._rows) - 1) ** 0.5
         cross = cross / ((total - 1) * (len(self._rows) - 1)) ** 0.5

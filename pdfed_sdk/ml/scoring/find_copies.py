@@ -24,7 +24,7 @@ from torch import Tensor
 from pdfed_sdk.errors import DataError
 from pdfed_sdk.ml.copies.detector import Detector
 from pdfed_sdk.ml.copies.search import CopyIndex
-from pdfed_sdk.ml.copies.verifier import LEAST_ODDS, PUBLISHED_THRESHOLD, calibrate, stricter
+from pdfed_sdk.ml.copies.verifier import LEAST_ODDS, MOST_ODDS, PUBLISHED_THRESHOLD, calibrate, stricter
 from pdfed_sdk.ml.data import PictureSet, check_images, reshape_images
 from pdfed_sdk.ml.device import device_of
 from pdfed_sdk.ml.neighbours import check_features, nearest
@@ -105,7 +105,8 @@ def find_copies(
     asked = reshape_images(asked, known.shape[-1], known.shape[1]) if pictures else asked
     (scores, index), (own, twins) = look(asked, known, neighbours, device)
     least, odds = (LEAST_ODDS, PUBLISHED_THRESHOLD) if pictures else (0.0, 0.0)
-    calibration = calibrate(own, fpr, stricter(least, fpr))
+    most = stricter(MOST_ODDS, fpr) if pictures else 1.0
+    calibration = calibrate(own, fpr, stricter(least, fpr), most=most)
     hits = (scores >= calibration.threshold).nonzero().squeeze(1).tolist()
     pairs = sorted((MatchedPair(i, int(index[i]), float(scores[i])) for i in hits), key=lambda p: (-p.score, p.sample))
     settings = ScoringSettings(samples=max(2, len(asked)))

@@ -28,7 +28,7 @@ from pdfed_sdk.ml.cache import remembered
 from pdfed_sdk.ml.copies.detector import Detector, Prints
 from pdfed_sdk.ml.copies.node_detector import detector_of
 from pdfed_sdk.ml.copies.search import CopyIndex, Search, class_thresholds
-from pdfed_sdk.ml.copies.verifier import PUBLISHED_THRESHOLD, Calibration, calibrate, stricter
+from pdfed_sdk.ml.copies.verifier import MOST_ODDS, PUBLISHED_THRESHOLD, Calibration, calibrate, stricter
 from pdfed_sdk.ml.data import NodeSplit, PictureSet, check_images, check_labels
 from pdfed_sdk.ml.device import device_of
 from pdfed_sdk.ml.quality.features import FeatureExtractor, load_extractor
@@ -123,7 +123,8 @@ class Scorer:
         self.twins = int(calm.twins.sum())
         self._gaps = calm.gaps[calm.gaps.isfinite()]
         least = stricter(settings.least_threshold, settings.fpr)
-        self.calibration: Calibration = calibrate(calm.best, settings.fpr, least)
+        most = stricter(MOST_ODDS, settings.fpr)
+        self.calibration: Calibration = calibrate(calm.best, settings.fpr, least, most=most)
         rate = settings.copy_false_alarms / STRICTER
         odds = max(settings.least_threshold, PUBLISHED_THRESHOLD)
         floor = max(self.calibration.threshold, stricter(odds, rate))
