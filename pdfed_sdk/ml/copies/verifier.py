@@ -169,9 +169,7 @@ class Calibration:
     curve: tuple[tuple[float, float], ...]
 
 
-def calibrate(
-    best_scores: Tensor, fpr: float = 0.01, floor: float = LEAST_ODDS, *, most: float = 1.0
-) -> Calibration:
+def calibrate(best_scores: Tensor, fpr: float = 0.01, floor: float = LEAST_ODDS, *, most: float = 1.0) -> Calibration:
     """Least threshold in [``floor``, 1] at which a further picture of their kind is confirmed with a probability of at
     most ``fpr``: that of N + 1 pictures it is among those above the k-th highest, k = fpr (N + 1) rounded down
     (conformal prediction; Vovk, Gammerman, Shafer 2005).
