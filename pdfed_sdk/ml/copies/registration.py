@@ -80,8 +80,7 @@ def _block_matrix(size: int, device: torch.device) -> Tensor:
 
 
 def in_blocks(images: Tensor) -> Tensor:
-    """Means (N, C, K, K) of pictures (N, C, S, S) in squares of BLOCK pixels, STEP apart: pooling as matrix products,
-    which a CPU does several times as fast."""
+    """Means (N, C, K, K) of pictures (N, C, S, S) in squares of BLOCK pixels, STEP apart, as matrix products."""
     matrix = _block_matrix(images.shape[-1], images.device)
     return matrix @ images @ matrix.T
 
