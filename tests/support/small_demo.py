@@ -34,7 +34,9 @@ def first_submission(supervisor: run.Supervisor, now: float) -> bool:
 def say(demo: run.DemoRun, text: str) -> None:
     """The address of the live page goes into a file: with --json the console is silent."""
     if found := re.search(r"http://127\.0\.0\.1:\d+/", text):
-        (demo.folder / "page.txt").write_text(found[0])
+        fresh = demo.folder / "page.part"
+        fresh.write_text(found[0])
+        fresh.replace(demo.folder / "page.txt")  # whoever waits for it never reads a part
 
 
 if __name__ == "__main__":
