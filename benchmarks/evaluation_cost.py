@@ -1,8 +1,8 @@
 """What does an evaluation cost a node without a GPU? CPU seconds of making a scorer and of one score, part by part.
 
-Pictures stand in for a model's samples, which costs what honest samples cost. Beside it the bootstrap and FD∞ of the
-same features drawn one by one: each draw centred, multiplied with the reference and its singular values taken (NumPy),
-as the Fréchet distance is usually written down for few samples.
+Pictures stand in for a model's samples, which costs what honest samples cost. Beside it the bootstrap of the same
+features drawn one by one: each draw centred, multiplied with the reference and its singular values taken (NumPy), as
+the Fréchet distance is usually written down for few samples.
 
     python -m benchmarks.evaluation_cost --data FOLDER [--data FOLDER ...] [--size 64] [--train 4000] [--samples 1000]
                                          [--unseen 800] [--json]

@@ -209,8 +209,8 @@ class CopyIndex:
     def _alike(self, queries: Queries, rows: Tensor, columns: Tensor, place: Placements) -> Tensor:
         """Cosine of the fingerprints, in the view of each pair, as log distance from 1; (n, 1)."""
         own = torch.stack([view.vectors[rows] for view in queries.views])
-        view = place.mirrored.long().clamp_max(len(own) - 1)
-        cosine = (own[view, torch.arange(len(rows), device=rows.device)] * self.known.vectors[columns]).sum(1)
+        vectors = own[place.mirrored.long(), torch.arange(len(rows), device=rows.device)]
+        cosine = (vectors * self.known.vectors[columns]).sum(1)
         return ((1 - cosine).clamp_min(0) + 1e-3).log()[:, None]
 
     def _verified(self, queries: Queries, pairs: Laid) -> Tensor:
