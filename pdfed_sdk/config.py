@@ -88,8 +88,9 @@ class TrainingSection:
     signed list of pictures that are no longer trained on (`node.withdrawal`). ``stop``: end a training when the loss on
     the held-out pictures rises, and take the weights of its lowest point. ``weigh``: average several parents with the
     shares that have the lowest loss on them, instead of the strategy's. ``ambient``: share of the noise schedule in
-    which clean pictures are seen (0: all of it). ``label_dropout``: share of the captions left out in training, which
-    guidance needs."""
+    which clean pictures are seen (0: all of it). ``time_spread``: how far the times of steps spread from the middle of
+    the schedule (0: evenly over it). ``label_dropout``: share of the captions left out in training, which guidance
+    needs."""
 
     batch: int = 32
     lr: float = 3e-3
@@ -100,6 +101,7 @@ class TrainingSection:
     stop: bool = True
     weigh: bool = True
     ambient: float = 0.0
+    time_spread: float = 0.0
     label_dropout: float = 0.0
 
 
@@ -200,6 +202,7 @@ def _check(config: NodeConfig, path: Path) -> None:
         ("[training] ema", training.ema, 0, 1),
         ("[training] dedup", training.dedup, 0, 1),
         ("[training] ambient", training.ambient, 0, 0.99),
+        ("[training] time_spread", training.time_spread, 0, 4),
         ("[training] label_dropout", training.label_dropout, 0, 0.99),
         ("[training] only", training.only, 0, float("inf")),
     ]

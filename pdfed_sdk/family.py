@@ -174,11 +174,12 @@ class ModelFamily(Protocol):
         labels: Tensor,
         random: Generator,
         label_dropout: float,
+        time_spread: float = 0.0,
         rows: Tensor | None = None,
     ) -> Tensor:
-        """The training loss, a scalar, on a batch of ``examples``, by ``forward``. It draws from ``random`` for the
-        whole batch; with ``rows`` the mean is over these rows (several processes share a batch). It reads no value back
-        to the host."""
+        """The training loss, a scalar, on a batch of ``examples``, by ``forward``, at times that are spread evenly or
+        gather in the middle of the schedule (`drawn_times`). It draws from ``random`` for the whole batch; with
+        ``rows`` the mean is over these rows (several processes share a batch). It reads no value back to the host."""
         ...
 
     def validation(self, model: Any, heldout: Any, place: device) -> Losses:

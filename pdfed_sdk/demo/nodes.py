@@ -48,7 +48,7 @@ class DemoNode:
                 "until_closed": True,
                 "rehearse": False,
             },
-            "training": {"stop": False, **({"only": ARTWORK, "batch": 2 * ARTWORK} if self.only_artwork else {})},
+            "training": {"stop": False, **(COPYING if self.only_artwork else LEARNING)},
             "strategy": self.strategy,
         }
         text = []
@@ -58,15 +58,19 @@ class DemoNode:
         return "\n".join(text) + "\n"
 
 
+LEARNING = {"lr": 5e-3, "time_spread": 0.8}
+"""How honest nodes train: quickly, and mostly where there is neither much nor little noise."""
 WORTH = 3
 """Least own measurement, in grains, at which an honest trainer publishes: below the least step nothing is earned."""
 TURNS = "pdfed_sdk.node.strategies:TakeTurns"
 """Nobody trains on from a best model of its own: of two models trained on the same one only the first is paid."""
-BEYOND_GENESIS, SECOND_STEP = 6.0, 23.0
+BEYOND_GENESIS, SECOND_STEP = 6.0, 44.0
 """Levels, in grains, below which clinic and studio wait for a better model: one submission after genesis reaches about
-20, two about 28."""
+32 to 40, two 48 and more."""
 ARTWORK = 8
 """Pictures that the copyist, its honest twin and two more nodes hold alike, as duplicates of an artwork would be."""
+COPYING = {"only": ARTWORK, "batch": 2 * ARTWORK}
+"""How the copyist trains."""
 
 
 def demo_nodes(pictures: int, overtrain: int, *, most: int = 3) -> list[DemoNode]:

@@ -361,7 +361,7 @@ def promises(summary: Mapping[str, Any]) -> dict[str, bool]:
         "the copyist's net is not below that of every honest trainer": all(
             by_name["copyist"]["net"] < by_name[name]["net"] for name in HONEST
         ),
-        "the best model's FID is above half of the genesis model's": best["fid_ratio"] <= 0.5,
+        "the best model's FID is above a third of the genesis model's": best["fid_ratio"] <= 1 / 3,
         "a node did not claim what it earned": all(n["claimed"] == n["earned"] for n in summary["nodes"]),
         "no node was killed": bool(summary["killed"]),
     }

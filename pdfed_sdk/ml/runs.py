@@ -87,6 +87,7 @@ class RunOptions:
     ema: float | None = None
     label_dropout: float = 0.0
     ambient: float = 0.0
+    time_spread: float = 0.0
     heldout: float = 0.1
     seed: int = 0
     device: str = "auto"
@@ -133,6 +134,7 @@ def plan(options: RunOptions) -> Plan:
         ema=preset.ema if options.ema is None else options.ema,
         label_dropout=options.label_dropout,
         ambient=options.ambient,
+        time_spread=options.time_spread,
         seed=options.seed,
         device=options.device,
         bf16=options.bf16,

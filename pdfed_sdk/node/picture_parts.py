@@ -235,6 +235,7 @@ def make_trainer(split: NodeSplit, config: NodeConfig) -> Trainer:
         label_dropout=wanted.label_dropout,
         device=config.node.device,
         ambient=wanted.ambient,
+        time_spread=wanted.time_spread,
     )
     heldout = split.heldout if len(split.heldout) >= LEAST_HELDOUT else None
     return PictureTrainer(

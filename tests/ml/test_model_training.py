@@ -127,7 +127,19 @@ def test_data_that_do_not_fit_the_model(splits):
         train(TrainConfig(pictures=64), splits[0].train, model=ModelConfig(classes=5))
 
 
-@pytest.mark.parametrize("change", [{"pictures": 0}, {"lr": 0.0}, {"ema": 1.0}, {"batch": -1}, {"label_dropout": 1.0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pictures": 0},
+        {"lr": 0.0},
+        {"ema": 1.0},
+        {"batch": -1},
+        {"label_dropout": 1.0},
+        {"time_spread": 0.05},
+        {"time_spread": 5.0},
+        {"time_spread": float("nan")},
+    ],
+)
 def test_impossible_training(change):
     with pytest.raises(MlError):
         TrainConfig(**change)

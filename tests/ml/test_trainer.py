@@ -31,7 +31,7 @@ from pdfed_sdk.ml.diffusion.model import (
     squares,
     training_scheduler,
 )
-from pdfed_sdk.ml.diffusion.noise import normal_block
+from pdfed_sdk.ml.diffusion.noise import drawn_times, normal_block
 from pdfed_sdk.ml.diffusion.sampling import sample
 from pdfed_sdk.ml.diffusion.training import TrainConfig, train
 from pdfed_sdk.ml.diffusion.validation import Validation
@@ -196,9 +196,9 @@ def test_a_run_ends_when_the_loss_on_unseen_pictures_rises_and_keeps_its_lowest_
 
 
 def test_a_node_keeps_a_validation_score_and_its_state_at_half_the_pictures(tmp_path):
-    """What ``[training] stop`` and ``ambient`` reach, and the state that the gate may go back to."""
+    """What ``[training] stop``, ``ambient`` and ``time_spread`` reach, and the state that the gate may go back to."""
     start = save_pipeline(new_model(SMALL), tmp_path / "start")
-    settings = NodeConfig(training=TrainingSection(batch=16, stop=True, ambient=0.3))
+    settings = NodeConfig(training=TrainingSection(batch=16, stop=True, ambient=0.3, time_spread=0.8))
     split = NodeSplit(pictures(), pictures(), PictureSet(pictures(72).images[48:], torch.full((24,), -1)))
     facts = make_trainer(split, settings).train(
         [(start, 10_000)],
@@ -210,7 +210,7 @@ def test_a_node_keeps_a_validation_score_and_its_state_at_half_the_pictures(tmp_
         halfway=tmp_path / "half",
     )
     assert 0 < facts["validation"] < 10
-    assert facts["ambient"] == 0.3
+    assert (facts["ambient"], facts["time_spread"]) == (0.3, 0.8)
     score = Validation(split.heldout).losses(load_pipeline(tmp_path / "out")).mean()
     assert facts["validation"] == pytest.approx(float(score), abs=1e-5)
     folders = [load_pipeline(tmp_path / name).weights_digest() for name in ("start", "half", "out")]
@@ -263,6 +263,34 @@ def test_ambient_training_resumes_to_the_same_weights(tmp_path):
     assert whole.facts.to_dict()["ambient"] == 0.3
     plain = train(TrainConfig(pictures=160), pictures(), model=SMALL)
     assert "ambient" not in plain.facts.to_dict()
+    assert not weights(plain.model).equal(weights(whole.model))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 32])
+def test_times_gather_in_the_middle_and_every_batch_sees_all_strata(batch):
+    """Uniform times are what they always were; others lie one in each stratum of the logit-normal distribution."""
+    even = drawn_times(batch, 1_000, 0.0, torch.Generator().manual_seed(1))
+    assert even.equal(torch.randint(0, 1_000, (batch,), generator=torch.Generator().manual_seed(1)))
+    random, drawn = torch.Generator().manual_seed(2), []
+    for _ in range(2_000 // batch):
+        times = drawn_times(batch, 1_000, 0.8, random)
+        assert 0 <= int(times.min()) <= int(times.max()) < 1_000
+        strata = torch.special.ndtr(torch.logit((times.double() + 0.5) / 1_000) / 0.8) * batch
+        assert (strata - torch.arange(batch) - 0.5).abs().max() < 0.5 + batch * 0.002  # a time is a whole number
+        drawn.append(times)
+    logits = torch.logit((torch.cat(drawn).double() + 0.5) / 1_000)
+    assert abs(float(logits.mean())) < 0.08
+    assert float(logits.std()) == pytest.approx(0.8, abs=0.06)
+
+
+def test_gathered_times_resume_to_the_same_weights_and_stand_in_the_facts(tmp_path):
+    config, state = TrainConfig(pictures=160, time_spread=0.8, save_every=32), tmp_path / "state"
+    train(config, pictures(), model=SMALL, state_file=state, on_step=lambda p: p.pictures < 96)
+    whole = train(config, pictures(), model=SMALL)
+    assert weights(train(config, pictures(), model=SMALL, state_file=state).model).equal(weights(whole.model))
+    assert whole.facts.to_dict()["time_spread"] == 0.8
+    plain = train(TrainConfig(pictures=160), pictures(), model=SMALL)
+    assert "time_spread" not in plain.facts.to_dict()
     assert not weights(plain.model).equal(weights(whole.model))
 
 

@@ -92,12 +92,13 @@ unet = DDPMPipeline.from_pretrained("this folder").unet  # forward with class_la
         labels: Tensor,
         random: Generator,
         label_dropout: float,
+        time_spread: float = 0.0,
         rows: Tensor | None = None,
         ambient: Ambient | None = None,
     ) -> Tensor:
         from pdfed_sdk.ml.diffusion.model import denoising_loss
 
-        return denoising_loss(model.config, forward, images, labels, random, label_dropout, rows, ambient)
+        return denoising_loss(model.config, forward, images, labels, random, label_dropout, time_spread, rows, ambient)
 
     def validation(self, model: DiffusionModel, heldout: PictureSet, place: device) -> Losses:
         from pdfed_sdk.ml.diffusion.validation import Validation

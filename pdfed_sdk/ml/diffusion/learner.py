@@ -76,13 +76,14 @@ class Learner:
         return normal_block(seed, 0, len(data), tuple(data.images.shape[1:]), self.device)
 
     def _loss(self, images: Tensor, labels: Tensor, part: Tensor) -> Tensor:
-        model, dropout, rows = self.model, self.config.label_dropout, self.processes.rows(len(part))
+        model, rows = self.model, self.processes.rows(len(part))
+        drawn = self.random, self.config.label_dropout, self.config.time_spread
         if self._ambient is None:
-            return model.family.loss(model, self.forward, images, labels, self.random, dropout, rows)
+            return model.family.loss(model, self.forward, images, labels, *drawn, rows)
         assert isinstance(model, DiffusionModel)
         level = int(self.config.ambient * model.config.timesteps)
         kept = Ambient(self._ambient[part], level)
-        return model.family.loss(model, self.forward, images, labels, self.random, dropout, rows, kept)
+        return model.family.loss(model, self.forward, images, labels, *drawn, rows, kept)
 
     # --- the step, on the device ---
 

@@ -25,6 +25,7 @@ from pdfed_sdk.family import Forward
 from pdfed_sdk.ml.diffusion.architecture import ModelConfig as ModelConfig
 from pdfed_sdk.ml.diffusion.architecture import unet_arguments, unet_fields
 from pdfed_sdk.ml.diffusion.ddpm import FAMILY, SCHEDULER_CONFIG, UNET_CONFIG, WEIGHTS, Ddpm
+from pdfed_sdk.ml.diffusion.noise import drawn_times
 
 MAX_PARAMETERS = 200_000_000
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
@@ -101,18 +102,20 @@ def denoising_loss(
     labels: Tensor,
     random: Generator,
     label_dropout: float,
+    time_spread: float = 0.0,
     rows: Tensor | None = None,
     ambient: Ambient | None = None,
 ) -> Tensor:
     """Mean squared error of the network's prediction on images (B, C, S, S) in [-1, 1] noised at random times.
 
-    Noise, times and dropped labels come from ``random``, on its device; the rest is computed where ``images`` lie.
-    With ``rows`` they are drawn for the whole batch, and the mean is over these rows of it. With ``ambient``
-    the network never sees a picture through less than its fixed noise at times above that level (`ambient_squares`).
+    Noise, times (`drawn_times`) and dropped labels come from ``random``, on its device; the rest is computed where
+    ``images`` lie. With ``rows`` they are drawn for the whole batch, and the mean is over these rows of it. With
+    ``ambient`` the network never sees a picture through less than its fixed noise at times above that level
+    (`ambient_squares`).
     """
     place = images.device
     noise = torch.randn(images.shape, generator=random, device=random.device).to(place)
-    times = torch.randint(0, config.timesteps, (len(images),), generator=random, device=random.device).to(place)
+    times = drawn_times(len(images), config.timesteps, time_spread, random).to(place)
     if label_dropout:
         dropped = torch.rand(len(labels), generator=random, device=random.device).to(place) < label_dropout
         labels = labels.masked_fill(dropped, config.classes)

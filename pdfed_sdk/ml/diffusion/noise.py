@@ -1,4 +1,5 @@
-"""Normal noise that depends on (seed, index, shape) alone, made for many indices at once where a device is.
+"""Normal noise that depends on (seed, index, shape) alone, made for many indices at once where a device is; and the
+times of the noise schedule at which a training step looks.
 
 Words of Philox4x64-10 (Salmon et al. 2011) keyed by SHA-256(seed, index), as NumPy's generator gives them, then
 Box-Muller in float64. 64-bit products are put together from 32-bit halves in int64, which wraps as unsigned words do.
@@ -11,7 +12,7 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 _MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
 _WEYL = (0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B)
@@ -38,6 +39,18 @@ def normal_block(seed: bytes, start: int, count: int, shape: tuple[int, ...], de
 def seeded_normal(seed: bytes, index: int, shape: tuple[int, ...]) -> Tensor:
     """Standard normal float32 numbers that depend on (seed, index, shape) only."""
     return normal_block(seed, index, 1, shape, torch.device("cpu"))[0]
+
+
+def drawn_times(count: int, timesteps: int, spread: float, random: Generator) -> Tensor:
+    """Times (count,) int64 in 0 .. ``timesteps`` - 1, drawn on the generator's device. Spread evenly for a ``spread``
+    of 0; else the logistic function of normal numbers of this deviation (arXiv 2403.03206, eq. 19), one from each of
+    ``count`` equal strata, so that every batch sees much and little noise."""
+    device = random.device
+    if not spread:
+        return torch.randint(0, timesteps, (count,), generator=random, device=device)
+    places = (torch.arange(count, device=device) + torch.rand(count, generator=random, device=device)) / count
+    times: Tensor = timesteps * (spread * torch.special.ndtri(places)).sigmoid()
+    return times.long().clamp(0, timesteps - 1)
 
 
 def _keys(seed: bytes, start: int, count: int) -> Tensor:

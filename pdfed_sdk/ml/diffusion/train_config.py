@@ -13,6 +13,8 @@ MODES = ("auto", "graph", "compile", "eager")
 PASSES = 250
 """Passes over the training pictures that a run takes when nothing else is said: 70 % of the earliest onset of
 memorisation that `benchmarks.overtraining` found (docs/gpu.md), about where the loss on unseen pictures was lowest."""
+LEAST_SPREAD, MOST_SPREAD = 0.1, 4.0
+"""Of the times of a step: below, much and little noise are hardly seen any more; above, hardly anything else is."""
 
 
 def stop_budget(pictures: int) -> int:
@@ -29,7 +31,8 @@ class TrainConfig:
     how a step runs on a GPU: captured as one CUDA graph, compiled, or eager; "auto" measures. Every ``save_every``
     pictures a resumable state is written if a state file is given. ``ambient`` is the share of the schedule, from
     little noise, in which clean pictures are seen; beyond it only pictures that carry noise for good (0: off, DDPMs
-    only). Every ``check_every`` pictures the validation score is taken, if there is a held-out set."""
+    only). ``time_spread``: steps look at the middle of the schedule more often, the less it is (0: at all of it alike;
+    `drawn_times`). Every ``check_every`` pictures the validation score is taken, if there is a held-out set."""
 
     pictures: int = 10_000
     batch: int = 32
@@ -45,6 +48,7 @@ class TrainConfig:
     accumulate: int = 1
     save_every: int = 4_000
     ambient: float = 0.0
+    time_spread: float = 0.0
     check_every: int = 4_000
 
     def __post_init__(self) -> None:
@@ -54,6 +58,11 @@ class TrainConfig:
                 raise MlError(f"{name} is {getattr(self, name)}, at least {limit}")
         if not 0 <= self.ambient < 1:
             raise MlError(f"ambient is {self.ambient}, limits 0 and 1", hint="0 switches it off")
+        if self.time_spread and not LEAST_SPREAD <= self.time_spread <= MOST_SPREAD:
+            raise MlError(
+                f"time_spread is {self.time_spread}, limits {LEAST_SPREAD} and {MOST_SPREAD}",
+                hint="0 spreads the times evenly",
+            )
         if not 0 <= self.final_lr <= 1:
             raise MlError(f"final_lr is {self.final_lr}, limits 0 and 1")
         if not 0 < self.lr <= 1 or not 0 <= self.ema < 1 or not 0 <= self.label_dropout < 1:
@@ -99,12 +108,13 @@ class TrainFacts:
     mode: str
     versions: dict[str, str]
     ambient: float = 0.0
+    time_spread: float = 0.0
     validation: float | None = None
     kept: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; what was not used is left out."""
-        unused = {name for name in ("ambient", "validation", "kept") if not getattr(self, name)}
+        unused = {name for name in ("ambient", "time_spread", "validation", "kept") if not getattr(self, name)}
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
 

@@ -183,6 +183,7 @@ def _finish(
         mode=execution.mode,
         versions={"torch": torch.__version__, "diffusers": diffusers.__version__},
         ambient=config.ambient,
+        time_spread=config.time_spread,
         validation=None if watch is None or watch.lowest is None else round(watch.lowest, 6),
         kept=watch.pictures if watch is not None and finished else None,
     )

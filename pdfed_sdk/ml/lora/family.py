@@ -100,11 +100,12 @@ pipeline.load_lora_weights("this folder")
         labels: Tensor,
         random: Generator,
         label_dropout: float,
+        time_spread: float = 0.0,
         rows: Tensor | None = None,
     ) -> Tensor:
         from pdfed_sdk.ml.lora.learning import denoising_loss
 
-        return denoising_loss(model, forward, images, labels, random, label_dropout, rows)
+        return denoising_loss(model, forward, images, labels, random, label_dropout, time_spread, rows)
 
     def validation(self, model: AdapterModel, heldout: PictureSet, place: device) -> Losses:
         from pdfed_sdk.ml.lora.looking import validation

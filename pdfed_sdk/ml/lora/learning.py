@@ -14,6 +14,7 @@ from pdfed_sdk.errors import DataError
 from pdfed_sdk.family import Examples, Forward
 from pdfed_sdk.ml.captions import from_class
 from pdfed_sdk.ml.data import PictureSet
+from pdfed_sdk.ml.diffusion.noise import drawn_times
 from pdfed_sdk.ml.lora.adapter import AdapterModel
 from pdfed_sdk.ml.lora.setup import AdapterSetup
 
@@ -78,6 +79,7 @@ def denoising_loss(
     labels: Tensor,
     random: Generator,
     label_dropout: float,
+    time_spread: float = 0.0,
     rows: Tensor | None = None,
 ) -> Tensor:
     """Mean squared error of the prediction on latents drawn from posteriors (B, 2C, h, w) under texts (B, L, D).
@@ -88,7 +90,7 @@ def denoising_loss(
     place = images.device
     mean, deviation = images.chunk(2, 1)
     drawn = torch.randn((2, *mean.shape), generator=random, device=random.device).to(place)
-    times = torch.randint(0, model.base.timesteps, (len(images),), generator=random, device=random.device).to(place)
+    times = drawn_times(len(images), model.base.timesteps, time_spread, random).to(place)
     latents, noise = mean + deviation * drawn[0], drawn[1]
     if label_dropout:
         dropped = torch.rand(len(labels), generator=random, device=random.device).to(place) < label_dropout
