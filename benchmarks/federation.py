@@ -15,6 +15,7 @@ A cell's result is a file of its own, so a run that was stopped goes on. Effects
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
 import subprocess
@@ -39,6 +40,15 @@ PAPER_TABLE = {
     2: "novelty product -56 % against FLD+FID (paper, Table 1)",
     4: "novelty product -32 % against FLD+FID (paper, Table 1)",
 }
+DECISIVE, PAPERS = ("fld_fid", "protocol"), ("fld_fid", "qn", "qn_dedup")
+PARTS = {
+    "gate": ("protocol_without_gate", "protocol"),
+    "dedup": ("protocol_without_dedup", "protocol"),
+    "third": ("protocol_without_third", "protocol"),
+    "not_my_own_twice": ("protocol", "protocol_not_my_own_twice"),
+}
+"""Parts of the protocol rule, and what is compared to learn what each is worth: without and with it."""
+APART = tuple(dict.fromkeys(itertools.chain(*PARTS.values())))
 RESAMPLES = 2_000
 SEEDS_NEEDED = 3
 FID_COST = 0.05
@@ -50,8 +60,8 @@ class Preset:
     """Which cells, how large."""
 
     size: Size
-    nodes: tuple[int, ...]
-    rules: tuple[str, ...]
+    rules: dict[int, tuple[str, ...]]
+    """By number of trainers."""
     seeds: tuple[int, ...]
 
 
@@ -67,39 +77,39 @@ PRESETS = {
             batch=32,
             samples=64,
             steps=8,
-            submissions=4,
+            trainings=4,
             seconds=330,
             unseen=120,
         ),
-        (2,),
-        ("fld_fid", "protocol"),
+        {2: DECISIVE},
         (0,),
     ),
     "small": Preset(
         Size(
-            pictures=400,
+            pictures=256,
             validator=100,
-            network=SMALL_NET,
-            genesis=1_500,
-            passes=120,
-            batch=64,
-            samples=128,
+            network=ModelConfig(size=8),
+            genesis=3_000,
+            passes=200,
+            batch=32,
+            lr=4e-3,
+            samples=96,
             steps=10,
-            submissions=8,
-            seconds=900,
-            unseen=300,
+            trainings=9,
+            seconds=1_200,
+            unseen=400,
+            judged=200,
+            cheap=True,
         ),
-        (2, 4),
-        ("fld_fid", "protocol"),
-        (0, 1),
+        {2: (*PAPERS, *APART), 4: DECISIVE},
+        (0, 1, 2),
     ),
-    "gpu": Preset(Size(), (2, 4), ("fld_fid", "protocol"), (0, 1, 2)),
+    "gpu": Preset(Size(), dict.fromkeys((2, 4), DECISIVE), (0, 1, 2)),
     "paper": Preset(
         Size(
             data="", pictures=50_000 * 3 // 5, network=ModelConfig(size=32, channels=3, widths=(64, 128, 256), layers=2)
         ),
-        (1, 2, 4, 6, 8),
-        ("fld_fid", "qn", "qn_dedup", "protocol"),
+        dict.fromkeys((1, 2, 4, 6, 8), (*PAPERS, "protocol")),
         (0, 1, 2),
     ),
 }
@@ -158,7 +168,7 @@ def claims(cells: dict[tuple[int, str, int], dict[str, Any]]) -> dict[str, Any]:
         "qn_dedup": claim(cells, "fld_fid", "qn_dedup", -0.32),
         "eq6_alone": claim(cells, "fld_fid", "qn", 0.0),
         "more_nodes": _more_nodes(cells),
-        "parts": {name: claim(cells, "protocol", name, 0.0) for name in RULES if name.startswith("protocol_")},
+        "parts": {name: claim(cells, *pair, 0.0) for name, pair in PARTS.items()},
     }
     rule = found["protocol_rule"]
     if rule["verdict"] == "holds" and rule["fid_effect"] > FID_COST:  # the quality it costs is part of the claim
@@ -180,13 +190,13 @@ def _more_nodes(cells: dict[tuple[int, str, int], dict[str, Any]]) -> dict[str, 
 
 
 def chosen_cells(preset: Preset, text: str) -> list[tuple[int, str, int]]:
-    """The preset's cells, or those of "nodes:rules:seeds"; nodes vary slowest, seeds after rules."""
-    nodes, rules, seeds = preset.nodes, preset.rules, preset.seeds
+    """The preset's cells, or those of "nodes:rules:seeds", seed by seed."""
+    rules, seeds = preset.rules, preset.seeds
     if text:
         first, second, third = text.split(":")
         nodes, seeds = (tuple(map(int, part.split(","))) for part in (first, third))
-        rules = tuple(second.split(","))
-    return [(n, rule, seed) for seed in seeds for n in nodes for rule in rules]
+        rules = dict.fromkeys(nodes, tuple(second.split(",")))
+    return [(n, rule, seed) for seed in seeds for n, chosen in rules.items() for rule in chosen]
 
 
 def run_all(name: str, cells: list[tuple[int, str, int]], folder: Path, options: argparse.Namespace) -> None:
@@ -260,20 +270,22 @@ def plot(cells: dict[tuple[int, str, int], dict[str, Any]], out: Path) -> None:
     """Every cell: the novelty product and the FID by number of trainers and rule (the paper's Figure 4)."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
     axes = figure.subplots(1, 2)
-    rules, counts = sorted({rule for _, rule, _ in cells}), sorted({n for n, _, _ in cells})
+    counts = sorted({n for n, _, _ in cells})
+    rules = [rule for rule in RULES if any(rule == other for _, other, _ in cells)]
+    apart = min(0.15, 0.7 / len(rules))
     for axis, name, label in zip(axes, ("novelty", "fid"), ("novelty product", "FID"), strict=True):
         for place, rule in enumerate(rules):
             rows = [(n, row["mean"][name]) for (n, other, _), row in sorted(cells.items()) if other == rule]
-            at = [counts.index(n) + 0.15 * (place - (len(rules) - 1) / 2) for n, _ in rows]
+            at = [counts.index(n) + apart * (place - (len(rules) - 1) / 2) for n, _ in rows]
             axis.plot(at, [value for _, value in rows], "o", label=rule)
         axis.set_xticks(range(len(counts)), [f"{n} trainers" for n in counts])
         axis.set_xlim(-0.5, len(counts) - 0.5)
         axis.set_title(f"{label}; lower is better", fontsize=10)
     axes[0].set_yscale("symlog", linthresh=1e-5)
     axes[0].set_ylim(0, 3 * max(row["mean"]["novelty"] for row in cells.values()) + 1e-5)
-    axes[1].legend(loc="lower right")
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="outside right center", fontsize=8)
     figure.savefig(out, dpi=110)
 
 

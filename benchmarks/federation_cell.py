@@ -59,6 +59,9 @@ UNIT = 10**18
 WINDOWS = {"submit_window": 250, "commit_window": 1_000, "reveal_gap": 10, "reveal_window": 500, "unbonding": 3_000}
 TRAINING = 2_400
 """Seconds of chain time that the fastest trainer needs for a submission; trainer i is 1 + i / 2 times slower."""
+CHEAP: dict[str, Any] = {"neighbours": 2, "mirrored": False, "least_threshold": 0.98, "copy_share": 0.03}
+"""What the cards of `cheap` cells say beside: as the demo's; and a copy test of three blocks of samples at most, which
+tells three copies in a hundred from none."""
 VALIDATORS = 2
 LAST = 8
 """The mean is over so many last submissions, as in the paper's Table 1."""
@@ -91,7 +94,9 @@ RULES = {
 @dataclass(frozen=True)
 class Size:
     """How large a cell is. ``pictures`` are shared out among the trainers, 60/20/20; each validator holds ``validator``
-    others. ``passes`` over a trainer's pictures make a submission."""
+    others. ``passes`` over a trainer's pictures make a submission. With
+    ``judged``, each node has as many unseen pictures beside, half to test with and half held out, instead of its own:
+    who trains on few has few to judge by. ``cheap`` cells score for less (`CHEAP`)."""
 
     data: str = "mnist"
     pictures: int = 1_200
@@ -104,9 +109,11 @@ class Size:
     ema: float = 0.998
     samples: int = 500
     steps: int = 10
-    submissions: int = 16
+    trainings: int = 16
     seconds: float = 400.0
     unseen: int = 1_000
+    judged: int = 0
+    cheap: bool = False
 
 
 class DrawingScorer(Scorer):
@@ -168,19 +175,27 @@ class Cell:
             objective=objective,
             sampler_steps=size.steps,
             resamples=0,
+            **(CHEAP | {"copy_samples": 3 * size.samples} if size.cheap else {}),
         )
 
     def _share_out(self) -> None:
         size = self.size
         self.public, private = partition(load_pictures(size.data, size=size.network.size))
         order = np.random.default_rng(self.seed).permutation(len(private))
-        edges = np.cumsum([size.pictures, VALIDATORS * size.validator, size.unseen])
+        judged = (self.count + VALIDATORS) * size.judged
+        edges = np.cumsum([size.pictures, VALIDATORS * size.validator, size.unseen, judged])
         if edges[-1] > len(private):
             raise SystemExit(f"{size.data} has {len(private)} private pictures, the cell wants {edges[-1]}")
         dealt = [private.take(part.tolist()) for part in np.split(order, edges)[:3]]
         self.splits = split_nodes(dealt[0], self.count, seed=self.seed) + split_nodes(
             dealt[1], VALIDATORS, seed=self.seed
         )
+        if size.judged:
+            beside = iter(np.split(order[edges[2] : edges[3]], 2 * len(self.splits)))
+            test, heldout = ([private.take(next(beside).tolist()) for _ in self.splits] for _ in range(2))
+            self.splits = [
+                NodeSplit(split.train, *unseen) for split, *unseen in zip(self.splits, test, heldout, strict=True)
+            ]
         trained = [split.train for split in self.splits[: self.count]]
         every = PictureSet(
             torch.cat([part.images for part in trained]), torch.cat([part.labels for part in trained]), private.classes
@@ -304,16 +319,20 @@ class Cell:
         return min(moments, default=None)
 
     def live(self) -> None:
-        """Submissions until there are enough, or the time is up; then the last windows."""
+        """Trainings, whether published or kept back by the gate, until there are enough, or the time is up; then the
+        last windows."""
         done_at: dict[int, int] = {}
         for index in range(self.count):
             self._train(index, done_at)
-        while len(self.submitted) < self.size.submissions and time.monotonic() - self.started < self.size.seconds:
+        while self._trained() < self.size.trainings and time.monotonic() - self.started < self.size.seconds:
             index = min(done_at, key=lambda node: done_at[node])
             self._until(done_at[index])
             self._submit(index)
             self._train(index, done_at)
         self._until(1 << 40)
+
+    def _trained(self) -> int:
+        return len(self.submitted) + self.refused
 
     def _until(self, moment: int) -> None:
         """Go through all windows that open or end before the moment, and to it."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.federation import claims
+from benchmarks.federation import PARTS, PRESETS, chosen_cells, claims
+from benchmarks.federation_cell import RULES
 
 Cells = dict[tuple[int, str, int], dict[str, Any]]
 
@@ -40,3 +41,21 @@ def test_the_protocol_rule_must_hold_in_novelty_and_in_quality(novelty, fid, exp
 def test_where_nothing_was_memorised_nothing_is_claimed():
     rule = claims(cells((0.0,) * 3, (100.0,) * 3, control=0.0))["protocol_rule"]
     assert (rule["effect"], rule["verdict"]) == (None, "undecided")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(("with_it", "expected"), [(1.0, "holds"), (20.0, "does not hold")])
+def test_a_part_is_worth_what_falls_where_it_is_added(part, with_it, expected):
+    found: Cells = {}
+    for seed in range(3):
+        for rule, product in zip(PARTS[part], (10.0, with_it), strict=True):
+            found[2, rule, seed] = {"mean": {"novelty": product + 0.1 * seed, "fid": 100.0}}
+    assert claims(found)["parts"][part]["verdict"] == expected
+
+
+def test_presets_name_rules_that_are_there_and_cells_can_be_chosen():
+    for preset in PRESETS.values():
+        cells = chosen_cells(preset, "")
+        assert len(set(cells)) == len(cells)
+        assert {rule for _, rule, _ in cells} <= set(RULES)
+    assert chosen_cells(PRESETS["small"], "2,4:qn:1,2") == [(2, "qn", 1), (4, "qn", 1), (2, "qn", 2), (4, "qn", 2)]
