@@ -8,7 +8,7 @@ Measured are the last eight submissions, on all trainers' pictures together.
 A cell's result is a file of its own, so a run that was stopped goes on. Effects are 1 - ratio of means over seeds, with
 95 % intervals of a bootstrap over seeds; with fewer than three seeds a claim is undecided.
 
-    python -m benchmarks.federation --preset smoke|small|gpu|paper [--json] [--jobs 1]
+    python -m benchmarks.federation --preset smoke|small|parts|gpu|paper [--json] [--jobs 1]
         [--cells 2,4:protocol,fld_fid:0,1,2]
 """
 
@@ -65,13 +65,29 @@ class Preset:
     seeds: tuple[int, ...]
 
 
-SMALL_NET = ModelConfig()
+SMALL = Size(
+    pictures=256,
+    validator=100,
+    network=ModelConfig(size=8),
+    genesis=3_000,
+    passes=200,
+    batch=32,
+    lr=4e-3,
+    samples=96,
+    steps=10,
+    trainings=9,
+    seconds=1_200,
+    unseen=400,
+    judged=200,
+    cheap=True,
+)
+"""Few pictures of 8 px, so that memorisation begins within minutes on a CPU."""
 PRESETS = {
     "smoke": Preset(
         Size(
             pictures=200,
             validator=60,
-            network=SMALL_NET,
+            network=ModelConfig(),
             genesis=1_000,
             passes=30,
             batch=32,
@@ -84,26 +100,8 @@ PRESETS = {
         {2: DECISIVE},
         (0,),
     ),
-    "small": Preset(
-        Size(
-            pictures=256,
-            validator=100,
-            network=ModelConfig(size=8),
-            genesis=3_000,
-            passes=200,
-            batch=32,
-            lr=4e-3,
-            samples=96,
-            steps=10,
-            trainings=9,
-            seconds=1_200,
-            unseen=400,
-            judged=200,
-            cheap=True,
-        ),
-        {2: (*PAPERS, *APART), 4: DECISIVE},
-        (0, 1, 2),
-    ),
+    "small": Preset(SMALL, {2: (*PAPERS, "protocol"), 4: DECISIVE}, (0, 1, 2)),
+    "parts": Preset(SMALL, {2: APART}, (0, 1, 2)),
     "gpu": Preset(Size(), dict.fromkeys((2, 4), DECISIVE), (0, 1, 2)),
     "paper": Preset(
         Size(
