@@ -255,14 +255,15 @@ def test_the_ambient_loss_is_the_plain_one_at_low_noise_and_right_for_a_perfect_
     assert through(0.0) < min(through(0.1), through(-0.1))
 
 
-def test_ambient_training_resumes_to_the_same_weights(tmp_path):
-    config, state = TrainConfig(pictures=160, ambient=0.3, save_every=32), tmp_path / "state"
+@pytest.mark.parametrize(("option", "value"), [("ambient", 0.3), ("time_spread", 0.8)])
+def test_what_changes_the_loss_resumes_to_the_same_weights_and_stands_in_the_facts(tmp_path, option, value):
+    config, state = TrainConfig(pictures=160, save_every=32, **{option: value}), tmp_path / "state"
     train(config, pictures(), model=SMALL, state_file=state, on_step=lambda p: p.pictures < 96)
     whole = train(config, pictures(), model=SMALL)
     assert weights(train(config, pictures(), model=SMALL, state_file=state).model).equal(weights(whole.model))
-    assert whole.facts.to_dict()["ambient"] == 0.3
+    assert whole.facts.to_dict()[option] == value
     plain = train(TrainConfig(pictures=160), pictures(), model=SMALL)
-    assert "ambient" not in plain.facts.to_dict()
+    assert option not in plain.facts.to_dict()
     assert not weights(plain.model).equal(weights(whole.model))
 
 
@@ -281,17 +282,6 @@ def test_times_gather_in_the_middle_and_every_batch_sees_all_strata(batch):
     logits = torch.logit((torch.cat(drawn).double() + 0.5) / 1_000)
     assert abs(float(logits.mean())) < 0.08
     assert float(logits.std()) == pytest.approx(0.8, abs=0.06)
-
-
-def test_gathered_times_resume_to_the_same_weights_and_stand_in_the_facts(tmp_path):
-    config, state = TrainConfig(pictures=160, time_spread=0.8, save_every=32), tmp_path / "state"
-    train(config, pictures(), model=SMALL, state_file=state, on_step=lambda p: p.pictures < 96)
-    whole = train(config, pictures(), model=SMALL)
-    assert weights(train(config, pictures(), model=SMALL, state_file=state).model).equal(weights(whole.model))
-    assert whole.facts.to_dict()["time_spread"] == 0.8
-    plain = train(TrainConfig(pictures=160), pictures(), model=SMALL)
-    assert "time_spread" not in plain.facts.to_dict()
-    assert not weights(plain.model).equal(weights(whole.model))
 
 
 def test_the_noise_is_numpys_philox_whatever_the_block():
