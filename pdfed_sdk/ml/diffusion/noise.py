@@ -43,7 +43,7 @@ def seeded_normal(seed: bytes, index: int, shape: tuple[int, ...]) -> Tensor:
 
 def drawn_times(count: int, timesteps: int, spread: float, random: Generator) -> Tensor:
     """Times (count,) int64 in 0 .. ``timesteps`` - 1, drawn on the generator's device. Spread evenly for a ``spread``
-    of 0; else the logistic function of normal numbers of this deviation (arXiv 2403.03206, eq. 19), one from each of
+    of 0; else the logistic function of normal numbers of this deviation (arXiv 2403.03206, section 3.1), one of each of
     ``count`` equal strata, so that every batch sees much and little noise."""
     device = random.device
     if not spread:
