@@ -64,7 +64,7 @@ WORTH = 3
 """Least own measurement, in grains, at which an honest trainer publishes: below the least step nothing is earned."""
 TURNS = "pdfed_sdk.node.strategies:TakeTurns"
 """Nobody trains on from a best model of its own: of two models trained on the same one only the first is paid."""
-BEYOND_GENESIS, SECOND_STEP = 6.0, 44.0
+BEYOND_GENESIS, SECOND_STEP = 6.0, 40.0
 """Levels, in grains, below which clinic and studio wait for a better model: one submission after genesis reaches about
 32 to 40, two 48 and more."""
 ARTWORK = 8

@@ -53,7 +53,7 @@ class DemoPlan:
     pictures: int = 4_500
     overtrain: int = 3_500
     genesis: int = 2_000
-    submissions: int = 6
+    submissions: int = 8
     most: int = 5
     close_from: float = 150.0
     close_by: float = 218.0
